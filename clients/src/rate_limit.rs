@@ -1,0 +1,36 @@
+//! The port of the shared token bucket. The authority is the store, so that every worker, the API
+//! and the starter draw from one budget (docs/architecture.md, "Rate limits").
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// What the bucket said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// Go ahead.
+    Granted,
+    /// The budget is used up; come back after this long.
+    Wait(Duration),
+}
+
+/// A budget of calls that many processes share.
+#[async_trait]
+pub trait RateLimiter: Send + Sync + std::fmt::Debug {
+    /// Takes one call from the budget of `bucket`, or says how long to wait.
+    ///
+    /// # Errors
+    /// When the bucket cannot be asked; the caller treats that as unavailable.
+    async fn take(&self, bucket: &str) -> Result<Permit, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// No limit: for systems without one, and for probes by hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Unlimited;
+
+#[async_trait]
+impl RateLimiter for Unlimited {
+    async fn take(&self, _: &str) -> Result<Permit, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Permit::Granted)
+    }
+}

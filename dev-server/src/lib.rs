@@ -1,0 +1,4 @@
+//! Everything on one machine: the real Temporal server, simulators of the outside systems, the
+//! worker, and a demo fleet.
+
+pub mod sim;

@@ -1,0 +1,51 @@
+//! Simulators of the outside systems, on their real wire formats. They live here and nowhere else.
+
+pub mod bedrock;
+pub mod nvd;
+pub mod superops;
+
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// A simulator that is listening on a loopback port.
+#[derive(Debug)]
+pub struct RunningSim {
+    /// Base address, without a trailing slash, such as `http://127.0.0.1:4010`.
+    pub url: String,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl RunningSim {
+    /// Stops listening and waits until open requests are answered.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "simulator ended badly");
+        }
+    }
+}
+
+/// Serves a router on a loopback port; 0 takes a free one, a taken port falls back to a free one.
+///
+/// # Errors
+/// When no port can be opened.
+pub async fn serve(router: Router, port: u16) -> anyhow::Result<RunningSim> {
+    let listener = match TcpListener::bind(("127.0.0.1", port)).await {
+        Ok(listener) => listener,
+        Err(_) if port != 0 => TcpListener::bind(("127.0.0.1", 0)).await?,
+        Err(error) => return Err(error.into()),
+    };
+    let url = format!("http://{}", listener.local_addr()?);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move {
+        let serving = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { stopped.cancelled().await });
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "simulator stopped serving");
+        }
+    });
+    Ok(RunningSim { url, stop, task })
+}

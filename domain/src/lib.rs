@@ -1,0 +1,22 @@
+//! Words and rules of AutoOps: pure, no I/O, no async, no clock, no randomness.
+//!
+//! A newcomer asks "why is it so?" here: what a plan is, when a ring may go on, who counts as an
+//! approver, when a patch counts as verified.
+
+pub mod approval;
+pub mod audit;
+pub mod canonical;
+pub mod deployment;
+pub mod device;
+pub mod failure;
+pub mod guardrail;
+pub mod ids;
+pub mod input;
+pub mod outcome;
+pub mod patch;
+pub mod people;
+pub mod plan;
+pub mod rings;
+pub mod risk;
+pub mod script;
+pub mod windows;
