@@ -1,1 +1,13 @@
-//! .
+//! What crosses the Temporal boundary: inputs, results, signals, updates, ids, search attributes,
+//! activity declarations, the data converter. Declared once, so that the compiler holds the two
+//! sides together.
+
+pub mod activities;
+pub mod converter;
+pub mod deployment;
+pub mod device;
+pub mod failures;
+pub mod ids;
+pub mod message;
+pub mod queues;
+pub mod search;

@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod patch;
 pub mod people;
 pub mod plan;
+pub mod plan_check;
 pub mod rings;
 pub mod risk;
 pub mod script;

@@ -65,6 +65,27 @@ pub struct PlanRequest {
     /// Every wait of the workflow.
     #[serde(default)]
     pub waits: Waits,
+    /// How much is done at once.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// How much is done at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Devices worked on at once, 1 to 50: the server buffers at most 100 events of a workflow.
+    pub max_in_flight: u32,
+    /// Events after which the workflow continues as new; the server may ask for it earlier.
+    pub continue_after_events: u32,
+    /// Devices whose patch lists are read to find the details of the patches.
+    pub detail_probes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_in_flight: 50, continue_after_events: 4000, detail_probes: 10 }
+    }
 }
 
 /// One patch to install.

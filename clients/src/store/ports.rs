@@ -1,0 +1,302 @@
+//! Ports of the store: what the rest of AutoOps may ask for, shaped so that a key-value store with
+//! conditional writes can serve it (no joins, no scans, pages by cursor). Two adapters are planned
+//! for each: embedded (one SQLite file) and DynamoDB.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    audit::{AuditEntry, AuditRecord},
+    deployment::DeploymentStatus,
+    device::Device,
+    ids::{ClientId, DeviceId, KbId, PersonId, PlanId},
+    outcome::{DeviceOutcome, DeviceResult},
+    people::Person,
+    plan::{PlanDocument, PlanRequest},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+
+/// Result of a store call.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A page of a list; `next` is the cursor of the page after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing<T> {
+    /// Items, in the order of the list.
+    pub items: Vec<T>,
+    /// Cursor of the next page, absent on the last one.
+    pub next: Option<String>,
+}
+
+/// A version of a policy set; never overwritten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyVersion {
+    /// Client, or `None` for the provider's default set.
+    pub client: Option<ClientId>,
+    /// 1, 2, 3 …
+    pub version: u64,
+    /// Who applied it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// The policy set as JSON.
+    pub body: serde_json::Value,
+}
+
+/// Versions of policy sets.
+#[async_trait]
+pub trait Policies: Send + Sync + fmt::Debug {
+    /// Adds a version; `expected` is the newest version the writer has seen (0: none).
+    ///
+    /// # Errors
+    /// `Conflict` when somebody else added a version since.
+    async fn put_policy(&self, policy: PolicyVersion, expected: u64) -> StoreResult<()>;
+    /// Reads the newest version of a client's set, or of the default set.
+    async fn latest_policy(&self, client: Option<&ClientId>) -> StoreResult<Option<PolicyVersion>>;
+    /// Lists the versions of a set, newest first.
+    async fn list_policies(
+        &self,
+        client: Option<&ClientId>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<PolicyVersion>>;
+}
+
+/// The audit trail.
+#[async_trait]
+pub trait Actions: Send + Sync + fmt::Debug {
+    /// Appends to the record's chain. A record whose key is already in the chain is returned as it
+    /// was written: a retry has no second effect.
+    async fn append_audit(&self, record: AuditRecord) -> StoreResult<AuditEntry>;
+    /// Reads a chain in order, from the entry after `after` (0: from the first).
+    async fn read_chain(&self, chain: &str, after: u64, limit: usize) -> StoreResult<Vec<AuditEntry>>;
+    /// Lists the names of all chains; for verification by hand, not for a request path.
+    async fn list_chains(&self, cursor: Option<&str>, limit: usize) -> StoreResult<Listing<String>>;
+    /// Lists entries of a client on a UTC day, in order of writing.
+    async fn audit_of_day(
+        &self,
+        client: &ClientId,
+        day: jiff::civil::Date,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<AuditEntry>>;
+}
+
+/// A sealed revision of a plan without its devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedPlan {
+    /// Plan.
+    pub plan: PlanId,
+    /// 1, 2, 3 … with each amendment.
+    pub revision: u32,
+    /// Its hash.
+    pub hash: String,
+    /// The request it was made of, with amendments applied.
+    pub request: PlanRequest,
+    /// The exact plan.
+    pub document: PlanDocument,
+}
+
+/// State of one device of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRow {
+    /// Plan.
+    pub plan: PlanId,
+    /// Index of the ring.
+    pub ring: u32,
+    /// Attempt the result belongs to, from 1.
+    pub attempt: u32,
+    /// How it ended; `Deferred` rows are the stragglers lane.
+    pub result: DeviceResult,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+/// Something that needs a person: exhausted retries or `NeedsHuman`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Names it: workflow id + step.
+    pub id: String,
+    /// Client.
+    pub client: ClientId,
+    /// Workflow it came from.
+    pub workflow_id: String,
+    /// Why, in words.
+    pub cause: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Plans, states of deployments, finished devices.
+#[async_trait]
+pub trait Executions: Send + Sync + fmt::Debug {
+    /// Writes a sealed revision. The same revision with the same hash is a success, with another
+    /// hash a `Conflict`.
+    async fn put_plan(&self, plan: SealedPlan) -> StoreResult<()>;
+    /// Reads a revision.
+    async fn get_plan(&self, plan: &PlanId, revision: u32) -> StoreResult<Option<SealedPlan>>;
+    /// Finds the revision with this hash.
+    async fn find_plan(&self, plan: &PlanId, hash: &str) -> StoreResult<Option<SealedPlan>>;
+    /// Writes where a deployment stands; an older `updated_at` than the stored one is ignored.
+    /// `expires_at` lets the store forget a finished one. Keeps the indexes by client, stage,
+    /// open KB and `needs_approval` true.
+    async fn put_status(&self, status: DeploymentStatus, expires_at: Option<Timestamp>) -> StoreResult<()>;
+    /// Reads where a deployment stands.
+    async fn get_status(&self, plan: &PlanId) -> StoreResult<Option<DeploymentStatus>>;
+    /// Lists deployments, newest first.
+    async fn list_statuses(
+        &self,
+        filter: &StatusFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<DeploymentStatus>>;
+    /// Lists plans of open deployments of a KB.
+    async fn open_deployments_of(&self, kb: &KbId) -> StoreResult<Vec<PlanId>>;
+    /// Writes how a device ended in an attempt; a row of a later attempt is never replaced by an
+    /// earlier one, and one attempt's row is written once (a repeat with other content: `Conflict`).
+    async fn put_device_row(&self, row: DeviceRow) -> StoreResult<()>;
+    /// Reads the newest row of a device.
+    async fn get_device_row(&self, plan: &PlanId, device: &DeviceId) -> StoreResult<Option<DeviceRow>>;
+    /// Lists the newest rows of a plan by device id, optionally of one outcome.
+    async fn list_device_rows(
+        &self,
+        plan: &PlanId,
+        outcome: Option<DeviceOutcome>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<DeviceRow>>;
+    /// Writes a dead letter, once per id.
+    async fn put_dead_letter(&self, letter: DeadLetter) -> StoreResult<()>;
+    /// Lists dead letters, newest first.
+    async fn list_dead_letters(&self, cursor: Option<&str>, limit: usize) -> StoreResult<Listing<DeadLetter>>;
+}
+
+/// Which deployments a list shows; absent means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusFilter {
+    /// Of one client.
+    pub client: Option<ClientId>,
+    /// Only those that wait for people.
+    pub needs_approval: bool,
+    /// Only those that are not over.
+    pub open: bool,
+}
+
+/// Client facts kept beside its devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientRecord {
+    /// Client.
+    pub id: ClientId,
+    /// Display name; never in a workflow id or search attribute.
+    pub name: String,
+    /// Time zone of its head office, if known.
+    pub time_zone: Option<String>,
+    /// Time zone per site id.
+    pub sites: BTreeMap<String, String>,
+    /// When the device list was last read to its end.
+    pub synced_at: Option<Timestamp>,
+}
+
+/// What became of a try to get a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lease {
+    /// It is yours until then.
+    Held {
+        /// End of the lease unless renewed.
+        until: Timestamp,
+    },
+    /// Somebody else works on the device.
+    HeldBy {
+        /// Owner: a workflow id.
+        owner: String,
+        /// End of the lease unless renewed.
+        until: Timestamp,
+    },
+}
+
+/// Devices, their online snapshot and leases.
+#[async_trait]
+pub trait Inventory: Send + Sync + fmt::Debug {
+    /// Writes a client's facts.
+    async fn put_client(&self, client: ClientRecord) -> StoreResult<()>;
+    /// Reads a client's facts.
+    async fn get_client(&self, client: &ClientId) -> StoreResult<Option<ClientRecord>>;
+    /// Writes devices; an older `seen_at` never replaces a newer one.
+    async fn put_devices(&self, devices: &[Device]) -> StoreResult<()>;
+    /// Reads a device.
+    async fn get_device(&self, device: &DeviceId) -> StoreResult<Option<Device>>;
+    /// Lists a client's devices by id.
+    async fn list_devices(
+        &self,
+        client: &ClientId,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<Device>>;
+    /// Takes or renews the lease of a device for `owner`; free, expired and own leases are given.
+    async fn acquire_lease(&self, device: &DeviceId, owner: &str, life: Duration, now: Timestamp)
+    -> StoreResult<Lease>;
+    /// Gives a lease back; only the owner's own, anything else is left as it is.
+    async fn release_lease(&self, device: &DeviceId, owner: &str) -> StoreResult<()>;
+}
+
+/// People and their roles.
+#[async_trait]
+pub trait Identities: Send + Sync + fmt::Debug {
+    /// Writes a person.
+    async fn put_person(&self, person: Person) -> StoreResult<()>;
+    /// Reads a person.
+    async fn get_person(&self, person: &PersonId) -> StoreResult<Option<Person>>;
+    /// Lists all people by id.
+    async fn list_people(&self) -> StoreResult<Vec<Person>>;
+}
+
+/// A named token bucket: `capacity` calls, refilled evenly over `per`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// Calls that may be made at once.
+    pub capacity: u32,
+    /// Time in which that many come back.
+    pub per: Duration,
+}
+
+/// Counters, token buckets and flags.
+#[async_trait]
+pub trait Counters: Send + Sync + fmt::Debug {
+    /// Takes a token, or says how long to wait for one.
+    async fn take_token(&self, name: &str, bucket: Bucket, now: Timestamp) -> StoreResult<Option<Duration>>;
+    /// Adds to a counter and returns its new value; a repeat with the same key adds nothing.
+    async fn add(&self, name: &str, key: &str, amount: i64) -> StoreResult<i64>;
+    /// Reads a counter; 0 when it was never written.
+    async fn read(&self, name: &str) -> StoreResult<i64>;
+    /// Sets or clears a flag, such as `pause/{client}` or `kb-stop/{kb}`, with who and why.
+    async fn set_flag(&self, name: &str, value: Option<&str>) -> StoreResult<()>;
+    /// Reads a flag.
+    async fn get_flag(&self, name: &str) -> StoreResult<Option<String>>;
+    /// Claims a named piece of periodic work: true for the first caller in each `per`.
+    async fn claim(&self, name: &str, per: Duration, now: Timestamp) -> StoreResult<bool>;
+}
+
+/// A change, for live views.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Position.
+    pub sequence: u64,
+    /// Client it belongs to, if to one.
+    pub client: Option<ClientId>,
+    /// Record kind, such as `execution`.
+    pub kind: String,
+    /// Record key.
+    pub key: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Every write of the other ports appends one change.
+#[async_trait]
+pub trait Outbox: Send + Sync + fmt::Debug {
+    /// Reads changes after a position, in order.
+    async fn changes_after(&self, sequence: u64, limit: usize) -> StoreResult<Vec<Change>>;
+}

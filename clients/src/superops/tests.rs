@@ -1,0 +1,339 @@
+//! Against a fake server on the real wire: one test per meaning of an answer, and the requests.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    device::Platform,
+    failure::{Classify, FailureKind},
+    patch::PatchState,
+};
+use serde_json::{Value, json};
+use wiremock::{
+    Mock, MockServer, ResponseTemplate,
+    matchers::{header, method, path},
+};
+
+use super::*;
+use crate::rate_limit::{Permit, Unlimited};
+
+const TOKEN: &str = "tok-3f9a-secret";
+const DEVICE: &str = "4100000000000000001";
+
+fn config(url: &str) -> SuperOpsConfig {
+    SuperOpsConfig {
+        base_url: format!("{url}/msp"),
+        subdomain: "acme".to_owned(),
+        token: TOKEN.into(),
+        timeout_secs: 1,
+        ..SuperOpsConfig::default()
+    }
+}
+
+async fn answering(response: ResponseTemplate) -> (MockServer, SuperOps) {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).and(path("/msp")).respond_with(response).mount(&server).await;
+    let client = SuperOps::new(config(&server.uri()), Arc::new(Unlimited)).unwrap();
+    (server, client)
+}
+
+async fn with_json(body: Value) -> (MockServer, SuperOps) {
+    answering(ResponseTemplate::new(200).set_body_json(body)).await
+}
+
+fn device() -> DeviceId {
+    DEVICE.parse().unwrap()
+}
+
+fn client_id() -> ClientId {
+    "7000000000000000001".parse().unwrap()
+}
+
+async fn query_error(response: ResponseTemplate) -> SuperOpsError {
+    let (_server, client) = answering(response).await;
+    client.get_device(&device(), Timestamp::UNIX_EPOCH).await.unwrap_err()
+}
+
+async fn write_error(response: ResponseTemplate) -> SuperOpsError {
+    let (_server, client) = answering(response).await;
+    client.run_script(&device(), "1", &[("token", "job-secret".to_owned())]).await.unwrap_err()
+}
+
+fn coded(code: &str) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({
+        "errors": [{ "message": null, "extensions": { "clientError": [{ "code": code, "param": { "attributes": ["assetId"] } }] } }],
+        "data": {}
+    }))
+}
+
+fn internal() -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({
+        "errors": [{ "message": "Internal Server Error(s) while executing query" }], "data": { "runScriptOnAsset": null }
+    }))
+}
+
+fn chain(error: &SuperOpsError) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn each_error_code_has_its_meaning() {
+    for (code, kind) in [
+        ("rate_limit_exceeded", FailureKind::Throttled),
+        ("RATE_LIMITED", FailureKind::Throttled),
+        ("forbidden", FailureKind::Unauthorized),
+        ("subscription_trial_expired", FailureKind::Unauthorized),
+        ("subscription_paused", FailureKind::Unauthorized),
+        ("subscription_cancelled", FailureKind::Unauthorized),
+        ("type_validation_failed", FailureKind::InvalidInput),
+        ("mandatory_validation_failed", FailureKind::InvalidInput),
+        ("value_length_exceeds_limit", FailureKind::InvalidInput),
+        ("referred_value_does_not_exist", FailureKind::InvalidInput),
+        ("value_pattern_validation_failed", FailureKind::InvalidInput),
+        ("dependent_validation_failed", FailureKind::InvalidInput),
+        ("unique_validation_failed", FailureKind::InvalidInput),
+        ("entity_does_not_exist", FailureKind::NotFound),
+    ] {
+        assert_eq!(query_error(coded(code)).await.kind(), kind, "query {code}");
+        assert_eq!(write_error(coded(code)).await.kind(), kind, "write {code}");
+    }
+}
+
+#[tokio::test]
+async fn a_code_directly_in_the_extensions_counts_too() {
+    let error = query_error(ResponseTemplate::new(200).set_body_json(json!({
+        "errors": [{ "message": "slow down", "extensions": { "code": "RATE_LIMITED" } }], "data": null
+    })))
+    .await;
+    assert!(matches!(error, SuperOpsError::Throttled { retry_after: None }));
+    let error = write_error(ResponseTemplate::new(200).set_body_json(json!({
+        "errors": [{ "message": "Validation error (SubSelectionNotAllowed)", "extensions": { "classification": "ValidationError" } }]
+    })))
+    .await;
+    assert!(matches!(error, SuperOpsError::InvalidInput { .. }));
+}
+
+#[tokio::test]
+async fn each_http_status_has_its_meaning() {
+    for (status, query, write) in [
+        (401, FailureKind::Unauthorized, FailureKind::Unauthorized),
+        (403, FailureKind::Unauthorized, FailureKind::Unauthorized),
+        (400, FailureKind::InvalidInput, FailureKind::InvalidInput),
+        (404, FailureKind::InvalidInput, FailureKind::InvalidInput),
+        (307, FailureKind::InvalidInput, FailureKind::InvalidInput),
+        (429, FailureKind::Throttled, FailureKind::Throttled),
+        (500, FailureKind::Unavailable, FailureKind::Ambiguous),
+        (503, FailureKind::Unavailable, FailureKind::Ambiguous),
+    ] {
+        assert_eq!(query_error(ResponseTemplate::new(status)).await.kind(), query, "query {status}");
+        assert_eq!(write_error(ResponseTemplate::new(status)).await.kind(), write, "write {status}");
+    }
+    let error = query_error(ResponseTemplate::new(400)).await.to_string();
+    assert!(error.contains("empty body") && error.contains("sub-domain"), "{error}");
+    let error = query_error(ResponseTemplate::new(429).insert_header("retry-after", "7")).await;
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn an_internal_error_is_unavailable_for_a_query_and_ambiguous_for_a_write() {
+    assert_eq!(query_error(internal()).await.kind(), FailureKind::Unavailable);
+    assert_eq!(write_error(internal()).await.kind(), FailureKind::Ambiguous);
+}
+
+#[tokio::test]
+async fn a_late_answer_is_unavailable_for_a_query_and_ambiguous_for_a_write() {
+    let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(20));
+    assert_eq!(query_error(late.clone()).await.kind(), FailureKind::Unavailable);
+    assert_eq!(write_error(late).await.kind(), FailureKind::Ambiguous);
+}
+
+#[tokio::test]
+async fn a_write_that_never_left_is_not_ambiguous() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = SuperOps::new(config(&format!("http://{free}")), Arc::new(Unlimited)).unwrap();
+    let error = client.run_script(&device(), "1", &[]).await.unwrap_err();
+    assert!(matches!(error, SuperOpsError::Unavailable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_schema_is_malformed_or_after_a_write_ambiguous() {
+    for body in ["<html>", "{}", r#"{"data":null}"#, r#"{"data":{"getAsset":[],"runScriptOnAsset":[]}}"#] {
+        let response = ResponseTemplate::new(200).set_body_string(body);
+        assert_eq!(query_error(response.clone()).await.kind(), FailureKind::Malformed, "{body}");
+        assert_eq!(write_error(response).await.kind(), FailureKind::Ambiguous, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_with_data_beside_errors_was_done() {
+    let (_server, client) = with_json(json!({
+        "errors": [{ "message": "addedBy failed" }], "data": { "runScriptOnAsset": { "actionConfigId": 2861598057825157120_u64 } }
+    }))
+    .await;
+    let run = client.run_script(&device(), "1", &[]).await.unwrap();
+    assert_eq!(run.action_config_id, "2861598057825157120");
+}
+
+#[tokio::test]
+async fn nothing_shows_the_token() {
+    let (_server, client) = with_json(json!({})).await;
+    assert!(!format!("{client:?}{:?}", config("http://127.0.0.1:1")).contains(TOKEN));
+    let echo = ResponseTemplate::new(200).set_body_json(json!({
+        "errors": [{ "message": format!("bad {TOKEN} job-secret"), "extensions": { "clientError": [{ "code": "type_validation_failed", "param": { "value": "job-secret" } }] } }]
+    }));
+    for error in [write_error(echo).await, query_error(ResponseTemplate::new(401)).await, write_error(ResponseTemplate::new(500)).await] {
+        let text = chain(&error);
+        assert!(!text.contains(TOKEN) && !text.contains("job-secret"), "{text}");
+    }
+}
+
+#[derive(Debug)]
+struct Empty;
+
+#[async_trait]
+impl RateLimiter for Empty {
+    async fn take(&self, bucket: &str) -> Result<Permit, Box<dyn std::error::Error + Send + Sync>> {
+        assert_eq!(bucket, "superops");
+        Ok(Permit::Wait(Duration::from_secs(9)))
+    }
+}
+
+#[tokio::test]
+async fn an_empty_bucket_sends_nothing_and_says_how_long() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).expect(0).mount(&server).await;
+    let client = SuperOps::new(config(&server.uri()), Arc::new(Empty)).unwrap();
+    let error = client.device_patches(&device(), 1).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry_after()), (FailureKind::Throttled, Some(Duration::from_secs(9))));
+}
+
+#[tokio::test]
+async fn a_list_of_devices_is_asked_for_with_its_filter_and_read() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/msp"))
+        .and(header("authorization", format!("Bearer {TOKEN}").as_str()))
+        .and(header("customersubdomain", "acme"))
+        .respond_with(ResponseTemplate::new(200).set_body_string(
+            r#"{"data":{"getAssetList":{"assets":[
+              {"assetId":4100000000000000001,"name":"PC-1","client":{"accountId":7000000000000000001,"name":"A"},
+               "site":{"id":7100000000000000001,"name":"HQ"},"platform":"Microsoft Windows Server 2022","platformFamily":null,
+               "platformCategory":"SERVER","platformVersion":"10.0","status":"ONLINE","lastCommunicatedTime":"2024-05-01T10:15:30",
+               "lastReportedTime":"2024-05-01T10:15","customFields":{"udf1text":"Pilot, exposure:exposed"}},
+              {"assetId":"2","name":"stranger","client":{"accountId":"7000000000000000002"},"site":null,"platform":"macOS","status":"OFFLINE"},
+              {"assetId":null,"name":"broken","client":null,"site":null}
+            ],"listInfo":{"hasMore":true,"totalCount":"3"}}}}"#,
+        ))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let client = SuperOps::new(config(&server.uri()), Arc::new(Unlimited)).unwrap();
+    let page = client.list_devices(&client_id(), 2, Timestamp::UNIX_EPOCH).await.unwrap();
+
+    assert!(page.has_more);
+    assert_eq!(page.items.len(), 1, "a stranger's device is left out");
+    let device = &page.items[0];
+    assert_eq!((device.id.as_str(), device.platform), (DEVICE, Platform::WindowsServer));
+    assert_eq!(device.site.as_deref(), Some("7100000000000000001"));
+    assert_eq!(device.tags.iter().map(String::as_str).collect::<Vec<_>>(), ["exposure:exposed", "pilot", "server"]);
+    assert_eq!(device.last_reported_at.unwrap().to_string(), "2024-05-01T10:15:00Z");
+
+    let request = &server.received_requests().await.unwrap()[0];
+    let body: Value = request.body_json().unwrap();
+    assert!(body["query"].as_str().unwrap().starts_with("query ListDevices"));
+    assert_eq!(
+        body["variables"],
+        json!({
+            "input": {
+                "page": 2, "pageSize": 100,
+                "condition": { "attribute": "client", "operator": "includes", "value": ["7000000000000000001"] },
+                "sort": [{ "attribute": "name", "order": "ASC" }]
+            },
+            "fields": ["udf1text"]
+        })
+    );
+}
+
+#[tokio::test]
+async fn has_more_of_null_ends_a_list_and_a_patch_gives_one_row_per_kb() {
+    let (_server, client) = with_json(json!({ "data": { "getAssetPatchDetails": {
+        "assetPatches": [
+            { "approvalStatus": "Approved", "installationStatus": "NewOrMissing", "installationTime": null, "failedMessage": "",
+              "patchDetail": { "title": "T", "category": "Security Updates", "severity": "Important", "publishedDate": "2024-01-09",
+                "restartRequired": true, "kbNumbers": [{ "kbNumber": "5034441" }, { "kbNumber": "KB5034439" }, { "kbNumber": "x" }] } },
+            { "approvalStatus": "Pending", "installationStatus": "Deferred", "installationTime": "2024-02-01", "failedMessage": "no room",
+              "patchDetail": { "title": "Driver", "kbNumbers": null } }
+        ],
+        "listInfo": { "hasMore": null } } } }))
+    .await;
+    let page = client.device_patches(&device(), 1).await.unwrap();
+    assert!(!page.has_more);
+    let kbs: Vec<_> = page.items.iter().map(|row| row.facts.kb.to_string()).collect();
+    assert_eq!(kbs, ["KB5034439", "KB5034441"]);
+    assert_eq!(page.items[0].state, PatchState::Missing);
+    assert_eq!(page.items[0].failed_message, None);
+    assert_eq!(page.items[0].facts.restart_required, Some(true));
+}
+
+#[tokio::test]
+async fn a_null_where_something_was_asked_for_is_not_found() {
+    let (_server, client) = with_json(json!({ "data": { "getClient": null, "getAsset": null } })).await;
+    let error = client.get_client(&client_id()).await.unwrap_err();
+    assert!(matches!(&error, SuperOpsError::NotFound { what: "client", id } if id == client_id().as_str()));
+    let error = client.get_device(&device(), Timestamp::UNIX_EPOCH).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::NotFound);
+}
+
+#[tokio::test]
+async fn alerts_activity_sites_and_clients_are_read() {
+    let (_server, client) = with_json(json!({ "data": {
+        "getAlertsForAsset": { "alerts": [{ "id": 9, "message": "m", "createdTime": "2021-12-18T15:35", "status": "Created", "severity": "Critical" }], "listInfo": null },
+        "getAssetActivity": { "activities": [
+            { "activityId": 1, "module": "SCRIPT", "activityData": { "scriptId": 5100000000000000001_u64, "name": "AutoOps-Device", "status": "Completed" }, "createdTime": "2024-01-01T00:00:00" },
+            { "activityId": 2, "module": "ALERT", "activityData": null, "createdTime": null }], "listInfo": { "hasMore": true } },
+        "getClientSiteList": { "sites": [{ "id": 5, "name": "HQ", "timezoneCode": "Europe/Berlin" }], "listInfo": { "hasMore": null } },
+        "getClient": { "accountId": 7000000000000000001_u64, "name": "A", "status": null }
+    } }))
+    .await;
+    let alerts = client.device_alerts(&device(), 1).await.unwrap();
+    assert_eq!((alerts.items[0].id.as_str(), alerts.items[0].severity.as_str()), ("9", "Critical"));
+    let activity = client.device_activity(&device(), 1).await.unwrap();
+    assert_eq!(activity.items.len(), 1);
+    assert_eq!(activity.items[0].script_id.as_deref(), Some("5100000000000000001"));
+    assert!(activity.has_more);
+    let sites = client.list_sites(&client_id(), 1).await.unwrap();
+    assert_eq!(sites.items[0].time_zone.as_deref(), Some("Europe/Berlin"));
+    assert_eq!(client.get_client(&client_id()).await.unwrap().id, client_id());
+}
+
+#[tokio::test]
+async fn a_script_is_found_by_its_exact_name_only() {
+    let (_server, client) = with_json(json!({ "data": { "getScriptList": { "scripts": [
+        { "scriptId": 1, "name": "AutoOps-Device-Old", "runTimeVariables": [], "timeOut": 5 },
+        { "scriptId": 5100000000000000001_u64, "name": "AutoOps-Device", "runTimeVariables": domain::script::SCRIPT_VARIABLES, "timeOut": 7200 }
+    ], "listInfo": { "hasMore": null } } } }))
+    .await;
+    let script = client.find_script("AutoOps-Device").await.unwrap();
+    assert_eq!((script.id.as_str(), script.timeout_secs), ("5100000000000000001", Some(7200)));
+    assert!(script.check_variables().is_ok());
+    assert_eq!(client.find_script("autoops-device").await.unwrap_err().kind(), FailureKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_script_run_sends_its_arguments_by_name() {
+    let (server, client) = with_json(json!({ "data": { "runScriptOnAsset": { "actionConfigId": "77" } } })).await;
+    let args = [("mode", "check".to_owned()), ("kb", "5034441".to_owned())];
+    assert_eq!(client.run_script(&device(), "5", &args).await.unwrap().action_config_id, "77");
+    let body: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
+    assert_eq!(
+        body["variables"]["input"],
+        json!({ "assetId": DEVICE, "scriptId": "5", "scriptArguments": [
+            { "name": "mode", "value": "check" }, { "name": "kb", "value": "5034441" }] })
+    );
+}

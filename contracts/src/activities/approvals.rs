@@ -1,0 +1,60 @@
+//! Who may decide.
+
+use std::convert::Infallible;
+
+use domain::{
+    approval::Choice,
+    ids::{ClientId, PersonId, RequestId},
+    people::{Authority, ControlAction, Role},
+};
+use serde::{Deserialize, Serialize};
+use temporalio_macros::activity_definitions;
+
+/// Asks whether a person may do something to a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizeInput {
+    /// Who.
+    pub by: PersonId,
+    /// What.
+    pub action: ControlAction,
+    /// Workflow it is about; part of what a proof signs.
+    pub workflow_id: String,
+    /// Client of the deployment.
+    pub client: ClientId,
+    /// Least role asked for, for decisions.
+    #[serde(default)]
+    pub least_role: Option<Role>,
+    /// Who asked for the plan.
+    #[serde(default)]
+    pub requester: Option<PersonId>,
+    /// The requester may not approve.
+    #[serde(default)]
+    pub four_eyes: bool,
+    /// What was decided, for decisions.
+    #[serde(default)]
+    pub choice: Option<Choice>,
+    /// Request meant.
+    #[serde(default)]
+    pub request: Option<RequestId>,
+    /// Plan meant.
+    #[serde(default)]
+    pub plan_hash: Option<String>,
+    /// Signature of the API.
+    #[serde(default)]
+    pub proof: Option<String>,
+}
+
+/// Approvals.
+#[derive(Debug)]
+pub struct ApprovalActivities;
+
+#[activity_definitions]
+impl ApprovalActivities {
+    /// Looks a person up and asks policy what the person may do.
+    #[activity(name = "approvals.authorize")]
+    pub fn authorize(_: AuthorizeInput) -> Result<Authority, Infallible> {
+        unimplemented!()
+    }
+}
+
+pub use approval_activities::Authorize;
