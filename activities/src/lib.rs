@@ -1,1 +1,27 @@
-//! .
+//! What workflows may do: thin adapters, one module per system, and the one place that turns a
+//! failure into a retry decision.
+//!
+//! Each module implements declarations of `contracts::activities`. It reads its input, asks a client
+//! or the store, and answers; rules live in `domain`, `policy` and `agents`.
+
+pub mod approvals;
+mod deps;
+mod failure;
+mod guardrails;
+pub mod inventory;
+pub mod model;
+pub mod notify;
+pub mod nvd;
+pub mod plans;
+pub mod policy;
+pub mod records;
+pub mod register;
+pub mod risk;
+pub mod superops;
+pub mod windows;
+
+#[cfg(test)]
+mod testing;
+
+pub use deps::{Clock, Deps, Settings, SystemClock};
+pub use register::register;

@@ -4,7 +4,7 @@
 
 use std::{env, error::Error, sync::Arc};
 
-use clients::{
+use autoops_clients::{
     rate_limit::Unlimited,
     superops::{SuperOps, SuperOpsConfig},
 };
@@ -26,10 +26,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = superops.get_client(&client_id).await?;
     println!("{} ({})", client.name, client.id);
     for page in 1.. {
-        let devices = superops.list_devices(&client_id, page, Timestamp::now()).await?;
+        let devices = superops
+            .list_devices(&client_id, page, Timestamp::now())
+            .await?;
         for device in devices.items {
             let state = if device.online { "online" } else { "offline" };
-            println!("{}  {:8}  {:?}  {}  {:?}", device.id, state, device.platform, device.name, device.tags);
+            println!(
+                "{}  {:8}  {:?}  {}  {:?}",
+                device.id, state, device.platform, device.name, device.tags
+            );
         }
         if !devices.has_more {
             break;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod bedrock;
+pub mod callback;
 pub mod nvd;
 pub mod rate_limit;
 pub mod store;

@@ -101,6 +101,9 @@ pub struct InFlight {
     pub ring: u32,
     /// When it was started.
     pub since: Timestamp,
+    /// Set for a rollback: how the installation it undoes had ended.
+    #[serde(default)]
+    pub undoes: Option<DeviceOutcome>,
 }
 
 /// A message that arrived and is not worked off yet.
@@ -185,8 +188,6 @@ pub struct Carry {
     pub inbox: Vec<Pending>,
     /// Answers to controls, newest last, for repeated deliveries.
     pub control_answers: Vec<(String, ControlAnswer)>,
-    /// Results already counted, as `device/attempt`; only those whose repeat is still possible.
-    pub counted: Vec<String>,
     /// Audit entries written so far: the ordinal of the next key.
     pub audit_ordinal: u32,
     /// Messages read so far: the ordinal of the next decision by hand.
@@ -205,6 +206,14 @@ pub struct Carry {
     pub soak_until: Option<Timestamp>,
     /// Seconds of waiting for people.
     pub approval_secs: i64,
+    /// Guardrails or a change of the plan ask for another turn through planning and approval.
+    pub turn_asked: Option<String>,
+    /// The ring at the cursor has passed its start check.
+    pub ring_open: bool,
+    /// Results reported by devices, not worked off yet.
+    pub finished: Vec<DeviceFinished>,
+    /// When the rings were done and only stragglers are left.
+    pub rings_done_at: Option<Timestamp>,
 }
 
 /// Position in a sealed plan.

@@ -1,1 +1,8 @@
-//! .
+//! When things happen: deterministic orchestration. Handlers only record; `run` acts.
+
+mod approvals;
+mod clock;
+pub mod device_patch;
+mod failure;
+mod options;
+pub mod patch_deployment;

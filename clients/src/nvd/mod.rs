@@ -1,1 +1,118 @@
-//! .
+//! NVD, the vulnerability database of NIST: one CVE per call over its CVE API 2.0.
+//!
+//! Each call is one HTTP request and first takes from the shared bucket [`BUCKET`]; nothing is
+//! tried twice. A wrong key and a wrong parameter are both a 404, an unknown CVE is a 200 without
+//! rows, and a request above the limit is a 403: see [`NvdError`].
+//!
+//! This product uses data from the NVD API but is not endorsed or certified by the NVD.
+
+mod answer;
+mod config;
+mod error;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{ids::CveId, patch::CveFacts};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
+
+pub use config::NvdConfig;
+pub(crate) use config::is_safe_address;
+pub use error::NvdError;
+
+use crate::rate_limit::{Permit, RateLimiter};
+
+/// Name of the shared bucket that every request takes from.
+pub const BUCKET: &str = "nvd";
+/// The most we read of one answer: the largest known entries have a few megabytes.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The vulnerability database.
+#[derive(Debug)]
+pub struct Nvd {
+    http: reqwest::Client,
+    url: String,
+    limiter: Arc<dyn RateLimiter>,
+}
+
+impl Nvd {
+    /// Checks the configuration and builds the client; sends nothing.
+    ///
+    /// # Errors
+    /// When the configuration cannot work.
+    pub fn new(config: NvdConfig, limiter: Arc<dyn RateLimiter>) -> Result<Self, NvdError> {
+        config.validate().map_err(NvdError::Config)?;
+        let mut headers = HeaderMap::new();
+        if let Some(key) = &config.api_key {
+            let mut key = HeaderValue::from_str(key.expose_secret())
+                .map_err(|_| error::refused("the API key cannot be a header"))?;
+            key.set_sensitive(true);
+            headers.insert(HeaderName::from_static("apikey"), key);
+        }
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .timeout(Duration::from_secs(config.timeout_secs))
+            .connect_timeout(Duration::from_secs(config.timeout_secs.min(10)))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .build()
+            .map_err(|error| NvdError::Unavailable {
+                detail: "the HTTP client could not be built".to_owned(),
+                source: Some(Box::new(error)),
+            })?;
+        let url = format!(
+            "{}/rest/json/cves/2.0",
+            config.base_url.trim_end_matches('/')
+        );
+        Ok(Self { http, url, limiter })
+    }
+
+    /// Looks up one CVE.
+    ///
+    /// A CVE that nobody scored comes back without a score; a rejected one with its status.
+    ///
+    /// # Errors
+    /// See [`NvdError`]; [`NvdError::NotFound`] only when NVD answered that it has no such CVE.
+    pub async fn lookup_cve(&self, cve: &CveId) -> Result<CveFacts, NvdError> {
+        self.take().await?;
+        let response = self
+            .http
+            .get(&self.url)
+            .query(&[("cveId", cve.as_str())])
+            .send()
+            .await
+            .map_err(error::transport)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(error::status(status, response.headers()));
+        }
+        answer::read(&body_of(response).await?, cve)
+    }
+
+    async fn take(&self) -> Result<(), NvdError> {
+        match self.limiter.take(BUCKET).await {
+            Ok(Permit::Granted) => Ok(()),
+            Ok(Permit::Wait(retry_after)) => Err(NvdError::Throttled { retry_after }),
+            Err(source) => Err(NvdError::Unavailable {
+                detail: "the shared budget could not be asked".to_owned(),
+                source: Some(source),
+            }),
+        }
+    }
+}
+
+async fn body_of(mut response: reqwest::Response) -> Result<Vec<u8>, NvdError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(error::transport)? {
+        if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(NvdError::Malformed {
+                detail: "the answer is too large".to_owned(),
+            });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}

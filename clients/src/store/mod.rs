@@ -1,1 +1,58 @@
-//! .
+//! Records of AutoOps behind ports: what is asked for is in [`ports`], how it is kept in an adapter.
+//!
+//! [`Store`] is the cloneable handle that binaries pass around. [`Store::embedded`] keeps everything
+//! in one SQLite file that several processes may use at once.
+
+mod embedded;
+mod error;
+mod limiter;
+pub mod ports;
+
+#[cfg(test)]
+mod conformance;
+
+use std::{path::Path, sync::Arc};
+
+pub use self::{error::StoreError, limiter::TokenBucketLimiter, ports::*};
+
+/// All records of AutoOps, port by port. Clones share the same connection.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Versions of policy sets.
+    pub policies: Arc<dyn Policies>,
+    /// The audit trail.
+    pub actions: Arc<dyn Actions>,
+    /// Plans, states of deployments, finished devices.
+    pub executions: Arc<dyn Executions>,
+    /// Devices, their online snapshot and leases.
+    pub inventory: Arc<dyn Inventory>,
+    /// People and their roles.
+    pub identities: Arc<dyn Identities>,
+    /// Counters, token buckets and flags.
+    pub counters: Arc<dyn Counters>,
+    /// Changes, for live views.
+    pub outbox: Arc<dyn Outbox>,
+    /// Forgetting what is past its time.
+    pub upkeep: Arc<dyn Upkeep>,
+}
+
+impl Store {
+    /// Opens the embedded adapter on a SQLite file, which is created with its folders when it is
+    /// not there. Blocks for some milliseconds: meant for the start of a process.
+    ///
+    /// # Errors
+    /// When the file cannot be used, was written by a newer AutoOps or is something else.
+    pub fn embedded(path: &Path) -> Result<Self, StoreError> {
+        let adapter = Arc::new(embedded::Embedded::open(path)?);
+        Ok(Self {
+            policies: adapter.clone(),
+            actions: adapter.clone(),
+            executions: adapter.clone(),
+            inventory: adapter.clone(),
+            identities: adapter.clone(),
+            counters: adapter.clone(),
+            outbox: adapter.clone(),
+            upkeep: adapter,
+        })
+    }
+}

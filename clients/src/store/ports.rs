@@ -72,9 +72,15 @@ pub trait Actions: Send + Sync + fmt::Debug {
     /// was written: a retry has no second effect.
     async fn append_audit(&self, record: AuditRecord) -> StoreResult<AuditEntry>;
     /// Reads a chain in order, from the entry after `after` (0: from the first).
-    async fn read_chain(&self, chain: &str, after: u64, limit: usize) -> StoreResult<Vec<AuditEntry>>;
+    async fn read_chain(
+        &self,
+        chain: &str,
+        after: u64,
+        limit: usize,
+    ) -> StoreResult<Vec<AuditEntry>>;
     /// Lists the names of all chains; for verification by hand, not for a request path.
-    async fn list_chains(&self, cursor: Option<&str>, limit: usize) -> StoreResult<Listing<String>>;
+    async fn list_chains(&self, cursor: Option<&str>, limit: usize)
+    -> StoreResult<Listing<String>>;
     /// Lists entries of a client on a UTC day, in order of writing.
     async fn audit_of_day(
         &self,
@@ -133,17 +139,33 @@ pub struct DeadLetter {
 /// Plans, states of deployments, finished devices.
 #[async_trait]
 pub trait Executions: Send + Sync + fmt::Debug {
-    /// Writes a sealed revision. The same revision with the same hash is a success, with another
-    /// hash a `Conflict`.
+    /// Writes a sealed revision and its pages. The same revision with the same hash is a success,
+    /// with another hash a `Conflict`; a hash that is not the document's is `Invalid`.
     async fn put_plan(&self, plan: SealedPlan) -> StoreResult<()>;
     /// Reads a revision.
     async fn get_plan(&self, plan: &PlanId, revision: u32) -> StoreResult<Option<SealedPlan>>;
-    /// Finds the revision with this hash.
+    /// Reads one page of a ring of a sealed revision, from page 0, in the order of the plan; pages
+    /// hold [`domain::plan::PAGE_SIZE`] devices, one past the last is empty.
+    ///
+    /// # Errors
+    /// `NotFound` when the revision was never written.
+    async fn plan_page(
+        &self,
+        plan: &PlanId,
+        revision: u32,
+        ring: u32,
+        page: u32,
+    ) -> StoreResult<Vec<DeviceId>>;
+    /// Finds the newest revision with this hash.
     async fn find_plan(&self, plan: &PlanId, hash: &str) -> StoreResult<Option<SealedPlan>>;
     /// Writes where a deployment stands; an older `updated_at` than the stored one is ignored.
     /// `expires_at` lets the store forget a finished one. Keeps the indexes by client, stage,
     /// open KB and `needs_approval` true.
-    async fn put_status(&self, status: DeploymentStatus, expires_at: Option<Timestamp>) -> StoreResult<()>;
+    async fn put_status(
+        &self,
+        status: DeploymentStatus,
+        expires_at: Option<Timestamp>,
+    ) -> StoreResult<()>;
     /// Reads where a deployment stands.
     async fn get_status(&self, plan: &PlanId) -> StoreResult<Option<DeploymentStatus>>;
     /// Lists deployments, newest first.
@@ -156,10 +178,15 @@ pub trait Executions: Send + Sync + fmt::Debug {
     /// Lists plans of open deployments of a KB.
     async fn open_deployments_of(&self, kb: &KbId) -> StoreResult<Vec<PlanId>>;
     /// Writes how a device ended in an attempt; a row of a later attempt is never replaced by an
-    /// earlier one, and one attempt's row is written once (a repeat with other content: `Conflict`).
+    /// earlier one (which is ignored), and one attempt's row is written once (a repeat with another
+    /// ring or result: `Conflict`; with another time only: a success without effect).
     async fn put_device_row(&self, row: DeviceRow) -> StoreResult<()>;
     /// Reads the newest row of a device.
-    async fn get_device_row(&self, plan: &PlanId, device: &DeviceId) -> StoreResult<Option<DeviceRow>>;
+    async fn get_device_row(
+        &self,
+        plan: &PlanId,
+        device: &DeviceId,
+    ) -> StoreResult<Option<DeviceRow>>;
     /// Lists the newest rows of a plan by device id, optionally of one outcome.
     async fn list_device_rows(
         &self,
@@ -171,7 +198,11 @@ pub trait Executions: Send + Sync + fmt::Debug {
     /// Writes a dead letter, once per id.
     async fn put_dead_letter(&self, letter: DeadLetter) -> StoreResult<()>;
     /// Lists dead letters, newest first.
-    async fn list_dead_letters(&self, cursor: Option<&str>, limit: usize) -> StoreResult<Listing<DeadLetter>>;
+    async fn list_dead_letters(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<DeadLetter>>;
 }
 
 /// Which deployments a list shows; absent means all.
@@ -236,8 +267,13 @@ pub trait Inventory: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> StoreResult<Listing<Device>>;
     /// Takes or renews the lease of a device for `owner`; free, expired and own leases are given.
-    async fn acquire_lease(&self, device: &DeviceId, owner: &str, life: Duration, now: Timestamp)
-    -> StoreResult<Lease>;
+    async fn acquire_lease(
+        &self,
+        device: &DeviceId,
+        owner: &str,
+        life: Duration,
+        now: Timestamp,
+    ) -> StoreResult<Lease>;
     /// Gives a lease back; only the owner's own, anything else is left as it is.
     async fn release_lease(&self, device: &DeviceId, owner: &str) -> StoreResult<()>;
 }
@@ -253,20 +289,27 @@ pub trait Identities: Send + Sync + fmt::Debug {
     async fn list_people(&self) -> StoreResult<Vec<Person>>;
 }
 
-/// A named token bucket: `capacity` calls, refilled evenly over `per`.
+/// A named token bucket: at most `capacity` calls in any stretch of time as long as `per`. Each
+/// token comes back `per` after it was taken, so a full burst and an even refill never add up to
+/// more than the system allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
     /// Calls that may be made at once.
     pub capacity: u32,
-    /// Time in which that many come back.
+    /// Time after which a token comes back.
     pub per: Duration,
 }
 
 /// Counters, token buckets and flags.
 #[async_trait]
 pub trait Counters: Send + Sync + fmt::Debug {
-    /// Takes a token, or says how long to wait for one.
-    async fn take_token(&self, name: &str, bucket: Bucket, now: Timestamp) -> StoreResult<Option<Duration>>;
+    /// Takes a token (`None`), or says how long to wait before asking again.
+    async fn take_token(
+        &self,
+        name: &str,
+        bucket: Bucket,
+        now: Timestamp,
+    ) -> StoreResult<Option<Duration>>;
     /// Adds to a counter and returns its new value; a repeat with the same key adds nothing.
     async fn add(&self, name: &str, key: &str, amount: i64) -> StoreResult<i64>;
     /// Reads a counter; 0 when it was never written.
@@ -294,9 +337,20 @@ pub struct Change {
     pub at: Timestamp,
 }
 
-/// Every write of the other ports appends one change.
+/// Every write of the other ports appends one change in the same transaction, in the order of
+/// writing. What no view shows appends none: leases, token buckets, claims, and writes that leave
+/// the record as it was (a retry, an older status, a device that was only seen again).
 #[async_trait]
 pub trait Outbox: Send + Sync + fmt::Debug {
     /// Reads changes after a position, in order.
     async fn changes_after(&self, sequence: u64, limit: usize) -> StoreResult<Vec<Change>>;
+}
+
+/// Forgetting what is past its time. A store that forgets by itself answers 0.
+#[async_trait]
+pub trait Upkeep: Send + Sync + fmt::Debug {
+    /// Deletes records whose time is over, with everything that belongs to them (a deployment's
+    /// plans and device rows), and old changes of the outbox. Returns how many went. Works in small
+    /// steps so that other writers get their turn.
+    async fn sweep_expired(&self, now: Timestamp) -> StoreResult<u64>;
 }

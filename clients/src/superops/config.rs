@@ -49,27 +49,56 @@ impl SuperOpsConfig {
         };
         let header = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
         if !is_safe_address(&self.base_url) {
-            refuse("base_url", &self.base_url, "an https address such as https://api.superops.ai/msp; http only for this machine");
+            refuse(
+                "base_url",
+                &self.base_url,
+                "an https address such as https://api.superops.ai/msp; http only for this machine",
+            );
         }
         if self.subdomain.trim().is_empty() {
-            refuse("subdomain", "", "the sub-domain of your SuperOps account, the first part of its web address");
+            refuse(
+                "subdomain",
+                "",
+                "the sub-domain of your SuperOps account, the first part of its web address",
+            );
         } else if !header(&self.subdomain) {
             refuse("subdomain", &self.subdomain, "letters, digits and - only");
         }
         let token = self.token.expose_secret();
         if token.trim().is_empty() {
-            refuse("token", "", "an API token; create one in SuperOps under My Profile, API token");
+            refuse(
+                "token",
+                "",
+                "an API token; create one in SuperOps under My Profile, API token",
+            );
         } else if !header(token) {
-            refuse("token", "(not shown)", "the token exactly as SuperOps shows it, without spaces or line ends");
+            refuse(
+                "token",
+                "(not shown)",
+                "the token exactly as SuperOps shows it, without spaces or line ends",
+            );
         }
         if self.requests_per_minute == 0 {
-            refuse("requests_per_minute", "0", "1 or more; the published limit is 100");
+            refuse(
+                "requests_per_minute",
+                "0",
+                "1 or more; the published limit is 100",
+            );
         }
         if !(1..=600).contains(&self.timeout_secs) {
             refuse("timeout_secs", &self.timeout_secs.to_string(), "1 to 600");
         }
-        if self.tags_field.is_empty() || !self.tags_field.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            refuse("tags_field", &self.tags_field, "the column name of a custom field, such as udf1text");
+        if self.tags_field.is_empty()
+            || !self
+                .tags_field
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_')
+        {
+            refuse(
+                "tags_field",
+                &self.tags_field,
+                "the column name of a custom field, such as udf1text",
+            );
         }
         InvalidInput::when(problems)
     }
@@ -77,14 +106,18 @@ impl SuperOpsConfig {
 
 /// A token must not cross a network in the clear.
 fn is_safe_address(text: &str) -> bool {
-    let Ok(url) = url::Url::parse(text) else { return false };
+    let Ok(url) = url::Url::parse(text) else {
+        return false;
+    };
     let local = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         None => return false,
     };
-    url.username().is_empty() && url.password().is_none() && (url.scheme() == "https" || (url.scheme() == "http" && local))
+    url.username().is_empty()
+        && url.password().is_none()
+        && (url.scheme() == "https" || (url.scheme() == "http" && local))
 }
 
 #[cfg(test)]
@@ -92,7 +125,11 @@ mod tests {
     use super::*;
 
     fn good() -> SuperOpsConfig {
-        SuperOpsConfig { subdomain: "acme".to_owned(), token: "s3cret".into(), ..SuperOpsConfig::default() }
+        SuperOpsConfig {
+            subdomain: "acme".to_owned(),
+            token: "s3cret".into(),
+            ..SuperOpsConfig::default()
+        }
     }
 
     fn problem_of(config: &SuperOpsConfig) -> String {
@@ -103,23 +140,36 @@ mod tests {
     fn a_missing_token_or_subdomain_is_named() {
         assert!(good().validate().is_ok());
         let text = problem_of(&SuperOpsConfig::default());
-        assert!(text.contains("superops.token") && text.contains("superops.subdomain"), "{text}");
+        assert!(
+            text.contains("superops.token") && text.contains("superops.subdomain"),
+            "{text}"
+        );
     }
 
     #[test]
     fn the_token_is_neither_shown_nor_sent_in_the_clear() {
         assert!(!format!("{:?}", good()).contains("s3cret"));
-        let broken = SuperOpsConfig { token: "s3cret\n".into(), ..good() };
+        let broken = SuperOpsConfig {
+            token: "s3cret\n".into(),
+            ..good()
+        };
         assert!(!problem_of(&broken).contains("s3cret"));
-        let clear = SuperOpsConfig { base_url: "http://api.superops.ai/msp".to_owned(), ..good() };
+        let clear = SuperOpsConfig {
+            base_url: "http://api.superops.ai/msp".to_owned(),
+            ..good()
+        };
         assert!(problem_of(&clear).contains("superops.base_url"));
-        let local = SuperOpsConfig { base_url: "http://127.0.0.1:4010/msp".to_owned(), ..good() };
+        let local = SuperOpsConfig {
+            base_url: "http://127.0.0.1:4010/msp".to_owned(),
+            ..good()
+        };
         assert!(local.validate().is_ok());
     }
 
     #[test]
     fn a_file_may_not_hold_the_token() {
-        let read = serde_json::from_str::<SuperOpsConfig>(r#"{"subdomain":"acme","token":"s3cret"}"#);
+        let read =
+            serde_json::from_str::<SuperOpsConfig>(r#"{"subdomain":"acme","token":"s3cret"}"#);
         assert!(read.is_err());
         let read: SuperOpsConfig = serde_json::from_str(r#"{"subdomain":"acme"}"#).unwrap();
         assert_eq!(read.requests_per_minute, 100);

@@ -121,7 +121,10 @@ impl ScriptInfo {
         Err(InvalidInput::one(Problem::new(
             format!("runtime variables of the SuperOps script {}", self.name),
             self.variables.join(", "),
-            format!("exactly {} (see deploy/scripts for {SCRIPT_NAME})", SCRIPT_VARIABLES.join(", ")),
+            format!(
+                "exactly {} (see deploy/scripts for {SCRIPT_NAME})",
+                SCRIPT_VARIABLES.join(", ")
+            ),
         )))
     }
 }
@@ -173,11 +176,19 @@ macro_rules! raw_asset {
 pub(super) use raw_asset;
 
 /// Reads an asset, or says which field makes it useless.
-pub(super) fn device(raw: RawAsset, tags_field: &str, now: Timestamp) -> Result<Device, &'static str> {
-    let id: DeviceId = raw.asset_id.and_then(|id| id.parse().ok()).ok_or("assetId")?;
+pub(super) fn device(
+    raw: RawAsset,
+    tags_field: &str,
+    now: Timestamp,
+) -> Result<Device, &'static str> {
+    let id: DeviceId = raw
+        .asset_id
+        .and_then(|id| id.parse().ok())
+        .ok_or("assetId")?;
     let client = json_scalar(raw.client);
-    let client: ClientId =
-        text_of(&client["accountId"]).and_then(|id| id.parse().ok()).ok_or("client.accountId")?;
+    let client: ClientId = text_of(&client["accountId"])
+        .and_then(|id| id.parse().ok())
+        .ok_or("client.accountId")?;
     let site = text_of(&json_scalar(raw.site)["id"]);
     let platform = platform(
         raw.platform.as_deref().unwrap_or_default(),
@@ -219,10 +230,21 @@ fn platform(name: &str, family: &str, category: &str) -> Platform {
     let (name, family) = (name.to_ascii_lowercase(), family.to_ascii_lowercase());
     let category = category.to_ascii_uppercase();
     if name.contains("windows") || family.contains("windows") {
-        let server = category == "SERVER" || name.contains("server") || family.contains("server") || family.contains("domain controller");
-        return if server { Platform::WindowsServer } else { Platform::WindowsWorkstation };
+        let server = category == "SERVER"
+            || name.contains("server")
+            || family.contains("server")
+            || family.contains("domain controller");
+        return if server {
+            Platform::WindowsServer
+        } else {
+            Platform::WindowsWorkstation
+        };
     }
-    if name.contains("mac") || family.contains("mac") || name.contains("darwin") || category == "MAC" {
+    if name.contains("mac")
+        || family.contains("mac")
+        || name.contains("darwin")
+        || category == "MAC"
+    {
         return Platform::Mac;
     }
     if !name.contains("linux") {
@@ -258,7 +280,9 @@ fn stated_tags(field: &Value) -> BTreeSet<String> {
 
 /// Reads one row of a patch list: one of ours per KB, none for an update without a KB (a driver).
 pub(super) fn patch_rows(data: PatchData) -> Vec<PatchRow> {
-    let Some(detail) = data.patch_detail else { return Vec::new() };
+    let Some(detail) = data.patch_detail else {
+        return Vec::new();
+    };
     let raw_status = data.installation_status.unwrap_or_default();
     let state = PatchState::from_status(&raw_status);
     if state == PatchState::Unknown {
@@ -266,13 +290,19 @@ pub(super) fn patch_rows(data: PatchData) -> Vec<PatchRow> {
     }
     let severity = detail.severity.unwrap_or_default();
     if Severity::from_vendor(&severity) == Severity::Unknown
-        && !["", "others", "recommended", "unspecified"].contains(&severity.to_ascii_lowercase().as_str())
+        && !["", "others", "recommended", "unspecified"]
+            .contains(&severity.to_ascii_lowercase().as_str())
     {
         warn_once("patch severity", &severity);
     }
     let published = detail.published_date.as_deref().and_then(date);
     let installed_on = data.installation_time.as_deref().and_then(date);
-    let numbers = detail.kb_numbers.unwrap_or_default().into_iter().flatten().filter_map(|kb| kb.kb_number);
+    let numbers = detail
+        .kb_numbers
+        .unwrap_or_default()
+        .into_iter()
+        .flatten()
+        .filter_map(|kb| kb.kb_number);
     let kbs: BTreeSet<KbId> = numbers
         .filter_map(|number| {
             let kb = number.trim().parse().ok();
@@ -297,7 +327,11 @@ pub(super) fn patch_rows(data: PatchData) -> Vec<PatchRow> {
             raw_status: raw_status.clone(),
             approval_status: data.approval_status.clone(),
             installed_on,
-            failed_message: data.failed_message.as_deref().filter(|m| !m.is_empty()).map(|m| short(m, 500)),
+            failed_message: data
+                .failed_message
+                .as_deref()
+                .filter(|m| !m.is_empty())
+                .map(|m| short(m, 500)),
         })
         .collect()
 }
@@ -326,8 +360,18 @@ mod tests {
     #[test]
     fn platforms_are_told_apart_by_name_family_and_category() {
         let cases = [
-            ("Microsoft Windows 10 Home", "Standalone Workstation", "WORKSTATION", Platform::WindowsWorkstation),
-            ("Microsoft Windows Server 2022 Standard", "", "", Platform::WindowsServer),
+            (
+                "Microsoft Windows 10 Home",
+                "Standalone Workstation",
+                "WORKSTATION",
+                Platform::WindowsWorkstation,
+            ),
+            (
+                "Microsoft Windows Server 2022 Standard",
+                "",
+                "",
+                Platform::WindowsServer,
+            ),
             ("Microsoft Windows", "", "SERVER", Platform::WindowsServer),
             ("macOS 14.5", "", "WORKSTATION", Platform::Mac),
             ("Ubuntu Linux 24.04", "", "SERVER", Platform::Other),
@@ -340,7 +384,10 @@ mod tests {
     #[test]
     fn tags_are_trimmed_and_lower_case() {
         let tags = stated_tags(&Value::String(" Pilot, criticality:High,,".to_owned()));
-        assert_eq!(tags, BTreeSet::from(["pilot".to_owned(), "criticality:high".to_owned()]));
+        assert_eq!(
+            tags,
+            BTreeSet::from(["pilot".to_owned(), "criticality:high".to_owned()])
+        );
     }
 
     #[test]
@@ -353,6 +400,12 @@ mod tests {
         };
         assert!(script.check_variables().is_ok());
         script.variables.swap(0, 1);
-        assert!(script.check_variables().unwrap_err().to_string().contains("AutoOps-Device"));
+        assert!(
+            script
+                .check_variables()
+                .unwrap_err()
+                .to_string()
+                .contains("AutoOps-Device")
+        );
     }
 }

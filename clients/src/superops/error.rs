@@ -82,7 +82,9 @@ impl Classify for SuperOpsError {
             Self::Throttled { .. } => FailureKind::Throttled,
             Self::Unavailable { .. } => FailureKind::Unavailable,
             Self::Ambiguous { .. } => FailureKind::Ambiguous,
-            Self::Unauthorized | Self::Forbidden | Self::Subscription { .. } => FailureKind::Unauthorized,
+            Self::Unauthorized | Self::Forbidden | Self::Subscription { .. } => {
+                FailureKind::Unauthorized
+            }
             Self::NotFound { .. } => FailureKind::NotFound,
             Self::InvalidInput { .. } | Self::Config(_) => FailureKind::InvalidInput,
             Self::Malformed { .. } => FailureKind::Malformed,
@@ -112,31 +114,57 @@ impl Call<'_> {
     /// The request was sent and the answer is lost or says "internal error".
     pub(super) fn lost(&self, detail: impl Into<String>, source: Option<Source>) -> SuperOpsError {
         let detail = detail.into();
-        if self.writes { SuperOpsError::Ambiguous { detail, source } } else { SuperOpsError::Unavailable { detail, source } }
+        if self.writes {
+            SuperOpsError::Ambiguous { detail, source }
+        } else {
+            SuperOpsError::Unavailable { detail, source }
+        }
     }
 
     /// The answer arrived and makes no sense. A write may have happened all the same.
     pub(super) fn malformed(&self, detail: impl Into<String>) -> SuperOpsError {
         let detail = detail.into();
-        if self.writes { SuperOpsError::Ambiguous { detail, source: None } } else { SuperOpsError::Malformed { detail } }
+        if self.writes {
+            SuperOpsError::Ambiguous {
+                detail,
+                source: None,
+            }
+        } else {
+            SuperOpsError::Malformed { detail }
+        }
     }
 
     pub(super) fn not_found(&self) -> SuperOpsError {
-        SuperOpsError::NotFound { what: self.what, id: self.id.to_owned() }
+        SuperOpsError::NotFound {
+            what: self.what,
+            id: self.id.to_owned(),
+        }
     }
 
     /// Reads a request that got no answer. Without its URL: an error text goes into logs.
     pub(super) fn transport(&self, error: reqwest::Error) -> SuperOpsError {
         let error = error.without_url();
         if error.is_connect() || error.is_builder() {
-            return SuperOpsError::Unavailable { detail: "no connection".to_owned(), source: Some(Box::new(error)) };
+            return SuperOpsError::Unavailable {
+                detail: "no connection".to_owned(),
+                source: Some(Box::new(error)),
+            };
         }
-        let detail = if error.is_timeout() { "no answer in time" } else { "the connection was lost" };
+        let detail = if error.is_timeout() {
+            "no answer in time"
+        } else {
+            "the connection was lost"
+        };
         self.lost(detail, Some(Box::new(error)))
     }
 
     /// Reads an HTTP status other than 200.
-    pub(super) fn status(&self, status: u16, retry_after: Option<Duration>, empty_body: bool) -> SuperOpsError {
+    pub(super) fn status(
+        &self,
+        status: u16,
+        retry_after: Option<Duration>,
+        empty_body: bool,
+    ) -> SuperOpsError {
         match status {
             401 => SuperOpsError::Unauthorized,
             403 => SuperOpsError::Forbidden,
@@ -147,7 +175,11 @@ impl Call<'_> {
                 code: "http_400".to_owned(),
                 detail: format!(
                     "{}; is the sub-domain right?",
-                    if empty_body { " with an empty body" } else { "" }
+                    if empty_body {
+                        " with an empty body"
+                    } else {
+                        ""
+                    }
                 ),
             },
             _ => SuperOpsError::InvalidInput {
@@ -171,7 +203,9 @@ impl Call<'_> {
             return SuperOpsError::Forbidden;
         }
         if let Some(f) = any(|c| c.starts_with("subscription_")) {
-            return SuperOpsError::Subscription { code: f.code.clone() };
+            return SuperOpsError::Subscription {
+                code: f.code.clone(),
+            };
         }
         // One internal error among others leaves the outcome open.
         if found.is_empty() || any(|c| c.is_empty() || c.contains("internal")).is_some() {
@@ -182,8 +216,15 @@ impl Call<'_> {
         }
         match found.into_iter().next() {
             Some(f) => {
-                let detail = if f.attributes.is_empty() { String::new() } else { format!(" ({})", f.attributes) };
-                SuperOpsError::InvalidInput { code: f.code, detail }
+                let detail = if f.attributes.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", f.attributes)
+                };
+                SuperOpsError::InvalidInput {
+                    code: f.code,
+                    detail,
+                }
             }
             None => self.lost("internal error", None),
         }
@@ -208,25 +249,42 @@ fn findings(error: &Value) -> Vec<Finding> {
     };
     let mut found: Vec<Finding> = listed
         .into_iter()
-        .map(|item| Finding { code: word(&item["code"]), attributes: attributes(&item["param"]) })
+        .map(|item| Finding {
+            code: word(&item["code"]),
+            attributes: attributes(&item["param"]),
+        })
         .collect();
     if found.is_empty() {
-        let code = [&extensions["code"], &extensions["classification"], &error["errorType"]]
-            .into_iter()
-            .map(word)
-            .find(|code| !code.is_empty());
-        let message = error["message"].as_str().unwrap_or_default().to_ascii_lowercase();
+        let code = [
+            &extensions["code"],
+            &extensions["classification"],
+            &error["errorType"],
+        ]
+        .into_iter()
+        .map(word)
+        .find(|code| !code.is_empty());
+        let message = error["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let code = match code {
             _ if message.contains("internal server error") => String::new(),
             Some(code) if code == "datafetchingexception" => String::new(),
             Some(code) => code,
-            None if message.contains("rate_limit") || message.contains("rate limit") => "rate_limited".to_owned(),
-            None if message.contains("subselectionnotallowed") || message.contains("variabletypemismatch") => {
+            None if message.contains("rate_limit") || message.contains("rate limit") => {
+                "rate_limited".to_owned()
+            }
+            None if message.contains("subselectionnotallowed")
+                || message.contains("variabletypemismatch") =>
+            {
                 "validation_error".to_owned()
             }
             None => String::new(),
         };
-        found.push(Finding { code, attributes: String::new() });
+        found.push(Finding {
+            code,
+            attributes: String::new(),
+        });
     }
     found
 }
@@ -234,7 +292,11 @@ fn findings(error: &Value) -> Vec<Finding> {
 /// Keeps identifier characters only, and few of them.
 fn word(value: &Value) -> String {
     let text = value.as_str().unwrap_or_default();
-    text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_' || *c == '.').take(60).collect::<String>().to_ascii_lowercase()
+    text.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '_' || *c == '.')
+        .take(60)
+        .collect::<String>()
+        .to_ascii_lowercase()
 }
 
 fn attributes(param: &Value) -> String {
@@ -242,5 +304,10 @@ fn attributes(param: &Value) -> String {
         Value::Array(items) => items.iter().map(word).collect(),
         _ => vec![word(&param["attribute"])],
     };
-    named.into_iter().filter(|n| !n.is_empty()).take(5).collect::<Vec<_>>().join(", ")
+    named
+        .into_iter()
+        .filter(|n| !n.is_empty())
+        .take(5)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -3,7 +3,7 @@
 use graphql_client::GraphQLQuery;
 
 /// The schema's scalar for any JSON.
-#[allow(clippy::upper_case_acronyms, reason = "the name is the schema's")]
+#[expect(clippy::upper_case_acronyms, reason = "the name is the schema's")]
 type JSON = serde_json::Value;
 
 #[derive(Debug, GraphQLQuery)]

@@ -6,8 +6,16 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use serde_json::Value;
 
 /// Fields that hold ids, in objects and inside JSON scalars.
-const ID_FIELDS: [&str; 8] =
-    ["accountId", "assetId", "scriptId", "actionConfigId", "activityId", "patchId", "id", "clientId"];
+const ID_FIELDS: [&str; 8] = [
+    "accountId",
+    "assetId",
+    "scriptId",
+    "actionConfigId",
+    "activityId",
+    "patchId",
+    "id",
+    "clientId",
+];
 
 /// Turns numeric ids into text, wherever they sit. A 19-digit id does not fit a float, so this works
 /// on the integer that was parsed.
@@ -15,7 +23,9 @@ pub(super) fn ids_to_text(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
-                if let (true, Some(text)) = (ID_FIELDS.contains(&name.as_str()), integer_text(field)) {
+                if let (true, Some(text)) =
+                    (ID_FIELDS.contains(&name.as_str()), integer_text(field))
+                {
                     *field = Value::String(text);
                 } else {
                     ids_to_text(field);
@@ -28,17 +38,26 @@ pub(super) fn ids_to_text(value: &mut Value) {
 }
 
 fn integer_text(value: &Value) -> Option<String> {
-    value.as_u64().map(|n| n.to_string()).or_else(|| value.as_i64().map(|n| n.to_string()))
+    value
+        .as_u64()
+        .map(|n| n.to_string())
+        .or_else(|| value.as_i64().map(|n| n.to_string()))
 }
 
 /// Reads a text or an integer as text; anything else, and an empty text, is nothing.
 pub(super) fn text_of(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned).or_else(|| integer_text(value)).filter(|text| !text.is_empty())
+    value
+        .as_str()
+        .map(str::to_owned)
+        .or_else(|| integer_text(value))
+        .filter(|text| !text.is_empty())
 }
 
 /// A JSON scalar is an object, or that object as text.
 pub(super) fn json_scalar(value: Value) -> Value {
-    let Value::String(text) = &value else { return value };
+    let Value::String(text) = &value else {
+        return value;
+    };
     match serde_json::from_str(text) {
         Ok(mut inner) => {
             ids_to_text(&mut inner);
@@ -53,7 +72,10 @@ pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let read = text.parse::<Timestamp>().ok().or_else(|| {
         let local: civil::DateTime = text.parse().ok()?;
-        local.to_zoned_datetime(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+        local
+            .to_zoned_datetime(TimeZone::UTC)
+            .ok()
+            .map(|zoned| zoned.timestamp())
     });
     if read.is_none() && !text.is_empty() {
         warn_once("date-time", text);
@@ -87,10 +109,21 @@ mod tests {
     #[test]
     fn four_odd_date_forms_are_read_as_utc() {
         let same = "2022-04-10T10:15:00Z".parse::<Timestamp>().unwrap();
-        for text in ["2022-04-10T10:15:00", "2022-04-10T10:15:00.000", "2022-04-10T10:15", "2022-04-10T10:15:00Z"] {
+        for text in [
+            "2022-04-10T10:15:00",
+            "2022-04-10T10:15:00.000",
+            "2022-04-10T10:15",
+            "2022-04-10T10:15:00Z",
+        ] {
             assert_eq!(timestamp(text), Some(same), "{text}");
         }
-        assert_eq!(timestamp("2022-04-10T10:15:30.250").unwrap().as_millisecond() % 1000, 250);
+        assert_eq!(
+            timestamp("2022-04-10T10:15:30.250")
+                .unwrap()
+                .as_millisecond()
+                % 1000,
+            250
+        );
         assert_eq!(timestamp("yesterday"), None);
         assert_eq!(timestamp(""), None);
     }
@@ -118,7 +151,9 @@ mod tests {
 
     #[test]
     fn a_json_scalar_may_come_as_text() {
-        let read = json_scalar(Value::String(r#"{"scriptId":4100000000000000001}"#.to_owned()));
+        let read = json_scalar(Value::String(
+            r#"{"scriptId":4100000000000000001}"#.to_owned(),
+        ));
         assert_eq!(read["scriptId"], "4100000000000000001");
     }
 }

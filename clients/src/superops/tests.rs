@@ -32,7 +32,11 @@ fn config(url: &str) -> SuperOpsConfig {
 
 async fn answering(response: ResponseTemplate) -> (MockServer, SuperOps) {
     let server = MockServer::start().await;
-    Mock::given(method("POST")).and(path("/msp")).respond_with(response).mount(&server).await;
+    Mock::given(method("POST"))
+        .and(path("/msp"))
+        .respond_with(response)
+        .mount(&server)
+        .await;
     let client = SuperOps::new(config(&server.uri()), Arc::new(Unlimited)).unwrap();
     (server, client)
 }
@@ -51,12 +55,18 @@ fn client_id() -> ClientId {
 
 async fn query_error(response: ResponseTemplate) -> SuperOpsError {
     let (_server, client) = answering(response).await;
-    client.get_device(&device(), Timestamp::UNIX_EPOCH).await.unwrap_err()
+    client
+        .get_device(&device(), Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap_err()
 }
 
 async fn write_error(response: ResponseTemplate) -> SuperOpsError {
     let (_server, client) = answering(response).await;
-    client.run_script(&device(), "1", &[("token", "job-secret".to_owned())]).await.unwrap_err()
+    client
+        .run_script(&device(), "1", &[("token", "job-secret".to_owned())])
+        .await
+        .unwrap_err()
 }
 
 fn coded(code: &str) -> ResponseTemplate {
@@ -111,7 +121,10 @@ async fn a_code_directly_in_the_extensions_counts_too() {
         "errors": [{ "message": "slow down", "extensions": { "code": "RATE_LIMITED" } }], "data": null
     })))
     .await;
-    assert!(matches!(error, SuperOpsError::Throttled { retry_after: None }));
+    assert!(matches!(
+        error,
+        SuperOpsError::Throttled { retry_after: None }
+    ));
     let error = write_error(ResponseTemplate::new(200).set_body_json(json!({
         "errors": [{ "message": "Validation error (SubSelectionNotAllowed)", "extensions": { "classification": "ValidationError" } }]
     })))
@@ -131,42 +144,78 @@ async fn each_http_status_has_its_meaning() {
         (500, FailureKind::Unavailable, FailureKind::Ambiguous),
         (503, FailureKind::Unavailable, FailureKind::Ambiguous),
     ] {
-        assert_eq!(query_error(ResponseTemplate::new(status)).await.kind(), query, "query {status}");
-        assert_eq!(write_error(ResponseTemplate::new(status)).await.kind(), write, "write {status}");
+        assert_eq!(
+            query_error(ResponseTemplate::new(status)).await.kind(),
+            query,
+            "query {status}"
+        );
+        assert_eq!(
+            write_error(ResponseTemplate::new(status)).await.kind(),
+            write,
+            "write {status}"
+        );
     }
     let error = query_error(ResponseTemplate::new(400)).await.to_string();
-    assert!(error.contains("empty body") && error.contains("sub-domain"), "{error}");
+    assert!(
+        error.contains("empty body") && error.contains("sub-domain"),
+        "{error}"
+    );
     let error = query_error(ResponseTemplate::new(429).insert_header("retry-after", "7")).await;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
 }
 
 #[tokio::test]
 async fn an_internal_error_is_unavailable_for_a_query_and_ambiguous_for_a_write() {
-    assert_eq!(query_error(internal()).await.kind(), FailureKind::Unavailable);
+    assert_eq!(
+        query_error(internal()).await.kind(),
+        FailureKind::Unavailable
+    );
     assert_eq!(write_error(internal()).await.kind(), FailureKind::Ambiguous);
 }
 
 #[tokio::test]
 async fn a_late_answer_is_unavailable_for_a_query_and_ambiguous_for_a_write() {
     let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(20));
-    assert_eq!(query_error(late.clone()).await.kind(), FailureKind::Unavailable);
+    assert_eq!(
+        query_error(late.clone()).await.kind(),
+        FailureKind::Unavailable
+    );
     assert_eq!(write_error(late).await.kind(), FailureKind::Ambiguous);
 }
 
 #[tokio::test]
 async fn a_write_that_never_left_is_not_ambiguous() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let client = SuperOps::new(config(&format!("http://{free}")), Arc::new(Unlimited)).unwrap();
     let error = client.run_script(&device(), "1", &[]).await.unwrap_err();
-    assert!(matches!(error, SuperOpsError::Unavailable { .. }), "{error}");
+    assert!(
+        matches!(error, SuperOpsError::Unavailable { .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_the_schema_is_malformed_or_after_a_write_ambiguous() {
-    for body in ["<html>", "{}", r#"{"data":null}"#, r#"{"data":{"getAsset":[],"runScriptOnAsset":[]}}"#] {
+    for body in [
+        "<html>",
+        "{}",
+        r#"{"data":null}"#,
+        r#"{"data":{"getAsset":[],"runScriptOnAsset":[]}}"#,
+    ] {
         let response = ResponseTemplate::new(200).set_body_string(body);
-        assert_eq!(query_error(response.clone()).await.kind(), FailureKind::Malformed, "{body}");
-        assert_eq!(write_error(response).await.kind(), FailureKind::Ambiguous, "{body}");
+        assert_eq!(
+            query_error(response.clone()).await.kind(),
+            FailureKind::Malformed,
+            "{body}"
+        );
+        assert_eq!(
+            write_error(response).await.kind(),
+            FailureKind::Ambiguous,
+            "{body}"
+        );
     }
 }
 
@@ -187,9 +236,16 @@ async fn nothing_shows_the_token() {
     let echo = ResponseTemplate::new(200).set_body_json(json!({
         "errors": [{ "message": format!("bad {TOKEN} job-secret"), "extensions": { "clientError": [{ "code": "type_validation_failed", "param": { "value": "job-secret" } }] } }]
     }));
-    for error in [write_error(echo).await, query_error(ResponseTemplate::new(401)).await, write_error(ResponseTemplate::new(500)).await] {
+    for error in [
+        write_error(echo).await,
+        query_error(ResponseTemplate::new(401)).await,
+        write_error(ResponseTemplate::new(500)).await,
+    ] {
         let text = chain(&error);
-        assert!(!text.contains(TOKEN) && !text.contains("job-secret"), "{text}");
+        assert!(
+            !text.contains(TOKEN) && !text.contains("job-secret"),
+            "{text}"
+        );
     }
 }
 
@@ -207,10 +263,17 @@ impl RateLimiter for Empty {
 #[tokio::test]
 async fn an_empty_bucket_sends_nothing_and_says_how_long() {
     let server = MockServer::start().await;
-    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).expect(0).mount(&server).await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(0)
+        .mount(&server)
+        .await;
     let client = SuperOps::new(config(&server.uri()), Arc::new(Empty)).unwrap();
     let error = client.device_patches(&device(), 1).await.unwrap_err();
-    assert_eq!((error.kind(), error.retry_after()), (FailureKind::Throttled, Some(Duration::from_secs(9))));
+    assert_eq!(
+        (error.kind(), error.retry_after()),
+        (FailureKind::Throttled, Some(Duration::from_secs(9)))
+    );
 }
 
 #[tokio::test]
@@ -234,19 +297,36 @@ async fn a_list_of_devices_is_asked_for_with_its_filter_and_read() {
         .mount(&server)
         .await;
     let client = SuperOps::new(config(&server.uri()), Arc::new(Unlimited)).unwrap();
-    let page = client.list_devices(&client_id(), 2, Timestamp::UNIX_EPOCH).await.unwrap();
+    let page = client
+        .list_devices(&client_id(), 2, Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap();
 
     assert!(page.has_more);
     assert_eq!(page.items.len(), 1, "a stranger's device is left out");
     let device = &page.items[0];
-    assert_eq!((device.id.as_str(), device.platform), (DEVICE, Platform::WindowsServer));
+    assert_eq!(
+        (device.id.as_str(), device.platform),
+        (DEVICE, Platform::WindowsServer)
+    );
     assert_eq!(device.site.as_deref(), Some("7100000000000000001"));
-    assert_eq!(device.tags.iter().map(String::as_str).collect::<Vec<_>>(), ["exposure:exposed", "pilot", "server"]);
-    assert_eq!(device.last_reported_at.unwrap().to_string(), "2024-05-01T10:15:00Z");
+    assert_eq!(
+        device.tags.iter().map(String::as_str).collect::<Vec<_>>(),
+        ["exposure:exposed", "pilot", "server"]
+    );
+    assert_eq!(
+        device.last_reported_at.unwrap().to_string(),
+        "2024-05-01T10:15:00Z"
+    );
 
     let request = &server.received_requests().await.unwrap()[0];
     let body: Value = request.body_json().unwrap();
-    assert!(body["query"].as_str().unwrap().starts_with("query ListDevices"));
+    assert!(
+        body["query"]
+            .as_str()
+            .unwrap()
+            .starts_with("query ListDevices")
+    );
     assert_eq!(
         body["variables"],
         json!({
@@ -274,7 +354,11 @@ async fn has_more_of_null_ends_a_list_and_a_patch_gives_one_row_per_kb() {
     .await;
     let page = client.device_patches(&device(), 1).await.unwrap();
     assert!(!page.has_more);
-    let kbs: Vec<_> = page.items.iter().map(|row| row.facts.kb.to_string()).collect();
+    let kbs: Vec<_> = page
+        .items
+        .iter()
+        .map(|row| row.facts.kb.to_string())
+        .collect();
     assert_eq!(kbs, ["KB5034439", "KB5034441"]);
     assert_eq!(page.items[0].state, PatchState::Missing);
     assert_eq!(page.items[0].failed_message, None);
@@ -283,10 +367,16 @@ async fn has_more_of_null_ends_a_list_and_a_patch_gives_one_row_per_kb() {
 
 #[tokio::test]
 async fn a_null_where_something_was_asked_for_is_not_found() {
-    let (_server, client) = with_json(json!({ "data": { "getClient": null, "getAsset": null } })).await;
+    let (_server, client) =
+        with_json(json!({ "data": { "getClient": null, "getAsset": null } })).await;
     let error = client.get_client(&client_id()).await.unwrap_err();
-    assert!(matches!(&error, SuperOpsError::NotFound { what: "client", id } if id == client_id().as_str()));
-    let error = client.get_device(&device(), Timestamp::UNIX_EPOCH).await.unwrap_err();
+    assert!(
+        matches!(&error, SuperOpsError::NotFound { what: "client", id } if id == client_id().as_str())
+    );
+    let error = client
+        .get_device(&device(), Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), FailureKind::NotFound);
 }
 
@@ -302,14 +392,26 @@ async fn alerts_activity_sites_and_clients_are_read() {
     } }))
     .await;
     let alerts = client.device_alerts(&device(), 1).await.unwrap();
-    assert_eq!((alerts.items[0].id.as_str(), alerts.items[0].severity.as_str()), ("9", "Critical"));
+    assert_eq!(
+        (
+            alerts.items[0].id.as_str(),
+            alerts.items[0].severity.as_str()
+        ),
+        ("9", "Critical")
+    );
     let activity = client.device_activity(&device(), 1).await.unwrap();
     assert_eq!(activity.items.len(), 1);
-    assert_eq!(activity.items[0].script_id.as_deref(), Some("5100000000000000001"));
+    assert_eq!(
+        activity.items[0].script_id.as_deref(),
+        Some("5100000000000000001")
+    );
     assert!(activity.has_more);
     let sites = client.list_sites(&client_id(), 1).await.unwrap();
     assert_eq!(sites.items[0].time_zone.as_deref(), Some("Europe/Berlin"));
-    assert_eq!(client.get_client(&client_id()).await.unwrap().id, client_id());
+    assert_eq!(
+        client.get_client(&client_id()).await.unwrap().id,
+        client_id()
+    );
 }
 
 #[tokio::test]
@@ -320,17 +422,37 @@ async fn a_script_is_found_by_its_exact_name_only() {
     ], "listInfo": { "hasMore": null } } } }))
     .await;
     let script = client.find_script("AutoOps-Device").await.unwrap();
-    assert_eq!((script.id.as_str(), script.timeout_secs), ("5100000000000000001", Some(7200)));
+    assert_eq!(
+        (script.id.as_str(), script.timeout_secs),
+        ("5100000000000000001", Some(7200))
+    );
     assert!(script.check_variables().is_ok());
-    assert_eq!(client.find_script("autoops-device").await.unwrap_err().kind(), FailureKind::NotFound);
+    assert_eq!(
+        client
+            .find_script("autoops-device")
+            .await
+            .unwrap_err()
+            .kind(),
+        FailureKind::NotFound
+    );
 }
 
 #[tokio::test]
 async fn a_script_run_sends_its_arguments_by_name() {
-    let (server, client) = with_json(json!({ "data": { "runScriptOnAsset": { "actionConfigId": "77" } } })).await;
+    let (server, client) =
+        with_json(json!({ "data": { "runScriptOnAsset": { "actionConfigId": "77" } } })).await;
     let args = [("mode", "check".to_owned()), ("kb", "5034441".to_owned())];
-    assert_eq!(client.run_script(&device(), "5", &args).await.unwrap().action_config_id, "77");
-    let body: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
+    assert_eq!(
+        client
+            .run_script(&device(), "5", &args)
+            .await
+            .unwrap()
+            .action_config_id,
+        "77"
+    );
+    let body: Value = server.received_requests().await.unwrap()[0]
+        .body_json()
+        .unwrap();
     assert_eq!(
         body["variables"]["input"],
         json!({ "assetId": DEVICE, "scriptId": "5", "scriptArguments": [

@@ -26,22 +26,34 @@ pub(super) struct Transport {
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("url", &self.url).field("limiter", &self.limiter).finish_non_exhaustive()
+        f.debug_struct("Transport")
+            .field("url", &self.url)
+            .field("limiter", &self.limiter)
+            .finish_non_exhaustive()
     }
 }
 
 impl Transport {
     /// Expects a validated configuration.
-    pub(super) fn new(config: &SuperOpsConfig, limiter: Arc<dyn RateLimiter>) -> Result<Self, SuperOpsError> {
-        let refuse = |what: &str| SuperOpsError::InvalidInput { code: "config".to_owned(), detail: format!(": {what}") };
+    pub(super) fn new(
+        config: &SuperOpsConfig,
+        limiter: Arc<dyn RateLimiter>,
+    ) -> Result<Self, SuperOpsError> {
+        let refuse = |what: &str| SuperOpsError::InvalidInput {
+            code: "config".to_owned(),
+            detail: format!(": {what}"),
+        };
         let mut token = HeaderValue::from_str(&format!("Bearer {}", config.token.expose_secret()))
             .map_err(|_| refuse("the token cannot be a header"))?;
         token.set_sensitive(true);
-        let subdomain =
-            HeaderValue::from_str(&config.subdomain).map_err(|_| refuse("the sub-domain cannot be a header"))?;
+        let subdomain = HeaderValue::from_str(&config.subdomain)
+            .map_err(|_| refuse("the sub-domain cannot be a header"))?;
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, token),
-            (reqwest::header::HeaderName::from_static("customersubdomain"), subdomain),
+            (
+                reqwest::header::HeaderName::from_static("customersubdomain"),
+                subdomain,
+            ),
         ]);
         let http = reqwest::Client::builder()
             .default_headers(headers)
@@ -54,7 +66,11 @@ impl Transport {
                 detail: "the HTTP client could not be built".to_owned(),
                 source: Some(Box::new(error)),
             })?;
-        Ok(Self { http, url: config.base_url.clone(), limiter })
+        Ok(Self {
+            http,
+            url: config.base_url.clone(),
+            limiter,
+        })
     }
 
     /// Sends one operation and reads its data.
@@ -65,16 +81,28 @@ impl Transport {
     ) -> Result<Q::ResponseData, SuperOpsError> {
         match self.limiter.take(BUCKET).await {
             Ok(Permit::Granted) => {}
-            Ok(Permit::Wait(wait)) => return Err(SuperOpsError::Throttled { retry_after: Some(wait) }),
+            Ok(Permit::Wait(wait)) => {
+                return Err(SuperOpsError::Throttled {
+                    retry_after: Some(wait),
+                });
+            }
             Err(source) => {
                 let detail = "the shared budget could not be asked".to_owned();
-                return Err(SuperOpsError::Unavailable { detail, source: Some(source) });
+                return Err(SuperOpsError::Unavailable {
+                    detail,
+                    source: Some(source),
+                });
             }
         }
         let query = Q::build_query(variables);
         let body = json!({ "query": query.query, "variables": query.variables });
-        let response =
-            self.http.post(&self.url).json(&body).send().await.map_err(|error| call.transport(error))?;
+        let response = self
+            .http
+            .post(&self.url)
+            .json(&body)
+            .send()
+            .await
+            .map_err(|error| call.transport(error))?;
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
@@ -89,15 +117,22 @@ impl Transport {
         if status != 200 {
             return Err(call.status(status, retry_after, bytes.is_empty()));
         }
-        let mut answer: Value =
-            serde_json::from_slice(&bytes).map_err(|error| call.malformed(format!("not JSON ({:?})", error.classify())))?;
+        let mut answer: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| call.malformed(format!("not JSON ({:?})", error.classify())))?;
         read_answer::<Q>(call, &mut answer)
     }
 }
 
-async fn body_of(mut response: reqwest::Response, call: Call<'_>) -> Result<Vec<u8>, SuperOpsError> {
+async fn body_of(
+    mut response: reqwest::Response,
+    call: Call<'_>,
+) -> Result<Vec<u8>, SuperOpsError> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| call.transport(error))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| call.transport(error))?
+    {
         if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
             return Err(call.malformed("the answer is too large"));
         }
@@ -107,19 +142,31 @@ async fn body_of(mut response: reqwest::Response, call: Call<'_>) -> Result<Vec<
 }
 
 /// `data` may stand next to `errors`. A query with errors failed; a write with data was done.
-fn read_answer<Q: GraphQLQuery>(call: Call<'_>, answer: &mut Value) -> Result<Q::ResponseData, SuperOpsError> {
+fn read_answer<Q: GraphQLQuery>(
+    call: Call<'_>,
+    answer: &mut Value,
+) -> Result<Q::ResponseData, SuperOpsError> {
     let mut data = answer.get_mut("data").map(Value::take).unwrap_or_default();
-    let has_data = data.as_object().is_some_and(|fields| fields.values().any(|field| !field.is_null()));
-    if let Some(errors) = answer["errors"].as_array().filter(|errors| !errors.is_empty()) {
+    let has_data = data
+        .as_object()
+        .is_some_and(|fields| fields.values().any(|field| !field.is_null()));
+    if let Some(errors) = answer["errors"]
+        .as_array()
+        .filter(|errors| !errors.is_empty())
+    {
         if !(call.writes && has_data) {
             return Err(call.graphql(errors));
         }
-        tracing::warn!(superops.errors = errors.len(), "superops did the write and reported errors beside it");
+        tracing::warn!(
+            superops.errors = errors.len(),
+            "superops did the write and reported errors beside it"
+        );
     }
     if !data.is_object() {
         return Err(call.malformed("neither data nor errors"));
     }
     ids_to_text(&mut data);
     // The message of the reader may quote a value of the answer, so only the path is kept.
-    serde_path_to_error::deserialize(data).map_err(|error| call.malformed(format!("at {}", error.path())))
+    serde_path_to_error::deserialize(data)
+        .map_err(|error| call.malformed(format!("at {}", error.path())))
 }

@@ -15,7 +15,7 @@ pub mod vulnerabilities;
 pub mod windows;
 
 /// Name of every declared activity; tests hold tables of faults and registrations against it.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 29] = [
     "approvals.authorize",
     "inventory.sync_client",
     "inventory.sync_sites_page",
@@ -24,6 +24,7 @@ pub const ALL: [&str; 28] = [
     "inventory.acquire_lease",
     "inventory.release_lease",
     "notify.send",
+    "plans.check",
     "plans.resolve",
     "plans.seal",
     "plans.load_page",

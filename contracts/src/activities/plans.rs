@@ -17,6 +17,13 @@ use crate::{
     deployment::{PlanRef, RingRef},
 };
 
+/// Asks whether a request makes sense in itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckInput {
+    /// The request.
+    pub request: PlanRequest,
+}
+
 /// Asks which devices a request means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolveInput {
@@ -132,6 +139,8 @@ pub struct Straggler {
     pub ring: u32,
     /// Attempts so far.
     pub attempts: u32,
+    /// How the last attempt ended.
+    pub outcome: DeviceOutcome,
 }
 
 /// Names a plan, for steps that work through it page by page.
@@ -224,6 +233,13 @@ pub struct PlanActivities;
 
 #[activity_definitions]
 impl PlanActivities {
+    /// Checks the structure of a request; findings are invalid input. An activity, because windows
+    /// are computed with the time zone database.
+    #[activity(name = "plans.check")]
+    pub fn check(_: CheckInput) -> Result<(), Infallible> {
+        unimplemented!()
+    }
+
     /// Finds the devices of a request in the inventory. Unknown devices, unmatched tags and rings
     /// without devices are invalid input.
     #[activity(name = "plans.resolve")]
@@ -275,5 +291,5 @@ impl PlanActivities {
 }
 
 pub use plan_activities::{
-    CheckChildren, Difference, GiveUpStragglers, ListInstalled, LoadPage, NextStragglers, Resolve, Seal,
+    Check, CheckChildren, Difference, GiveUpStragglers, ListInstalled, LoadPage, NextStragglers, Resolve, Seal,
 };

@@ -1,0 +1,56 @@
+//! What the activities work with, built once by the worker.
+
+use std::{fmt, sync::Arc};
+
+use clients::{bedrock::Bedrock, notify::Notifier, nvd::Nvd, store::Store, superops::SuperOps};
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+/// The time, so that tests can set it.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// Returns the time.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// What of the configuration activities need to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// A name in a signal sent by hand is believed; true in development only.
+    pub accept_claimed_identity: bool,
+    /// Key the API signs decisions with; without it no decision counts as proven.
+    pub decision_key: Option<SecretString>,
+    /// Master key of the tokens that device scripts sign their reports with.
+    pub device_master_key: SecretString,
+    /// Where device scripts post their reports.
+    pub callback_url: String,
+}
+
+/// Clients, store, clock and settings.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// Store.
+    pub store: Store,
+    /// `SuperOps`.
+    pub superops: Arc<SuperOps>,
+    /// NVD.
+    pub nvd: Arc<Nvd>,
+    /// The model; absent when it is switched off.
+    pub model: Option<Arc<Bedrock>>,
+    /// How people are told.
+    pub notifier: Arc<dyn Notifier>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings.
+    pub settings: Settings,
+}

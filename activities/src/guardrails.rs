@@ -1,0 +1,165 @@
+//! Guardrails with today's policies: the client's newest set laid over the default one, compiled
+//! once per pair of versions, and the flags that stop things at once.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use clients::store::{PolicyVersion, Store};
+use contracts::activities::policy::{Figures, StoppedKb};
+use domain::{
+    device::Device,
+    guardrail::{ActionType, GuardedDevice, GuardrailDecision, GuardrailFacts},
+    ids::{ClientId, KbId},
+};
+use policy::{Engine, PolicySet, merge};
+
+use crate::failure::{Outcome, bug_because};
+
+/// Items of a list that cross the Temporal boundary at most.
+pub(crate) const MAX_LISTED: usize = 50;
+
+/// Versions of the default and the client's set an engine was compiled from; 0: none stored.
+type Versions = (u64, u64);
+
+/// Policies, flags and autonomy, as the store has them now.
+#[derive(Debug, Clone)]
+pub(crate) struct Guardrails {
+    store: Store,
+    compiled: Arc<Mutex<BTreeMap<ClientId, (Versions, Arc<Engine>)>>>,
+}
+
+/// One question, without what the store adds.
+#[derive(Debug, Clone)]
+pub(crate) struct Question<'a> {
+    pub(crate) action: ActionType,
+    pub(crate) client: &'a ClientId,
+    pub(crate) kbs: Vec<KbId>,
+    pub(crate) figures: Figures,
+    pub(crate) inside_window: bool,
+    pub(crate) may_reboot: bool,
+}
+
+/// What stops everything, whatever policies say.
+#[derive(Debug, Default)]
+pub(crate) struct Stops {
+    pub(crate) paused: Option<String>,
+    pub(crate) stopped: Vec<StoppedKb>,
+}
+
+impl Guardrails {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, compiled: Arc::default() }
+    }
+
+    /// Compiles today's policies of a client, unless they are the ones compiled last.
+    pub(crate) async fn engine(&self, client: &ClientId) -> Outcome<Arc<Engine>> {
+        let default = self.store.policies.latest_policy(None).await?;
+        let own = self.store.policies.latest_policy(Some(client)).await?;
+        let version = |set: &Option<PolicyVersion>| set.as_ref().map_or(0, |set| set.version);
+        let versions = (version(&default), version(&own));
+        let known = self.lock().get(client).filter(|(known, _)| *known == versions).cloned();
+        if let Some((_, engine)) = known {
+            return Ok(engine);
+        }
+        let mut set = default.map_or_else(|| Ok(PolicySet::built_in()), read)?;
+        if let Some(own) = own {
+            set = merge(&set, &read(own)?);
+        }
+        let engine = Engine::compile(&set)
+            .map_err(|error| bug_because("the stored policies do not compile", error))?;
+        let engine = Arc::new(engine);
+        self.lock().insert(client.clone(), (versions, Arc::clone(&engine)));
+        Ok(engine)
+    }
+
+    /// Asks about devices of the inventory.
+    pub(crate) async fn decide(
+        &self,
+        question: Question<'_>,
+        devices: Vec<GuardedDevice>,
+    ) -> Outcome<GuardrailDecision> {
+        let engine = self.engine(question.client).await?;
+        let facts = self.facts(question).await?;
+        // Thousands of devices that a policy names one by one take seconds.
+        let decided = tokio::task::spawn_blocking(move || engine.decide(&facts, &devices)).await;
+        decided.map_err(|error| bug_because("the policy engine panicked", error))
+    }
+
+    async fn facts(&self, question: Question<'_>) -> Outcome<GuardrailFacts> {
+        let name = format!("autonomy/{}/{}", question.client, question.action.as_str());
+        let earned = self.store.counters.read(&name).await?;
+        let figures = question.figures;
+        Ok(GuardrailFacts {
+            action: question.action,
+            client: question.client.clone(),
+            kbs: question.kbs.into_iter().collect(),
+            risk_permille: figures.risk_permille,
+            urgency_permille: figures.urgency_permille,
+            confidence_permille: figures.confidence_permille,
+            degraded: figures.degraded,
+            blast_radius: figures.blast_radius,
+            inside_window: question.inside_window,
+            may_reboot: question.may_reboot,
+            known_exploited: figures.known_exploited,
+            autonomy_level: u8::try_from(earned.clamp(0, 3)).unwrap_or(0),
+        })
+    }
+
+    /// Reads the pause flags and the ledger of bad patches.
+    pub(crate) async fn stops<'a>(
+        &self,
+        client: &ClientId,
+        kbs: impl IntoIterator<Item = &'a KbId>,
+    ) -> Outcome<Stops> {
+        let flags = &self.store.counters;
+        let mut stops = Stops { paused: flags.get_flag("pause/all").await?, stopped: Vec::new() };
+        if stops.paused.is_none() {
+            stops.paused = flags.get_flag(&format!("pause/{client}")).await?;
+        }
+        for kb in kbs {
+            if let Some(reason) = flags.get_flag(&format!("kb-stop/{kb}")).await? {
+                stops.stopped.push(StoppedKb { kb: kb.clone(), reason });
+            }
+        }
+        Ok(stops)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ClientId, (Versions, Arc<Engine>)>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stops {
+    /// Returns true when no device may be started now.
+    pub(crate) fn any(&self) -> bool {
+        self.paused.is_some() || !self.stopped.is_empty()
+    }
+}
+
+fn read(stored: PolicyVersion) -> Outcome<PolicySet> {
+    PolicySet::from_json(&stored.body)
+        .map_err(|error| bug_because("the stored policies cannot be read", error))
+}
+
+/// A device as guardrails see it.
+pub(crate) fn guarded(device: &Device) -> GuardedDevice {
+    GuardedDevice {
+        id: device.id.clone(),
+        tags: device.tags.clone(),
+        criticality: device.criticality.value,
+        exposure: device.exposure.value,
+    }
+}
+
+/// Cuts the lists of a decision to what may cross the Temporal boundary.
+pub(crate) fn cut(mut decision: GuardrailDecision) -> GuardrailDecision {
+    decision.forbidden.truncate(MAX_LISTED);
+    decision.policies.truncate(MAX_LISTED);
+    decision.errors.truncate(MAX_LISTED);
+    for error in &mut decision.errors {
+        *error = error.chars().take(300).collect();
+    }
+    decision
+}

@@ -1,0 +1,105 @@
+//! Device runs that have been silent for long: over, or still at work?
+
+use clients::store::{DeadLetter, DeviceRow};
+use contracts::activities::plans::{CheckChildrenInput, CheckChildrenResult, ChildRun, EndedChild};
+use domain::{
+    ids::{ClientId, PlanId},
+    outcome::{DeviceOutcome, DeviceResult},
+};
+use temporalio_client::{
+    Client, UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecutionStatus,
+    errors::WorkflowInteractionError,
+};
+
+use super::PlanActivities;
+use crate::failure::{Failed, Outcome, TemporalError};
+
+const NO_RESULT: &str = "its workflow ended without a result; look at the device before doing anything";
+
+impl PlanActivities {
+    /// Lists the runs that are over. One that left no result needs a human.
+    pub(super) async fn ended_children(
+        &self,
+        input: &CheckChildrenInput,
+        is_over: impl AsyncFn(&str) -> Outcome<bool>,
+    ) -> Outcome<CheckChildrenResult> {
+        let mut ended = Vec::new();
+        for run in &input.runs {
+            if is_over(&run.workflow_id).await? {
+                let outcome = self.outcome_of(&input.plan, run).await?;
+                ended.push(EndedChild { device: run.device.clone(), attempt: run.attempt, outcome });
+            }
+        }
+        Ok(CheckChildrenResult { ended })
+    }
+
+    async fn outcome_of(&self, plan: &PlanId, run: &ChildRun) -> Outcome<DeviceOutcome> {
+        let row = self.store.executions.get_device_row(plan, &run.device).await?;
+        match row {
+            Some(row) if row.attempt >= run.attempt => Ok(row.result.outcome),
+            row => self.needs_human(plan, run, row).await,
+        }
+    }
+
+    async fn needs_human(
+        &self,
+        plan: &PlanId,
+        run: &ChildRun,
+        before: Option<DeviceRow>,
+    ) -> Outcome<DeviceOutcome> {
+        let executions = &self.store.executions;
+        let (client, planned_ring) = self.whereabouts(plan, run).await?;
+        let at = self.clock.now();
+        let row = DeviceRow {
+            plan: plan.clone(),
+            ring: before.map_or(planned_ring, |row| row.ring),
+            attempt: run.attempt,
+            result: DeviceResult {
+                device: run.device.clone(),
+                outcome: DeviceOutcome::NeedsHuman,
+                detail: NO_RESULT.to_owned(),
+                patches: Vec::new(),
+            },
+            at,
+        };
+        executions.put_device_row(row).await?;
+        if let Some(client) = client {
+            let letter = DeadLetter {
+                id: format!("{}/result", run.workflow_id),
+                client,
+                workflow_id: run.workflow_id.clone(),
+                cause: NO_RESULT.to_owned(),
+                at,
+            };
+            executions.put_dead_letter(letter).await?;
+        }
+        Ok(DeviceOutcome::NeedsHuman)
+    }
+
+    /// Finds the client of a plan and the ring of a device in its newest revision.
+    async fn whereabouts(&self, plan: &PlanId, run: &ChildRun) -> Outcome<(Option<ClientId>, u32)> {
+        let executions = &self.store.executions;
+        let Some(status) = executions.get_status(plan).await? else { return Ok((None, 0)) };
+        let sealed = executions.get_plan(plan, status.revision).await?;
+        let devices = sealed.map(|sealed| sealed.document.devices).unwrap_or_default();
+        let ring = devices.iter().find(|device| device.id == run.device).map_or(0, |device| device.ring);
+        Ok((Some(status.client), ring))
+    }
+}
+
+/// Asks Temporal whether a workflow is over; one it does not know is over too.
+pub(super) async fn is_over(temporal: &Client, workflow_id: &str) -> Outcome<bool> {
+    let handle = temporal.get_workflow_handle::<UntypedWorkflow>(workflow_id);
+    match handle.describe(WorkflowDescribeOptions::default()).await {
+        Ok(described) => Ok(matches!(
+            described.status(),
+            WorkflowExecutionStatus::Completed
+                | WorkflowExecutionStatus::Failed
+                | WorkflowExecutionStatus::Canceled
+                | WorkflowExecutionStatus::Terminated
+                | WorkflowExecutionStatus::TimedOut
+        )),
+        Err(WorkflowInteractionError::NotFound(_)) => Ok(true),
+        Err(error) => Err(Failed::from(TemporalError::new(error))),
+    }
+}

@@ -1,0 +1,188 @@
+//! Plans: from a request to a sealed plan by reference, and its devices page by page.
+
+mod children;
+mod lane;
+mod resolve;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use clients::store::{SealedPlan, Store};
+use contracts::activities::plans::{
+    CheckChildrenInput, CheckChildrenResult, CheckInput, DifferenceInput, DifferenceResult, GiveUpResult,
+    InstalledResult, LoadPageInput, LoadPageResult, PageDevice, PlanPageInput, ResolveInput, ResolveResult,
+    SealInput, SealResult, StragglersInput, StragglersResult,
+};
+use domain::{
+    device::Device,
+    ids::{ClientId, PlanId},
+    outcome::DeviceOutcome,
+    plan_check,
+};
+use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
+
+use crate::{
+    Clock, Deps,
+    failure::{Failed, Outcome},
+    guardrails::{Guardrails, MAX_LISTED},
+};
+
+/// Rows asked of the store at once.
+const ROWS: usize = 200;
+
+/// Plans.
+#[derive(Debug)]
+pub struct PlanActivities {
+    store: Store,
+    guardrails: Guardrails,
+    clock: Arc<dyn Clock>,
+}
+
+impl PlanActivities {
+    pub(crate) fn new(deps: &Deps, guardrails: Guardrails) -> Self {
+        Self { store: deps.store.clone(), guardrails, clock: Arc::clone(&deps.clock) }
+    }
+}
+
+#[activities]
+impl PlanActivities {
+    /// Checks the structure of a request; findings are invalid input.
+    #[activity(definition = contracts::activities::plans::Check)]
+    pub async fn check(self: Arc<Self>, _ctx: ActivityContext, input: CheckInput) -> Result<(), ActivityError> {
+        Ok(plan_check::check(&input.request, self.clock.now()).map_err(Failed::from)?)
+    }
+
+    /// Finds the devices of a request in the inventory.
+    #[activity(definition = contracts::activities::plans::Resolve)]
+    pub async fn resolve(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ResolveInput,
+    ) -> Result<ResolveResult, ActivityError> {
+        Ok(self.find_devices(&input).await?)
+    }
+
+    /// Asks guardrails device by device, takes forbidden ones out, writes the exact plan.
+    #[activity(definition = contracts::activities::plans::Seal)]
+    pub async fn seal(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: SealInput,
+    ) -> Result<SealResult, ActivityError> {
+        Ok(self.write_plan(input).await?)
+    }
+
+    /// Reads a page of a ring.
+    #[activity(definition = contracts::activities::plans::LoadPage)]
+    pub async fn load_page(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: LoadPageInput,
+    ) -> Result<LoadPageResult, ActivityError> {
+        Ok(self.page(&input).await?)
+    }
+
+    /// Finds stragglers that are online with an open window.
+    #[activity(definition = contracts::activities::plans::NextStragglers)]
+    pub async fn next_stragglers(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: StragglersInput,
+    ) -> Result<StragglersResult, ActivityError> {
+        Ok(self.stragglers(&input).await?)
+    }
+
+    /// Writes waiting stragglers down as unreached.
+    #[activity(definition = contracts::activities::plans::GiveUpStragglers)]
+    pub async fn give_up_stragglers(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: PlanPageInput,
+    ) -> Result<GiveUpResult, ActivityError> {
+        Ok(self.give_up(&input).await?)
+    }
+
+    /// Lists the devices this plan patched.
+    #[activity(definition = contracts::activities::plans::ListInstalled)]
+    pub async fn list_installed(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: PlanPageInput,
+    ) -> Result<InstalledResult, ActivityError> {
+        Ok(self.installed(&input).await?)
+    }
+
+    /// Asks what became of silent device runs.
+    #[activity(definition = contracts::activities::plans::CheckChildren)]
+    pub async fn check_children(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CheckChildrenInput,
+    ) -> Result<CheckChildrenResult, ActivityError> {
+        let temporal = ctx.client();
+        let is_over = async |workflow_id: &str| children::is_over(&temporal, workflow_id).await;
+        Ok(self.ended_children(&input, is_over).await?)
+    }
+
+    /// Says how two revisions differ.
+    #[activity(definition = contracts::activities::plans::Difference)]
+    pub async fn difference(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: DifferenceInput,
+    ) -> Result<DifferenceResult, ActivityError> {
+        Ok(self.compare(&input).await?)
+    }
+}
+
+impl PlanActivities {
+    async fn page(&self, input: &LoadPageInput) -> Outcome<LoadPageResult> {
+        let executions = &self.store.executions;
+        let ids = executions.plan_page(&input.plan, input.revision, input.ring, input.page).await?;
+        let mut devices = Vec::with_capacity(ids.len());
+        for id in ids {
+            let row = executions.get_device_row(&input.plan, &id).await?;
+            let settled = row.map(|row| row.result.outcome).filter(|outcome| *outcome != DeviceOutcome::Deferred);
+            devices.push(PageDevice { id, settled });
+        }
+        Ok(LoadPageResult { devices })
+    }
+
+    async fn compare(&self, input: &DifferenceInput) -> Outcome<DifferenceResult> {
+        let executions = &self.store.executions;
+        let meant = executions.find_plan(&input.plan, &input.meant).await?;
+        let current = executions.find_plan(&input.plan, &input.current).await?;
+        let mut difference = match (meant, current) {
+            (Some(meant), Some(current)) => meant.document.difference(&current.document),
+            (None, _) => vec!["the plan meant was never a plan of this deployment".to_owned()],
+            (_, None) => vec!["the current plan is not in the store".to_owned()],
+        };
+        difference.truncate(MAX_LISTED);
+        Ok(DifferenceResult { difference })
+    }
+}
+
+/// Reads a sealed revision that must be there.
+pub(crate) async fn sealed(store: &Store, plan: &PlanId, revision: u32) -> Outcome<SealedPlan> {
+    let found = store.executions.get_plan(plan, revision).await?;
+    found.ok_or_else(|| {
+        let what = format!("revision {revision} of plan {plan}");
+        Failed::from(clients::store::StoreError::NotFound { what })
+    })
+}
+
+/// Reads all devices of a client.
+pub(crate) async fn devices_of(store: &Store, client: &ClientId) -> Outcome<Vec<Device>> {
+    let mut devices = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = store.inventory.list_devices(client, cursor.as_deref(), ROWS).await?;
+        devices.extend(page.items);
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(devices);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What can go wrong, by what the caller can do about it.
+
+use std::error::Error as StdError;
+
+use aws_sdk_bedrockruntime::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::converse::ConverseError,
+};
+use aws_smithy_runtime_api::http::Response;
+use domain::{
+    failure::{Classify, FailureKind},
+    input::InvalidInput,
+};
+
+use super::{StructuredRequest, Usage, reply::word};
+
+/// How much of the service's own words an error repeats.
+const MAX_MESSAGE: usize = 300;
+
+/// Why a reply cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// Cut off: the model's `max_tokens` is too small for the question.
+    #[error("the answer was cut off")]
+    Truncated,
+    /// Neither JSON nor a call of the tool.
+    #[error("the answer is not one JSON object")]
+    NotJson,
+    /// JSON that does not fit the schema.
+    #[error("{0}")]
+    Schema(String),
+    /// The model stopped for a reason that leaves no usable answer.
+    #[error("the model stopped with {0}")]
+    Stopped(String),
+}
+
+/// A failed call. Display holds neither its source nor a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum BedrockError {
+    /// Too many requests or tokens, or the model is not ready yet.
+    #[error("bedrock asks us to slow down: {code}")]
+    Throttled {
+        /// The service's code.
+        code: String,
+    },
+    /// Not reached, failed inside, or the model took too long.
+    #[error("bedrock is unavailable: {detail}")]
+    Unavailable {
+        /// What was seen.
+        detail: String,
+        /// The cause, if there is one.
+        #[source]
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    },
+    /// No credentials, wrong ones, or no right to use the model.
+    #[error("bedrock refuses the credentials: {code}: {message}")]
+    Unauthorized {
+        /// The service's code.
+        code: String,
+        /// The service's words, shortened.
+        message: String,
+    },
+    /// The model does not exist in the region, or access to it was never asked for.
+    #[error("bedrock has no model `{model}`: {message}")]
+    NotFound {
+        /// The model.
+        model: String,
+        /// The service's words, shortened.
+        message: String,
+    },
+    /// The request was refused: a wrong output mode, schema or parameter, or it is too long.
+    #[error("bedrock refuses the request: {code}: {message}")]
+    InvalidInput {
+        /// The service's code.
+        code: String,
+        /// The service's words, shortened.
+        message: String,
+    },
+    /// A guardrail or filter stopped the question or the answer.
+    #[error("bedrock blocked the answer: {stop_reason}")]
+    Blocked {
+        /// Why the model stopped, as the service says it.
+        stop_reason: String,
+        /// Tokens it cost.
+        usage: Usage,
+    },
+    /// The reply is not the JSON asked for.
+    #[error("the reply of the model is not usable: {why}")]
+    Malformed {
+        /// Why.
+        why: Misfit,
+        /// Its text; untrusted.
+        reply: String,
+        /// Tokens it cost.
+        usage: Usage,
+    },
+    /// The service's answer is not one of Converse.
+    #[error("the answer of bedrock does not fit its schema")]
+    Unreadable(#[source] Box<dyn StdError + Send + Sync>),
+    /// The configuration cannot work.
+    #[error("the bedrock configuration is not usable")]
+    Config(#[source] InvalidInput),
+}
+
+impl BedrockError {
+    pub(super) fn refused(message: &str) -> Self {
+        Self::InvalidInput {
+            code: "request".to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    /// Returns the tokens that the failed call has cost.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Blocked { usage, .. } | Self::Malformed { usage, .. } => *usage,
+            _ => Usage::default(),
+        }
+    }
+
+    /// Returns the question to ask once more, when asking again can help: a reply that was cut off
+    /// would be cut off again.
+    #[must_use]
+    pub fn repair(&self, request: &StructuredRequest) -> Option<StructuredRequest> {
+        match self {
+            Self::Malformed { why, reply, .. }
+                if *why != Misfit::Truncated && request.previous.is_none() =>
+            {
+                Some(request.clone().repair(reply.clone(), why.to_string()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Classify for BedrockError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Throttled { .. } => FailureKind::Throttled,
+            Self::Unavailable { .. } => FailureKind::Unavailable,
+            Self::Unauthorized { .. } => FailureKind::Unauthorized,
+            Self::NotFound { .. } => FailureKind::NotFound,
+            Self::InvalidInput { .. } | Self::Blocked { .. } | Self::Config(_) => {
+                FailureKind::InvalidInput
+            }
+            Self::Malformed { .. } | Self::Unreadable(_) => FailureKind::Malformed,
+        }
+    }
+}
+
+/// Reads a call that gave no reply.
+pub(super) fn classify(error: SdkError<ConverseError, Response>, model: &str) -> BedrockError {
+    match error {
+        SdkError::ServiceError(context) => {
+            let status = context.raw().status().as_u16();
+            let error = context.into_err();
+            // The SDK reports a 200 that it cannot read as an error of the service.
+            if status < 300 {
+                return BedrockError::Unreadable(Box::new(error));
+            }
+            service(&error, status, model)
+        }
+        SdkError::ResponseError(_) => BedrockError::Unreadable(Box::new(error)),
+        SdkError::TimeoutError(_) => unavailable("no answer in time", error),
+        // Missing credentials show up as a failed dispatch or construction.
+        error if speaks_of_credentials(&error) => BedrockError::Unauthorized {
+            code: "credentials".to_owned(),
+            message: "no usable AWS credentials were found".to_owned(),
+        },
+        SdkError::ConstructionFailure(_) => {
+            BedrockError::refused("the request could not be built for this region or model")
+        }
+        error => unavailable("no connection", error),
+    }
+}
+
+fn unavailable(detail: &str, source: SdkError<ConverseError, Response>) -> BedrockError {
+    BedrockError::Unavailable {
+        detail: detail.to_owned(),
+        source: Some(Box::new(source)),
+    }
+}
+
+fn speaks_of_credentials(error: &SdkError<ConverseError, Response>) -> bool {
+    let mut next: Option<&dyn StdError> = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string().to_ascii_lowercase();
+        if text.contains("credential") || text.contains("identity") {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn service(error: &ConverseError, status: u16, model: &str) -> BedrockError {
+    let code = error.code().map_or_else(|| format!("http_{status}"), word);
+    let message: String = error
+        .message()
+        .unwrap_or("no reason given")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_MESSAGE)
+        .collect();
+    let unavailable = |detail| BedrockError::Unavailable {
+        detail,
+        source: None,
+    };
+    match error {
+        ConverseError::ThrottlingException(_) | ConverseError::ModelNotReadyException(_) => {
+            BedrockError::Throttled { code }
+        }
+        ConverseError::ServiceUnavailableException(_)
+        | ConverseError::InternalServerException(_)
+        | ConverseError::ModelTimeoutException(_) => unavailable(code),
+        ConverseError::ModelErrorException(inner) => match inner.original_status_code() {
+            Some(original) if original < 500 => BedrockError::InvalidInput { code, message },
+            _ => unavailable(code),
+        },
+        ConverseError::AccessDeniedException(_) => BedrockError::Unauthorized { code, message },
+        ConverseError::ResourceNotFoundException(_) => BedrockError::NotFound {
+            model: model.to_owned(),
+            message,
+        },
+        ConverseError::ValidationException(_) => BedrockError::InvalidInput { code, message },
+        _ => match status {
+            401 | 403 => BedrockError::Unauthorized { code, message },
+            404 => BedrockError::NotFound {
+                model: model.to_owned(),
+                message,
+            },
+            429 => BedrockError::Throttled { code },
+            408 | 500.. => unavailable(code),
+            _ => BedrockError::InvalidInput { code, message },
+        },
+    }
+}

@@ -1,0 +1,80 @@
+//! How NVD is reached.
+
+use domain::input::{InvalidInput, Problem};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// Address and key. The key is never read from a file with the rest: whoever builds the
+/// configuration fills it in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NvdConfig {
+    /// Address of the service, without a path.
+    pub base_url: String,
+    /// API key; without one NVD allows 5 requests in 30 seconds, with one 50.
+    #[serde(skip)]
+    pub api_key: Option<SecretString>,
+    /// Seconds one request may take; NVD is slow under load.
+    pub timeout_secs: u64,
+}
+
+impl Default for NvdConfig {
+    fn default() -> Self {
+        Self {
+            base_url: "https://services.nvd.nist.gov".to_owned(),
+            api_key: None,
+            timeout_secs: 90,
+        }
+    }
+}
+
+impl NvdConfig {
+    /// Checks every field. Never repeats the key.
+    ///
+    /// # Errors
+    /// With all findings, when there is one.
+    pub fn validate(&self) -> Result<(), InvalidInput> {
+        let mut problems = Vec::new();
+        if !is_safe_address(&self.base_url) {
+            problems.push(Problem::new(
+                "nvd.base_url",
+                &self.base_url,
+                "an https address such as https://services.nvd.nist.gov; http only for this machine",
+            ));
+        }
+        if let Some(key) = self.api_key.as_ref().map(ExposeSecret::expose_secret)
+            && (key.is_empty() || !key.chars().all(|c| c.is_ascii_graphic()))
+        {
+            problems.push(Problem::new(
+                "nvd.api_key",
+                "(not shown)",
+                "the key exactly as NVD sent it, or none at all",
+            ));
+        }
+        if !(1..=600).contains(&self.timeout_secs) {
+            problems.push(Problem::new(
+                "nvd.timeout_secs",
+                self.timeout_secs,
+                "1 to 600",
+            ));
+        }
+        InvalidInput::when(problems)
+    }
+}
+
+/// A key must not cross a network in the clear.
+pub(crate) fn is_safe_address(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else {
+        return false;
+    };
+    let local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => return false,
+    };
+    url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && (url.scheme() == "https" || (url.scheme() == "http" && local))
+}

@@ -1,0 +1,136 @@
+//! What can go wrong, by what the caller can do about it.
+
+use std::{error::Error as StdError, time::Duration};
+
+use domain::{
+    failure::{Classify, FailureKind},
+    ids::CveId,
+    input::InvalidInput,
+};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+/// NVD asks for a pause of this length after a request above the limit; it sends no header.
+const PAUSE: Duration = Duration::from_secs(30);
+/// How much of the service's own words an error repeats.
+const MAX_MESSAGE: usize = 160;
+
+/// A failed lookup. Display holds neither its source nor a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum NvdError {
+    /// The budget is used up, ours or theirs.
+    #[error("nvd asks us to slow down")]
+    Throttled {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// Not reached, or failed inside.
+    #[error("nvd is unavailable: {detail}")]
+    Unavailable {
+        /// What was seen.
+        detail: String,
+        /// The cause, if there is one.
+        #[source]
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    },
+    /// The key is wrong, was replaced, or is so new that NVD does not know it yet.
+    #[error("nvd refuses the API key: {message}")]
+    Unauthorized {
+        /// The service's words, shortened.
+        message: String,
+    },
+    /// NVD answered that it has no such CVE.
+    #[error("nvd has no {0}")]
+    NotFound(CveId),
+    /// The request was refused; says nothing about the CVE.
+    #[error("nvd refuses the request: {message}")]
+    InvalidInput {
+        /// The service's words, shortened.
+        message: String,
+    },
+    /// The configuration cannot work.
+    #[error("the nvd configuration is not usable")]
+    Config(#[source] InvalidInput),
+    /// The answer does not fit its schema.
+    #[error("the answer of nvd does not fit its schema: {detail}")]
+    Malformed {
+        /// Where it does not fit.
+        detail: String,
+    },
+}
+
+impl Classify for NvdError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Throttled { .. } => FailureKind::Throttled,
+            Self::Unavailable { .. } => FailureKind::Unavailable,
+            Self::Unauthorized { .. } => FailureKind::Unauthorized,
+            Self::NotFound(_) => FailureKind::NotFound,
+            Self::InvalidInput { .. } | Self::Config(_) => FailureKind::InvalidInput,
+            Self::Malformed { .. } => FailureKind::Malformed,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn refused(message: impl Into<String>) -> NvdError {
+    NvdError::InvalidInput {
+        message: message.into(),
+    }
+}
+
+/// Reads a request that got no answer. Without its URL: an error text goes into logs.
+pub(super) fn transport(error: reqwest::Error) -> NvdError {
+    let detail = if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection was lost"
+    };
+    NvdError::Unavailable {
+        detail: detail.to_owned(),
+        source: Some(Box::new(error.without_url())),
+    }
+}
+
+/// Reads an HTTP status other than 200.
+pub(super) fn status(status: u16, headers: &HeaderMap) -> NvdError {
+    let message = message_of(headers);
+    match status {
+        403 => NvdError::Throttled { retry_after: PAUSE },
+        429 => {
+            let asked = headers
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.parse().ok());
+            NvdError::Throttled {
+                retry_after: asked.map_or(PAUSE, Duration::from_secs),
+            }
+        }
+        408 | 500.. => NvdError::Unavailable {
+            detail: format!("HTTP {status}"),
+            source: None,
+        },
+        401 => NvdError::Unauthorized {
+            message: message.unwrap_or_else(|| "HTTP 401".to_owned()),
+        },
+        404 => match message {
+            Some(message) if message.to_ascii_lowercase().contains("apikey") => {
+                NvdError::Unauthorized { message }
+            }
+            Some(message) => refused(message),
+            None => refused("HTTP 404 without a reason; is the address right?"),
+        },
+        _ => refused(message.unwrap_or_else(|| format!("HTTP {status}; is the address right?"))),
+    }
+}
+
+fn message_of(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("message")?.to_str().ok()?.trim();
+    (!text.is_empty()).then(|| text.chars().take(MAX_MESSAGE).collect())
+}

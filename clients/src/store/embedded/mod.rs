@@ -1,0 +1,173 @@
+//! The embedded adapter: one SQLite file, safe for several processes at once.
+//!
+//! Reads use a few connections of their own and see the newest commit; writes go through one writer
+//! thread per handle (`writer`), which takes the file's write lock at the start of its transaction.
+
+mod actions;
+mod counters;
+mod executions;
+mod identities;
+mod inventory;
+mod items;
+mod outbox;
+mod policies;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode};
+
+use self::{items::Tx, writer::Writer};
+use crate::store::{StoreError, StoreResult};
+
+/// How long a connection waits for another process to let go of the file.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks whether it did.
+const LOOK: Duration = Duration::from_millis(1);
+/// Connections kept open for reading.
+const READERS: usize = 4;
+
+/// All ports on one SQLite file.
+pub(super) struct Embedded {
+    path: PathBuf,
+    writer: Writer,
+    readers: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Embedded {
+    /// Opens the file, creates it when it is not there, and brings its tables to the newest version.
+    pub(super) fn open(path: &Path) -> StoreResult<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable {
+                advice: format!(
+                    "the folder {} cannot be made: check its parent's permissions",
+                    folder.display()
+                ),
+                source: Some(error.into()),
+            })?;
+        }
+        let connection = open_for_writing(path).map_err(|error| error.at(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Writer::start(connection)?,
+            readers: Arc::default(),
+        })
+    }
+
+    /// Does work that reads, on one consistent state of the file.
+    async fn read<T, F>(&self, work: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> StoreResult<T> + Send + 'static,
+    {
+        let (path, readers) = (self.path.clone(), Arc::clone(&self.readers));
+        let task = tokio::task::spawn_blocking(move || {
+            let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => open_for_reading(&path).map_err(|error| error.at(&path))?,
+            };
+            let transaction = connection.transaction().map_err(StoreError::of_sqlite)?;
+            schema::check(&transaction)?;
+            let result = work(&Tx::new(&transaction));
+            drop(transaction);
+            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+            if readers.len() < READERS {
+                readers.push(connection);
+            }
+            result
+        });
+        task.await.map_err(|error| StoreError::Unavailable {
+            advice: "a read was cut off".to_owned(),
+            source: Some(error.into()),
+        })?
+    }
+
+    /// Does work that writes, and returns when it is on disk.
+    async fn write<T, F>(&self, work: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> StoreResult<T> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+}
+
+fn open_for_writing(path: &Path) -> StoreResult<Connection> {
+    let mut connection = open(path)?;
+    // Before anything is changed: a file of a newer version is left exactly as it is.
+    schema::check(&connection)?;
+    use_wal(&connection)?;
+    for (name, value) in [("synchronous", "FULL"), ("journal_size_limit", "67108864")] {
+        connection
+            .pragma_update(None, name, value)
+            .map_err(StoreError::of_sqlite)?;
+    }
+    schema::migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn open_for_reading(path: &Path) -> StoreResult<Connection> {
+    let connection = open(path)?;
+    connection
+        .pragma_update(None, "query_only", "ON")
+        .map_err(StoreError::of_sqlite)?;
+    Ok(connection)
+}
+
+fn open(path: &Path) -> StoreResult<Connection> {
+    let mut connection = Connection::open(path).map_err(StoreError::of_sqlite)?;
+    connection
+        .busy_handler(Some(wait_for_others))
+        .map_err(StoreError::of_sqlite)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// SQLite's own waiting grows to 100 ms between looks and misses the moments when the file is free.
+fn wait_for_others(looks: i32) -> bool {
+    thread::sleep(LOOK);
+    u128::from(looks.unsigned_abs()) * LOOK.as_millis() < PATIENCE.as_millis()
+}
+
+/// Turns on write-ahead logging. When several processes start together, SQLite refuses this at
+/// once instead of waiting.
+fn use_wal(connection: &Connection) -> StoreResult<()> {
+    let started = Instant::now();
+    loop {
+        match connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
+        {
+            Ok(mode) if mode.eq_ignore_ascii_case("wal") => return Ok(()),
+            Ok(mode) => {
+                return Err(StoreError::unavailable(format!(
+                    "the file system allows only journal mode {mode}: use a local disk"
+                )));
+            }
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && started.elapsed() < PATIENCE =>
+            {
+                thread::sleep(LOOK);
+            }
+            Err(error) => return Err(StoreError::of_sqlite(error)),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Tables and their versions. A migration is never edited once released: a change is a new one.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::store::StoreError;
+
+/// Marks a file as ours (`AOps` in ASCII).
+const APPLICATION_ID: i64 = 0x414F_7073;
+
+/// Version `n` is what the first `n` migrations make.
+const MIGRATIONS: &[&str] = &[
+    // 1: records by partition and sort key; lists of records by name and sort; changes.
+    "CREATE TABLE items (
+         pk TEXT NOT NULL,
+         sk TEXT NOT NULL,
+         body TEXT NOT NULL,
+         expires_at INTEGER
+     ) STRICT;
+     CREATE UNIQUE INDEX items_key ON items (pk, sk);
+     CREATE INDEX items_expiry ON items (expires_at) WHERE expires_at IS NOT NULL;
+     CREATE TABLE lists (
+         name TEXT NOT NULL,
+         sort TEXT NOT NULL,
+         pk TEXT NOT NULL,
+         sk TEXT NOT NULL,
+         PRIMARY KEY (name, sort, pk, sk)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX lists_item ON lists (pk, sk);
+     CREATE TABLE outbox (
+         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+         client TEXT,
+         kind TEXT NOT NULL,
+         key TEXT NOT NULL,
+         at INTEGER NOT NULL
+     ) STRICT;
+     CREATE INDEX outbox_at ON outbox (at);",
+];
+
+/// Newest version of the data that this program knows.
+pub(super) fn supported() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Refuses data of a newer version; asked again in every transaction, because another process may
+/// have been updated meanwhile.
+pub(super) fn check(connection: &Connection) -> Result<i64, StoreError> {
+    let found = pragma(connection, "user_version")?;
+    if found > supported() {
+        return Err(StoreError::NewerVersion {
+            found,
+            supported: supported(),
+        });
+    }
+    Ok(found)
+}
+
+/// Brings the file to the newest version.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    if check(connection)? == supported() {
+        return is_ours(connection);
+    }
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(StoreError::of_sqlite)?;
+    // Another process may have been faster.
+    let found = check(&transaction)?;
+    if found == 0 && has_tables(&transaction)? {
+        return Err(not_ours());
+    }
+    for migration in MIGRATIONS
+        .iter()
+        .skip(usize::try_from(found).unwrap_or_default())
+    {
+        transaction
+            .execute_batch(migration)
+            .map_err(StoreError::of_sqlite)?;
+    }
+    transaction
+        .pragma_update(None, "application_id", APPLICATION_ID)
+        .map_err(StoreError::of_sqlite)?;
+    transaction
+        .pragma_update(None, "user_version", supported())
+        .map_err(StoreError::of_sqlite)?;
+    transaction.commit().map_err(StoreError::of_sqlite)
+}
+
+fn is_ours(connection: &Connection) -> Result<(), StoreError> {
+    if pragma(connection, "application_id")? == APPLICATION_ID {
+        Ok(())
+    } else {
+        Err(not_ours())
+    }
+}
+
+fn not_ours() -> StoreError {
+    StoreError::Invalid {
+        what: "the database file belongs to another program: choose another path".to_owned(),
+    }
+}
+
+fn has_tables(connection: &Connection) -> Result<bool, StoreError> {
+    connection
+        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| {
+            row.get(0)
+        })
+        .map_err(StoreError::of_sqlite)
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i64, StoreError> {
+    connection
+        .pragma_query_value(None, name, |row| row.get(0))
+        .map_err(StoreError::of_sqlite)
+}

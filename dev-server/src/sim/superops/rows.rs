@@ -1,0 +1,233 @@
+//! Rows of the lists, each with the attributes one can filter and sort by.
+
+use async_graphql::{ID, Json};
+use domain::script::SCRIPT_VARIABLES;
+use serde_json::{Value, json};
+
+use super::{
+    types::{
+        Alert, Asset, AssetActivityData, Client, ClientSite, PatchData, PatchDetails, PatchKb,
+        Script, number, stamp,
+    },
+    world::{AlertState, OTHER_SCRIPT_ID, SCRIPT_ID, World},
+};
+
+type Rows<T> = Vec<(Value, T)>;
+
+/// What alerts can be filtered by; not by client.
+pub(super) const ALERT_FILTERS: [&str; 3] = ["status", "severity", "createdTime"];
+
+pub(super) fn assets(world: &World, only: Option<&ID>) -> Rows<Asset> {
+    let now = world.now();
+    let inner = world.lock();
+    let devices = world
+        .fleet
+        .clients
+        .iter()
+        .flat_map(|client| client.devices.iter().map(move |device| (client, device)));
+    devices
+        .filter(|(_, device)| only.is_none_or(|id| id.as_str() == device.id))
+        .filter_map(|(client, spec)| {
+            let state = inner.state.devices.get(&spec.id)?;
+            let online = inner.is_online(&spec.id);
+            let asset = Asset::new(client, spec, state, online, now);
+            let site = client
+                .sites
+                .iter()
+                .find(|site| site.id == spec.site)
+                .map(|site| &site.name);
+            let attributes = json!({
+                "assetId": spec.id, "name": spec.name, "hostName": spec.name,
+                "status": if online { "ONLINE" } else { "OFFLINE" },
+                "client": { "accountId": client.id, "name": client.name },
+                "site": { "id": spec.site, "name": site },
+                "platform": spec.os, "platformCategory": spec.platform,
+            });
+            Some((attributes, asset))
+        })
+        .collect()
+}
+
+pub(super) fn activities(world: &World, asset: &str) -> Rows<AssetActivityData> {
+    let inner = world.lock();
+    let activities = inner
+        .state
+        .devices
+        .get(asset)
+        .map(|d| d.activities.as_slice())
+        .unwrap_or_default();
+    activities
+        .iter()
+        .rev()
+        .map(|activity| {
+            let row = AssetActivityData {
+                activity_id: Some(ID::from(&activity.id)),
+                module: Some("SCRIPT".to_owned()),
+                activity_type: Some("RUN_SCRIPT".to_owned()),
+                activity_data: Some(Json(json!({ "scriptId": number(&activity.script_id), "name": activity.name, "status": activity.status }))),
+                created_by: Some(Json(json!({ "name": "API user" }))),
+                created_time: Some(stamp(activity.created)),
+            };
+            (json!({ "module": "SCRIPT", "createdTime": stamp(activity.created) }), row)
+        })
+        .collect()
+}
+
+pub(super) fn patches(world: &World, asset: &str) -> Rows<PatchData> {
+    let inner = world.lock();
+    let Some(device) = inner.state.devices.get(asset) else {
+        return Vec::new();
+    };
+    let listed = |kb: &str| {
+        device
+            .patches
+            .get(kb)
+            .is_some_and(|entry| entry.listed_installed)
+    };
+    device
+        .patches
+        .iter()
+        .filter_map(|(kb, entry)| {
+            let patch = world.catalog.get(kb)?;
+            // The scan does not offer what a newer, installed update contains.
+            if !entry.listed_installed && patch.superseded_by.as_deref().is_some_and(listed) {
+                return None;
+            }
+            let status = if entry.listed_installed { "Installed" } else { "NewOrMissing" };
+            let row = PatchData {
+                patch_detail: Some(PatchDetails {
+                    patch_id: ID::from(format!("900000000000{kb:0>7}")),
+                    patch_key: Some(format!("00000000-0000-4000-8000-{kb:0>12}")),
+                    title: Some(patch.title.clone()),
+                    published_date: Some(patch.published.clone()),
+                    category: Some(patch.category.clone()),
+                    severity: Some(patch.severity.clone()),
+                    kb_numbers: Some(vec![Some(PatchKb { kb_number: Some(kb.clone()) })]),
+                    restart_required: Some(patch.restart_required),
+                }),
+                approval_status: Some(if entry.listed_installed { "Approved" } else { "Pending" }.to_owned()),
+                installation_time: entry.installed_on.filter(|_| entry.listed_installed).map(|day| day.to_string()),
+                installation_status: Some(status.to_owned()),
+                failed_message: None,
+            };
+            let attributes = json!({
+                "installationStatus": status, "severity": patch.severity, "approvalStatus": row.approval_status,
+            });
+            Some((attributes, row))
+        })
+        .collect()
+}
+
+pub(super) fn alerts(world: &World, asset: Option<&ID>) -> Rows<Alert> {
+    let found: Vec<AlertState> = {
+        let inner = world.lock();
+        let mine = |a: &&AlertState| asset.is_none_or(|id| id.as_str() == a.device);
+        inner.state.alerts.iter().filter(mine).cloned().collect()
+    };
+    let rows = found.iter().map(|state| {
+        let alert = alert(world, state);
+        (json!({ "status": alert.status, "severity": alert.severity, "createdTime": alert.created_time }), alert)
+    });
+    rows.collect()
+}
+
+pub(super) fn alert(world: &World, state: &AlertState) -> Alert {
+    let asset = world.spec(&state.device).map(|(client, spec)| {
+        let site = client
+            .sites
+            .iter()
+            .find(|site| site.id == spec.site)
+            .map(|site| &site.name);
+        Json(json!({
+            "assetId": number(&spec.id), "name": spec.name,
+            "client": { "accountId": number(&client.id), "name": client.name },
+            "site": { "id": number(&spec.site), "name": site },
+        }))
+    });
+    Alert {
+        id: Some(ID::from(&state.id)),
+        message: Some(state.message.clone()),
+        // This list carries milliseconds, others do not.
+        created_time: Some(state.created.strftime("%Y-%m-%dT%H:%M:%S.%3f").to_string()),
+        status: Some(
+            if state.resolved.is_some() {
+                "Resolved"
+            } else {
+                "Created"
+            }
+            .to_owned(),
+        ),
+        severity: Some(state.severity.clone()),
+        description: state.description.clone(),
+        asset,
+        policy: Some(Json(json!({ "name": "Default", "policyType": "ASSET" }))),
+        resolved_time: state.resolved.map(stamp),
+        occurrence_count: Some(1),
+    }
+}
+
+pub(super) fn scripts() -> Rows<Script> {
+    let script = |id: &str, variables: &[&str], time_out| {
+        let name = World::script_name(id).unwrap_or_default();
+        let row = Script {
+            script_id: ID::from(id),
+            name: Some(name.to_owned()),
+            description: None,
+            language: Some("PowerShell".to_owned()),
+            added_by: Some(Json(json!({ "name": "API user" }))),
+            created_time: Some("2024-01-02T08:30".to_owned()),
+            favourite: Some(false),
+            run_as: Some("SYSTEM_USER".to_owned()),
+            run_time_variables: Some(variables.iter().map(|v| Some((*v).to_owned())).collect()),
+            time_out: Some(time_out),
+            tags: None,
+            read_me: None,
+        };
+        (json!({ "name": name, "language": "PowerShell" }), row)
+    };
+    vec![
+        script(OTHER_SCRIPT_ID, &[], 300),
+        script(SCRIPT_ID, &SCRIPT_VARIABLES, 7200),
+    ]
+}
+
+pub(super) fn clients(world: &World) -> Rows<Client> {
+    let rows = world.fleet.clients.iter().map(|client| {
+        let row = Client {
+            account_id: ID::from(&client.id),
+            name: client.name.clone(),
+            stage: "Active".to_owned(),
+            status: Some("Paid".to_owned()),
+            email_domains: Some(Vec::new()),
+            account_manager: None,
+            primary_contact: None,
+            secondary_contact: None,
+            hq_site: client.sites.first().map(|site| Json(json!({ "id": number(&site.id), "name": site.name }))),
+            technician_groups: None,
+        };
+        (json!({ "name": client.name, "accountId": client.id, "status": "Paid", "stage": "Active" }), row)
+    });
+    rows.collect()
+}
+
+pub(super) fn sites(world: &World, client: Option<&ID>) -> Rows<ClientSite> {
+    let clients = world
+        .fleet
+        .clients
+        .iter()
+        .filter(|c| client.is_none_or(|id| id.as_str() == c.id));
+    let rows = clients.flat_map(|client| {
+        client.sites.iter().enumerate().map(|(n, site)| {
+            let row = ClientSite {
+                id: ID::from(&site.id),
+                name: site.name.clone(),
+                timezone_code: site.timezone_code.clone(),
+                working_24x7: false,
+                client: Json(json!({ "accountId": number(&client.id), "name": client.name })),
+                hq: Some(n == 0),
+            };
+            (json!({ "name": site.name }), row)
+        })
+    });
+    rows.collect()
+}

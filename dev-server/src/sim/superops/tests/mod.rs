@@ -1,0 +1,4 @@
+//! The simulation on a clock that tests move, and the wire with the real client.
+
+mod devices;
+mod wire;

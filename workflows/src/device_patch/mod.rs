@@ -1,0 +1,127 @@
+//! Workflow `DevicePatch`: one device, from lease to verified, rolled back, or "needs a human".
+//!
+//! Started by `PatchDeployment` for each device of a ring. The script on the device reports by
+//! signal `script_finished`; the result goes to the store and, as `device_finished`, to the parent.
+
+mod attempt;
+mod script;
+mod undo;
+mod verify;
+mod waits;
+
+use std::collections::BTreeMap;
+
+use contracts::{
+    deployment::DeviceFinished,
+    device::{DevicePatchInput, DevicePatchStatus, DeviceStage, ScriptFinished},
+    ids::{self, DeviceRun},
+    message::Message,
+    search,
+};
+use domain::{
+    ids::JobId,
+    outcome::DeviceResult,
+    script::ScriptReport,
+};
+use temporalio_workflow::{
+    SignalWorkflowOptions, SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext,
+    WorkflowContextView, WorkflowResult, workflow, workflow_methods,
+};
+
+use crate::{failure, patch_deployment};
+use attempt::Attempt;
+
+/// Reports kept at most; a run makes a dozen jobs, anything above is noise.
+const MAX_REPORTS: usize = 50;
+
+/// State of one device run.
+#[workflow]
+#[derive(Debug, Default)]
+pub struct DevicePatch {
+    stage: DeviceStage,
+    note: String,
+    jobs: Vec<JobId>,
+    reports: BTreeMap<JobId, ScriptReport>,
+}
+
+#[workflow_methods]
+impl DevicePatch {
+    /// Patches one device, or undoes that.
+    #[run(name = "DevicePatch")]
+    pub async fn run(
+        ctx: &mut WorkflowContext<Self>,
+        input: Message<DevicePatchInput>,
+    ) -> WorkflowResult<DeviceResult> {
+        let input = input.into_result().map_err(failure::invalid_input)?;
+        check_id(ctx.workflow_id(), &input)?;
+        ctx.upsert_search_attributes([
+            search::CLIENT.value_set(input.client.to_string()),
+            search::STAGE.value_set(DeviceStage::default().as_str().to_owned()),
+        ]);
+        let attempt = Attempt::new(ctx.clone(), input);
+        let (result, needs_new_approval) = attempt.run().await;
+        report(ctx, &attempt.input, &result, needs_new_approval).await;
+        Ok(result)
+    }
+
+    /// The device script has finished.
+    #[signal(name = "script_finished")]
+    pub fn script_finished(&mut self, _: &mut SyncWorkflowContext<Self>, report: Message<ScriptFinished>) {
+        // A report that cannot be read is as good as none: the run is read back.
+        if let Ok(report) = report.into_result()
+            && self.reports.len() < MAX_REPORTS
+        {
+            self.reports.entry(report.job_id.clone()).or_insert(report);
+        }
+    }
+
+    /// What it is doing.
+    #[query(name = "status")]
+    pub fn status(&self, _: &WorkflowContextView) -> DevicePatchStatus {
+        DevicePatchStatus { stage: self.stage, note: self.note.clone(), jobs: self.jobs.clone() }
+    }
+}
+
+/// Somebody may start this workflow by hand: its id must be the one its callbacks are sent to.
+fn check_id(workflow_id: &str, input: &DevicePatchInput) -> Result<(), temporalio_workflow::WorkflowTermination> {
+    let expected = run_of(input).workflow_id();
+    if workflow_id == expected {
+        return Ok(());
+    }
+    Err(failure::invalid_input(format!("workflow id: `{workflow_id}` is not allowed: {expected}")))
+}
+
+fn run_of(input: &DevicePatchInput) -> DeviceRun {
+    DeviceRun {
+        plan: input.plan.clone(),
+        device: input.device.clone(),
+        attempt: input.attempt,
+        intent: input.intent,
+    }
+}
+
+/// Tells the deployment; one that is over already reads the store instead.
+async fn report(
+    ctx: &WorkflowContext<DevicePatch>,
+    input: &DevicePatchInput,
+    result: &DeviceResult,
+    needs_new_approval: bool,
+) {
+    let finished = DeviceFinished {
+        device: input.device.clone(),
+        attempt: input.attempt,
+        outcome: result.outcome,
+        needs_new_approval,
+    };
+    let parent = ctx.external_workflow(ids::patch_deployment(&input.plan), None);
+    let options = SignalWorkflowOptions::builder()
+        .cancellation_token(WorkflowCancellationToken::new())
+        .summary(format!("{} {}", input.device, result.outcome.as_str()))
+        .build();
+    let sent = parent
+        .signal(patch_deployment::PatchDeployment::device_finished, finished.into(), options)
+        .await;
+    if sent.is_err() {
+        ctx.state_mut(|s| "the deployment is over; the result is in the store".clone_into(&mut s.note));
+    }
+}

@@ -1,0 +1,175 @@
+//! One run of the device script: start it once, wait for its report, and when the start was
+//! ambiguous or the report does not come, read back before anything else.
+
+use std::time::Duration;
+
+use contracts::activities::superops::{FindRun, FindRunInput, RunScript, RunScriptInput, RunState};
+use domain::{
+    failure::FailureKind,
+    ids::{JobId, KbId},
+    script::{ScriptMode, ScriptReport},
+};
+use jiff::Timestamp;
+
+use super::attempt::{Attempt, Ends};
+use crate::{
+    clock::{self, Woken},
+    failure::Failed,
+    options,
+};
+
+/// Starts of one job at most: our script is idempotent by job id, others are never repeated.
+const MAX_STARTS: u32 = 3;
+
+/// What is known after a script run.
+#[derive(Debug)]
+pub(super) enum Ran {
+    /// It reported.
+    Reported(ScriptReport),
+    /// `SuperOps` says it failed, and it did not report.
+    FailedSilently,
+    /// It was started, and nobody knows what came of it.
+    Unknown,
+    /// It was never started.
+    NotStarted(String),
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub(super) struct Job<'a> {
+    pub(super) mode: ScriptMode,
+    pub(super) kb: Option<&'a KbId>,
+    /// Tells repeated steps apart, such as a second restart.
+    pub(super) ordinal: u32,
+    pub(super) not_after: Option<Timestamp>,
+}
+
+impl Attempt {
+    /// Runs the script once and waits for what came of it.
+    pub(super) async fn run_job(&self, job: Job<'_>) -> Result<Ran, Ends> {
+        let Some(id) = self.run.job(job.mode, job.kb, job.ordinal) else {
+            return Err(Ends::human("the job id does not fit: plan and device ids are too long"));
+        };
+        self.ctx.state_mut(|s| s.jobs.push(id.clone()));
+        let began = clock::now(&self.ctx);
+        let longest = clock::after(began, self.input.waits.script_timeout_secs);
+        let not_after = job.not_after.map_or(longest, |t| t.min(longest));
+        for _ in 0..MAX_STARTS {
+            let input = RunScriptInput {
+                device: self.input.device.clone(),
+                job: id.clone(),
+                mode: job.mode,
+                kb: job.kb.cloned(),
+                not_before: None,
+                not_after,
+                services: self.input.health.services.clone(),
+            };
+            match self.start_script(input, not_after).await? {
+                Started::Yes => return self.await_report(&id, began, longest).await,
+                Started::No(why) => return Ok(Ran::NotStarted(why)),
+                Started::Perhaps => {
+                    if let Some(ran) = self.read_back(&id, began, longest).await? {
+                        return Ok(ran);
+                    }
+                    // Not listed although there was time: the same job again, which the device
+                    // answers with its first result should it have run after all.
+                }
+            }
+        }
+        Ok(Ran::Unknown)
+    }
+
+    async fn start_script(&self, input: RunScriptInput, give_up: Timestamp) -> Result<Started, Ends> {
+        loop {
+            let summary = format!("{} on {}", input.mode, input.device);
+            let started = self.ctx.execute_activity(RunScript, input.clone(), options::script_start(summary)).await;
+            let failed = match started {
+                Ok(_) => return Ok(Started::Yes),
+                Err(error) => Failed::of(&error),
+            };
+            // A worker that died in the middle leaves the same doubt as a lost answer.
+            if failed.timed_out || failed.is(FailureKind::Ambiguous) {
+                return Ok(Started::Perhaps);
+            }
+            let not_sent = failed.is(FailureKind::Throttled) || failed.is(FailureKind::Unavailable);
+            if !not_sent || clock::now(&self.ctx) >= give_up {
+                return Ok(Started::No(failed.message));
+            }
+            let pause = failed.retry_after.unwrap_or(Duration::from_secs(self.input.waits.script_poll_secs));
+            let next = clock::after(clock::now(&self.ctx), pause.as_secs().max(1));
+            self.pause_until(next.min(give_up), "SuperOps is busy").await?;
+        }
+    }
+
+    /// Waits for the report; after `callback_secs` also reads the activity row.
+    async fn await_report(&self, id: &JobId, began: Timestamp, longest: Timestamp) -> Result<Ran, Ends> {
+        let patience = clock::after(clock::now(&self.ctx), self.input.waits.callback_secs);
+        let mut next = patience.min(longest);
+        loop {
+            if let Some(report) = self.wait_for_report(id, next).await? {
+                return Ok(Ran::Reported(report));
+            }
+            let state = self.find_run(began).await?;
+            let now = clock::now(&self.ctx);
+            match state {
+                RunState::Failed => return Ok(Ran::FailedSilently),
+                // Finished without a report: the callback was lost.
+                RunState::Completed => return Ok(Ran::Unknown),
+                RunState::Running | RunState::NotFound | RunState::Unknown if now >= longest => {
+                    return Ok(Ran::Unknown);
+                }
+                RunState::Running | RunState::NotFound | RunState::Unknown => {}
+            }
+            next = clock::after(now, self.input.waits.script_poll_secs).min(longest);
+        }
+    }
+
+    /// After an ambiguous start: waits for the callback, then looks for the activity row. `None`
+    /// means that there is no sign of the run.
+    async fn read_back(&self, id: &JobId, began: Timestamp, longest: Timestamp) -> Result<Option<Ran>, Ends> {
+        let patience = clock::after(clock::now(&self.ctx), self.input.waits.callback_secs);
+        if let Some(report) = self.wait_for_report(id, patience.min(longest)).await? {
+            return Ok(Some(Ran::Reported(report)));
+        }
+        match self.find_run(began).await? {
+            RunState::NotFound => Ok(None),
+            _ => self.await_report(id, began, longest).await.map(Some),
+        }
+    }
+
+    async fn wait_for_report(&self, id: &JobId, until: Timestamp) -> Result<Option<ScriptReport>, Ends> {
+        let half_life = (self.input.waits.lease_secs / 2).max(1);
+        loop {
+            let now = clock::now(&self.ctx);
+            let next = clock::after(now, half_life).min(until);
+            // The script is running: cancellation waits for its end.
+            let woken =
+                clock::wait(&self.ctx, next, "script report", false, |s: &super::DevicePatch| {
+                    s.reports.contains_key(id)
+                })
+                .await;
+            if let Some(report) = self.ctx.state(|s| s.reports.get(id).cloned()) {
+                return Ok(Some(report));
+            }
+            if woken != Woken::News && clock::now(&self.ctx) >= until {
+                return Ok(None);
+            }
+            self.renew_lease().await?;
+        }
+    }
+
+    async fn find_run(&self, since: Timestamp) -> Result<RunState, Ends> {
+        let input = FindRunInput { device: self.input.device.clone(), since };
+        self.ctx
+            .execute_activity(FindRun, input, options::script_read("read the script run back"))
+            .await
+            .map(|answer| answer.state)
+            .map_err(|e| Ends::failed("the script run could not be read back", &Failed::of(&e)))
+    }
+}
+
+enum Started {
+    Yes,
+    Perhaps,
+    No(String),
+}

@@ -1,0 +1,268 @@
+//! From installation to verified: install, restart, ask the script, wait for the scan, watch health.
+
+use std::collections::BTreeMap;
+
+use contracts::{
+    activities::superops::{CriticalAlerts, CriticalAlertsInput},
+    device::DeviceStage,
+};
+use domain::{
+    ids::KbId,
+    outcome::{DeviceOutcome, PatchResult},
+    patch::PatchState,
+    plan::RebootPolicy,
+    script::{ScriptMode, ScriptOutcome, ScriptReport},
+};
+use jiff::Timestamp;
+
+use super::{
+    attempt::{Attempt, Ends, OpenWindow, summary_of},
+    script::{Job, Ran},
+};
+use crate::{clock, failure::Failed, options};
+
+/// What an installation left behind.
+enum Installed {
+    /// On the device, as far as the script knows.
+    Yes { reboot_required: bool },
+    /// Not on the device; the result is final.
+    No(DeviceOutcome, String),
+    /// Nobody knows; the scan has to say.
+    Perhaps(String),
+}
+
+impl Attempt {
+    /// Installs all wanted KBs, restarts once, verifies each, watches health, and undoes what failed.
+    pub(super) async fn install_and_verify(
+        &self,
+        window: OpenWindow,
+        wanted: &[KbId],
+        patches: &mut Vec<PatchResult>,
+    ) -> Result<Ends, Ends> {
+        let mut on_device = Vec::new();
+        let mut in_doubt = BTreeMap::new();
+        let mut reboot_required = false;
+        for kb in wanted {
+            self.renew_lease().await?;
+            self.stage(DeviceStage::Installing, &format!("installing {kb}"));
+            match self.install(kb, window).await? {
+                Installed::Yes { reboot_required: needed } => {
+                    reboot_required |= needed;
+                    on_device.push(kb.clone());
+                }
+                Installed::No(DeviceOutcome::Deferred, why) if on_device.is_empty() => {
+                    return Err(Ends::with(DeviceOutcome::Deferred, why));
+                }
+                Installed::No(outcome, detail) => {
+                    patches.push(PatchResult { kb: kb.clone(), outcome, detail });
+                }
+                Installed::Perhaps(why) => {
+                    in_doubt.insert(kb.clone(), why);
+                    on_device.push(kb.clone());
+                }
+            }
+        }
+        if on_device.is_empty() {
+            return Ok(summary_of(patches));
+        }
+        let since = clock::now(&self.ctx);
+        if let Err(trouble) = self.restart_if_asked(reboot_required, 0).await? {
+            return self.undo(&on_device, &trouble, patches).await;
+        }
+        let checked = self.ask_script(&on_device).await?;
+        for kb in &on_device {
+            let said = checked.get(kb).and_then(|r| r.installed);
+            let result = self.confirm_by_scan(kb, since, said, in_doubt.get(kb)).await?;
+            patches.push(result);
+        }
+        if let Some(trouble) = self.health_trouble(&checked, since).await? {
+            return self.undo(&on_device, &trouble, patches).await;
+        }
+        Ok(summary_of(patches))
+    }
+
+    async fn install(&self, kb: &KbId, window: OpenWindow) -> Result<Installed, Ends> {
+        let job = Job { mode: ScriptMode::Install, kb: Some(kb), ordinal: 0, not_after: window.closes_at };
+        let report = match self.run_job(job).await? {
+            Ran::Reported(report) => report,
+            Ran::FailedSilently => return self.after_failed_install(kb, "the script failed without a report").await,
+            Ran::Unknown => return Ok(Installed::Perhaps("the script did not report".to_owned())),
+            Ran::NotStarted(why) => {
+                return Ok(Installed::No(DeviceOutcome::NeedsHuman, format!("not started: {why}")));
+            }
+        };
+        Ok(match report.outcome {
+            ScriptOutcome::Succeeded => Installed::Yes { reboot_required: report.reboot_required },
+            ScriptOutcome::NotApplicable => {
+                Installed::No(DeviceOutcome::NotApplicable, "it does not apply to this device".to_owned())
+            }
+            ScriptOutcome::Superseded => {
+                Installed::No(DeviceOutcome::Superseded, "a newer update contains it".to_owned())
+            }
+            ScriptOutcome::OutsideWindow => Installed::No(
+                DeviceOutcome::Deferred,
+                "the device took the job up after its window had closed".to_owned(),
+            ),
+            ScriptOutcome::Failed | ScriptOutcome::NotRemovable => {
+                let why = format!("installation failed{}", exit_words(&report));
+                match report.installed {
+                    Some(false) => Installed::No(self.clean_failure(), format!("{why}, nothing was left behind")),
+                    _ => return self.after_failed_install(kb, &why).await,
+                }
+            }
+        })
+    }
+
+    /// A failed installation whose remains are unknown is removed, then asked about.
+    async fn after_failed_install(&self, kb: &KbId, why: &str) -> Result<Installed, Ends> {
+        if !self.input.roll_back_failures {
+            return Ok(Installed::No(DeviceOutcome::Failed, why.to_owned()));
+        }
+        let (outcome, detail) = self.remove(kb, why).await?;
+        Ok(Installed::No(outcome, detail))
+    }
+
+    /// A failure that left nothing behind has brought the device back to where it was.
+    fn clean_failure(&self) -> DeviceOutcome {
+        if self.input.roll_back_failures { DeviceOutcome::RolledBack } else { DeviceOutcome::Failed }
+    }
+
+    /// Restarts by policy; `Err` inside says what is wrong with the device afterwards.
+    pub(super) async fn restart_if_asked(
+        &self,
+        required: bool,
+        ordinal: u32,
+    ) -> Result<Result<(), String>, Ends> {
+        let restart = match self.input.reboot {
+            RebootPolicy::Never => false,
+            RebootPolicy::IfNeeded => required,
+            RebootPolicy::Always => true,
+        };
+        if !restart {
+            return Ok(Ok(()));
+        }
+        self.renew_lease().await?;
+        self.stage(DeviceStage::Rebooting, "restarting");
+        let began = clock::now(&self.ctx);
+        let job = Job { mode: ScriptMode::Reboot, kb: None, ordinal, not_after: None };
+        if let Ran::NotStarted(why) = self.run_job(job).await? {
+            return Err(Ends::human(format!("the restart could not be started: {why}")));
+        }
+        let give_up = clock::after(clock::now(&self.ctx), self.input.health.online_within_secs);
+        // Seen by the agent after the restart began: an older "online" is from before it.
+        let back = self
+            .poll_snapshot(give_up, "back after restart", |device| {
+                device.online && device.last_communicated_at.is_none_or(|seen| seen > began)
+            })
+            .await?;
+        Ok(match back {
+            Some(_) => Ok(()),
+            None => Err(format!("not back online within {} s after its restart", self.input.health.online_within_secs)),
+        })
+    }
+
+    /// Asks the script on the device what is installed, and how the services are.
+    async fn ask_script(&self, kbs: &[KbId]) -> Result<BTreeMap<KbId, ScriptReport>, Ends> {
+        self.stage(DeviceStage::Verifying, "asking the script on the device");
+        let mut reports = BTreeMap::new();
+        for kb in kbs {
+            self.renew_lease().await?;
+            let job = Job { mode: ScriptMode::Verify, kb: Some(kb), ordinal: 0, not_after: None };
+            if let Ran::Reported(report) = self.run_job(job).await? {
+                reports.insert(kb.clone(), report);
+            }
+        }
+        Ok(reports)
+    }
+
+    /// A patch counts when a scan made after the installation says so.
+    async fn confirm_by_scan(
+        &self,
+        kb: &KbId,
+        since: Timestamp,
+        script_says: Option<bool>,
+        doubt: Option<&String>,
+    ) -> Result<PatchResult, Ends> {
+        let result = |outcome, detail: String| Ok(PatchResult { kb: kb.clone(), outcome, detail });
+        let give_up = clock::after(clock::now(&self.ctx), self.input.waits.verify_secs);
+        let settled = clock::after(since, self.input.waits.rescan_settle_secs);
+        let mut looked_at = None;
+        loop {
+            let scanned = self.device().await?.last_reported_at.filter(|at| *at > since);
+            if scanned.is_some() && scanned != looked_at {
+                looked_at = scanned;
+                let rows = self.patch_rows().await?;
+                let state = rows.iter().find(|r| r.facts.kb == *kb).map_or(PatchState::NotListed, |r| r.state);
+                if state == PatchState::Installed {
+                    return result(DeviceOutcome::Verified, "a scan after the installation says installed".to_owned());
+                }
+                let late_enough = scanned.is_some_and(|at| at > settled);
+                if late_enough && matches!(state, PatchState::Missing | PatchState::Failed) {
+                    return result(
+                        DeviceOutcome::ReportedMissing,
+                        "the script said installed, a later scan says missing".to_owned(),
+                    );
+                }
+            }
+            if clock::now(&self.ctx) >= give_up || self.cancelled() {
+                break;
+            }
+            self.stage(DeviceStage::Verifying, &format!("waiting for a scan made after {since}"));
+            let next = clock::after(clock::now(&self.ctx), self.input.waits.verify_poll_secs);
+            self.pause_until(next.min(give_up), "confirming scan").await?;
+            self.renew_lease().await?;
+        }
+        match script_says {
+            Some(true) => result(
+                DeviceOutcome::VerifiedByScript,
+                "the script says installed, no scan has confirmed it yet".to_owned(),
+            ),
+            Some(false) => result(
+                DeviceOutcome::NeedsHuman,
+                "the script says not installed after its installation".to_owned(),
+            ),
+            None => result(
+                DeviceOutcome::NeedsHuman,
+                doubt.cloned().unwrap_or_else(|| "neither script nor scan confirm it".to_owned()),
+            ),
+        }
+    }
+
+    /// Healthy: named services run, online, no new critical alert during the soak.
+    async fn health_trouble(
+        &self,
+        checked: &BTreeMap<KbId, ScriptReport>,
+        since: Timestamp,
+    ) -> Result<Option<String>, Ends> {
+        let stopped = |report: &ScriptReport| {
+            report.services.iter().find(|s| !s.running).map(|s| format!("service {} does not run", s.name))
+        };
+        if let Some(trouble) = checked.values().find_map(stopped) {
+            return Ok(Some(trouble));
+        }
+        self.stage(DeviceStage::WatchingHealth, "watching for critical alerts");
+        let soak_ends = clock::after(clock::now(&self.ctx), self.input.health.soak_secs);
+        while clock::now(&self.ctx) < soak_ends && !self.cancelled() {
+            let half_life = clock::after(clock::now(&self.ctx), (self.input.waits.lease_secs / 2).max(1));
+            self.pause_until(soak_ends.min(half_life), "health soak").await?;
+            self.renew_lease().await?;
+        }
+        let input = CriticalAlertsInput { device: self.input.device.clone(), since };
+        let alerts = self
+            .ctx
+            .execute_activity(CriticalAlerts, input, options::superops_read("look for critical alerts"))
+            .await
+            .map_err(|e| Ends::failed("alerts could not be read", &Failed::of(&e)))?
+            .alerts;
+        if !alerts.is_empty() {
+            return Ok(Some(format!("{} new critical alerts: {}", alerts.len(), alerts.join(", "))));
+        }
+        let give_up = clock::after(clock::now(&self.ctx), self.input.health.online_within_secs);
+        let online = self.poll_snapshot(give_up, "device online", |device| device.online).await?;
+        Ok(online.is_none().then(|| "offline after its installation".to_owned()))
+    }
+}
+
+fn exit_words(report: &ScriptReport) -> String {
+    report.exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"))
+}

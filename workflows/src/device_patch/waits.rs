@@ -1,0 +1,156 @@
+//! Waiting for the lease, the window and the device.
+
+use contracts::{
+    activities::{
+        inventory::{AcquireLease, GetDevice, GetDeviceInput, LeaseInput, LeaseResult},
+        windows::{NextOpening, NextOpeningInput},
+    },
+    device::DeviceStage,
+};
+use domain::{device::Device, outcome::DeviceOutcome};
+use jiff::Timestamp;
+
+use super::attempt::{Attempt, Ends, OpenWindow};
+use crate::{
+    clock::{self, Woken},
+    device_patch::DevicePatch,
+    failure::Failed,
+    options,
+};
+
+/// Polling grows up to this many times its first interval.
+const MAX_BACKOFF: u64 = 8;
+
+impl Attempt {
+    /// Takes the device's lease: one worker on a device. Waiting for it is a visible state.
+    pub(super) async fn wait_for_lease(&self) -> Result<(), Ends> {
+        let give_up = clock::after(clock::now(&self.ctx), self.input.waits.script_timeout_secs);
+        loop {
+            match self.try_lease().await? {
+                LeaseResult::Held { .. } => return Ok(()),
+                LeaseResult::HeldBy { owner, until } => {
+                    self.stage(DeviceStage::WaitingForLease, &format!("held by {owner} until {until}"));
+                    if clock::now(&self.ctx) >= give_up {
+                        return Err(Ends::with(DeviceOutcome::Deferred, format!("held by {owner}")));
+                    }
+                }
+            }
+            let next = clock::after(clock::now(&self.ctx), self.input.waits.lease_poll_secs);
+            self.pause_until(next, "device lease").await?;
+        }
+    }
+
+    async fn try_lease(&self) -> Result<LeaseResult, Ends> {
+        let input = LeaseInput {
+            device: self.input.device.clone(),
+            owner: self.ctx.workflow_id().to_owned(),
+            life_secs: self.input.waits.lease_secs,
+        };
+        self.ctx
+            .execute_activity(AcquireLease, input, options::store("take the lease"))
+            .await
+            .map_err(|e| Ends::failed("the lease could not be taken", &Failed::of(&e)))
+    }
+
+    /// Waits for the maintenance window, by a durable timer.
+    pub(super) async fn wait_for_window(&self) -> Result<OpenWindow, Ends> {
+        loop {
+            let now = clock::now(&self.ctx);
+            let input = NextOpeningInput {
+                client: self.input.client.clone(),
+                device: Some(self.input.device.clone()),
+                time_zone: self.input.time_zone.clone(),
+                windows: self.input.windows.clone(),
+                blackouts: self.input.blackouts.clone(),
+                from: now,
+            };
+            let answer = self
+                .ctx
+                .execute_activity(NextOpening, input, options::store("compute the window"))
+                .await
+                .map_err(|e| Ends::failed("the window could not be computed", &Failed::of(&e)))?;
+            let Some(opening) = answer.opening else {
+                return Err(Ends::with(DeviceOutcome::Deferred, "no maintenance window opens"));
+            };
+            if opening.opens_at <= now {
+                return Ok(OpenWindow { closes_at: opening.closes_at });
+            }
+            if self.input.deadline.is_some_and(|deadline| opening.opens_at > deadline) {
+                return Err(Ends::with(DeviceOutcome::Deferred, "the next window opens after the deadline"));
+            }
+            self.stage(DeviceStage::WaitingForWindow, &format!("opens {}", opening.opens_at));
+            self.pause_until(opening.opens_at, "maintenance window").await?;
+        }
+    }
+
+    /// Waits until the shared snapshot says online, as long as the window is open.
+    pub(super) async fn wait_until_online(&self, window: OpenWindow) -> Result<Device, Ends> {
+        let start = clock::now(&self.ctx);
+        let patience = clock::after(start, self.input.waits.script_timeout_secs);
+        let give_up = window.closes_at.map_or(patience, |closes| closes.min(patience));
+        match self.poll_snapshot(give_up, "device online", |device| device.online).await? {
+            Some(device) => Ok(device),
+            None => Err(Ends::with(DeviceOutcome::Deferred, "offline while its window was open")),
+        }
+    }
+
+    /// Looks at the shared snapshot until a device passes a test; nobody polls `SuperOps` for it.
+    pub(super) async fn poll_snapshot(
+        &self,
+        give_up: Timestamp,
+        summary: &str,
+        test: impl Fn(&Device) -> bool,
+    ) -> Result<Option<Device>, Ends> {
+        let mut interval = self.input.waits.online_poll_secs;
+        loop {
+            let device = self.device().await?;
+            if test(&device) {
+                return Ok(Some(device));
+            }
+            let now = clock::now(&self.ctx);
+            if now >= give_up {
+                return Ok(None);
+            }
+            if !device.online {
+                let since = device.last_communicated_at.map_or("unknown".to_owned(), |t| t.to_string());
+                self.stage(DeviceStage::WaitingForDevice, &format!("offline, last seen {since}"));
+            }
+            self.pause_until(clock::after(now, interval).min(give_up), summary).await?;
+            self.renew_lease().await?;
+            interval = (interval * 2).min(self.input.waits.online_poll_secs * MAX_BACKOFF);
+        }
+    }
+
+    /// Reads the device from the shared snapshot.
+    pub(super) async fn device(&self) -> Result<Device, Ends> {
+        let input = GetDeviceInput { device: self.input.device.clone() };
+        self.ctx
+            .execute_activity(GetDevice, input, options::store("read the online snapshot"))
+            .await
+            .map_err(|e| Ends::failed("the inventory could not be read", &Failed::of(&e)))?
+            .device
+            .ok_or_else(|| Ends::human("the inventory no longer knows this device"))
+    }
+
+    /// Keeps the lease alive in long steps; a lost lease means that somebody else may be at it.
+    pub(super) async fn renew_lease(&self) -> Result<(), Ends> {
+        match self.try_lease().await? {
+            LeaseResult::Held { .. } => Ok(()),
+            LeaseResult::HeldBy { owner, .. } => {
+                Err(Ends::human(format!("lost the lease of the device to {owner}")))
+            }
+        }
+    }
+
+    /// Waits. Before anything was done to the device, cancellation ends the run; afterwards it only
+    /// cuts this wait short, because a device must not be left half done.
+    pub(super) async fn pause_until(&self, until: Timestamp, summary: &str) -> Result<(), Ends> {
+        let untouched = self.ctx.state(|s| s.jobs.is_empty());
+        let woken =
+            clock::wait(&self.ctx, until, summary, untouched || !self.cancelled(), |_: &DevicePatch| false).await;
+        if woken == Woken::Cancelled && untouched {
+            return Err(Ends::with(DeviceOutcome::Aborted, "stopped before anything was done"));
+        }
+        Ok(())
+    }
+}

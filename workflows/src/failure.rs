@@ -1,0 +1,65 @@
+//! Reading failures of activities: by type, never by text.
+
+use std::time::Duration;
+
+use contracts::failures;
+use domain::failure::FailureKind;
+use temporalio_common::error::{ApplicationFailure, IncomingError};
+use temporalio_workflow::{ActivityExecutionError, WorkflowTermination};
+
+/// What went wrong in an activity.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    /// Failure type, such as `superops.ambiguous`; absent for time-outs.
+    pub(crate) failure_type: Option<String>,
+    /// Words for people.
+    pub(crate) message: String,
+    /// The worker or the system was silent.
+    pub(crate) timed_out: bool,
+    /// How long the system asked us to wait.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Failed {
+    /// Reads a failure.
+    pub(crate) fn of(error: &ActivityExecutionError) -> Self {
+        let timed_out = error.as_timeout().is_some();
+        match error.reason() {
+            Some(IncomingError::Application(app)) => Self {
+                failure_type: app.type_name().map(str::to_owned),
+                message: app.to_string(),
+                timed_out,
+                retry_after: app.next_retry_delay(),
+            },
+            Some(other) => {
+                Self { failure_type: None, message: other.to_string(), timed_out, retry_after: None }
+            }
+            None => Self { failure_type: None, message: error.to_string(), timed_out, retry_after: None },
+        }
+    }
+
+    /// Returns true for a failure of this kind.
+    pub(crate) fn is(&self, kind: FailureKind) -> bool {
+        self.failure_type.as_deref().is_some_and(|t| failures::is_kind(t, kind))
+    }
+
+    /// Ends the workflow with this failure.
+    pub(crate) fn into_termination(self) -> WorkflowTermination {
+        end(self.failure_type.unwrap_or_else(|| "autoops.failed".to_owned()), self.message)
+    }
+}
+
+/// Ends the workflow at once, with words for the person who started it.
+pub(crate) fn end(failure_type: String, message: String) -> WorkflowTermination {
+    WorkflowTermination::failed_application(
+        ApplicationFailure::builder(Box::<dyn std::error::Error + Send + Sync>::from(message))
+            .type_name(failure_type)
+            .non_retryable(true)
+            .build(),
+    )
+}
+
+/// Ends the workflow because its input cannot be used.
+pub(crate) fn invalid_input(message: impl ToString) -> WorkflowTermination {
+    end(failures::INVALID_INPUT.to_owned(), message.to_string())
+}

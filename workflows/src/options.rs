@@ -1,0 +1,81 @@
+//! How activities are run: queue, time-outs, retries, priority. Only Temporal retries.
+//!
+//! All run on a detached token: a cancelled workflow still has to write down what it did, and
+//! cancellation is heeded where the workflow waits.
+
+use std::time::Duration;
+
+use contracts::queues;
+use temporalio_common::{Priority, RetryPolicy};
+use temporalio_workflow::{ActivityOptions, WorkflowCancellationToken};
+
+fn options(
+    queue: &str,
+    start_to_close: u64,
+    retry: RetryPolicy,
+    priority: Option<u32>,
+    summary: String,
+) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(Duration::from_secs(start_to_close))
+        .task_queue(queue)
+        .retry_policy(retry)
+        .maybe_priority(priority.map(|key| Priority::builder().priority_key(key).build()))
+        .cancellation_token(WorkflowCancellationToken::new())
+        .summary(summary)
+        .build()
+}
+
+fn retry(first: u64, most: u64, attempts: u32) -> RetryPolicy {
+    RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(first))
+        .backoff_coefficient(2.0)
+        .maximum_interval(Duration::from_secs(most))
+        .maximum_attempts(attempts)
+        .build()
+}
+
+/// The store: retried without limit, because what was decided must be written down.
+pub(crate) fn store(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::MAIN, 30, retry(1, 60, 0), None, summary.into())
+}
+
+/// Reading from `SuperOps`: retried without limit, a dead `SuperOps` pauses and does not fail.
+pub(crate) fn superops_read(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::SUPEROPS, 60, retry(2, 300, 0), Some(queues::PRIORITY_POLL), summary.into())
+}
+
+/// Walking over the `SuperOps` inventory.
+pub(crate) fn inventory(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::INVENTORY, 60, retry(2, 300, 0), Some(queues::PRIORITY_INVENTORY), summary.into())
+}
+
+/// Refreshing the online snapshot: a miss is made good by the next round.
+pub(crate) fn inventory_refresh(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::INVENTORY, 60, retry(2, 10, 2), Some(queues::PRIORITY_INVENTORY), summary.into())
+}
+
+/// Starting a script: never repeated by Temporal, because the first try may have reached the device.
+pub(crate) fn script_start(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::SUPEROPS, 60, retry(1, 1, 1), Some(queues::PRIORITY_SCRIPT), summary.into())
+}
+
+/// Reading a script's activity row back.
+pub(crate) fn script_read(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::SUPEROPS, 60, retry(2, 60, 0), Some(queues::PRIORITY_SCRIPT), summary.into())
+}
+
+/// NVD: slow and often unwell; given up after a while, the score is then marked unavailable.
+pub(crate) fn nvd(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::NVD, 100, retry(6, 60, 4), None, summary.into())
+}
+
+/// The model: given up soon, the assessment is then marked degraded. The first use of a schema may
+/// take minutes.
+pub(crate) fn model(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::MAIN, 180, retry(2, 20, 3), None, summary.into())
+}
+
+/// Telling people: bounded, a dead chat must not hold a deployment up.
+pub(crate) fn notify(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::MAIN, 30, retry(1, 30, 5), None, summary.into())
+}

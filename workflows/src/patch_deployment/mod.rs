@@ -1,0 +1,323 @@
+//! Workflow `PatchDeployment`: a plan is made, assessed, approved, deployed ring by ring, verified,
+//! and undone where it fails.
+//!
+//! `run` reads as the story; each step is a module: `planning` (1 to 3), `asking` (4), `rings`,
+//! `children` and `stragglers` (5 to 7), `closing` (8 and 9), `inbox` (what people send), `show`
+//! (what they see).
+
+mod asking;
+mod children;
+mod closing;
+mod inbox;
+mod planning;
+mod rings;
+mod show;
+mod state;
+mod stragglers;
+
+use contracts::{
+    deployment::{
+        AmendInput, ControlAnswer, ControlInput, DecideInput, DecisionInput, DeploymentInput,
+        DeploymentResult, DeviceFinished, ExtendInput,
+    },
+    message::Message,
+};
+use domain::{
+    approval::{Answer, ApprovalBook, Choice},
+    deployment::DeploymentStatus,
+    people::ControlAction,
+};
+use temporalio_workflow::{
+    SyncWorkflowContext, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
+    WorkflowContextView, WorkflowResult, workflow, workflow_methods,
+};
+
+use crate::{approvals::AsksPeople, clock, failure};
+use state::State;
+
+type Refusal = Box<dyn std::error::Error + Send + Sync>;
+
+/// State of a deployment, or what is wrong with its input.
+#[workflow]
+#[derive(Debug)]
+pub struct PatchDeployment {
+    state: Result<State, String>,
+}
+
+impl AsksPeople for PatchDeployment {
+    fn book(&mut self) -> &mut ApprovalBook {
+        &mut self.s_mut().carry.book
+    }
+}
+
+#[workflow_methods]
+impl PatchDeployment {
+    #[init]
+    fn new(ctx: &WorkflowContextView, input: Message<DeploymentInput>) -> Self {
+        Self { state: State::new(ctx, input) }
+    }
+
+    /// Runs the deployment to its end.
+    #[run(name = "PatchDeployment")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<DeploymentResult> {
+        if let Err(problem) = ctx.state(|s| s.state.as_ref().map(|_| ()).map_err(Clone::clone)) {
+            return Err(failure::invalid_input(problem));
+        }
+        Story { ctx: ctx.clone() }.run().await
+    }
+
+    /// A person approves.
+    #[signal(name = "approve")]
+    pub fn approve(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: Message<DecisionInput>) {
+        self.record_decision(ctx, Choice::Approve, input);
+    }
+
+    /// A person rejects.
+    #[signal(name = "reject")]
+    pub fn reject(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: Message<DecisionInput>) {
+        self.record_decision(ctx, Choice::Reject, input);
+    }
+
+    /// Stop starting devices.
+    #[signal(name = "pause")]
+    pub fn pause(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: Message<ControlInput>) {
+        self.record_control(clock::of(ctx.workflow_time()), ControlAction::Pause, input);
+    }
+
+    /// Go on after a pause or halt.
+    #[signal(name = "resume")]
+    pub fn resume(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: Message<ControlInput>) {
+        self.record_control(clock::of(ctx.workflow_time()), ControlAction::Resume, input);
+    }
+
+    /// End it.
+    #[signal(name = "abort")]
+    pub fn abort(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: Message<ControlInput>) {
+        self.record_control(clock::of(ctx.workflow_time()), ControlAction::Abort, input);
+    }
+
+    /// Stop because something is wrong.
+    #[signal(name = "halt")]
+    pub fn halt(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: Message<ControlInput>) {
+        self.record_control(clock::of(ctx.workflow_time()), ControlAction::Halt, input);
+    }
+
+    /// Change the plan, by hand; the update `amend` answers.
+    #[signal(name = "change_plan")]
+    pub fn change_plan(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: Message<AmendInput>) {
+        self.record_amend(clock::of(ctx.workflow_time()), input);
+    }
+
+    /// Give approvers more time, by hand; the update `extend_approval` answers.
+    #[signal(name = "extend")]
+    pub fn extend(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: Message<ExtendInput>) {
+        self.record_extend(clock::of(ctx.workflow_time()), input);
+    }
+
+    /// A device run has ended.
+    #[signal(name = "device_finished")]
+    pub fn device_finished(&mut self, _: &mut SyncWorkflowContext<Self>, input: Message<DeviceFinished>) {
+        if let (Ok(finished), Ok(state)) = (input.into_result(), &mut self.state) {
+            state.carry.finished.push(finished);
+        }
+    }
+
+    /// Where it stands.
+    #[query(name = "status")]
+    pub fn status(&self, _: &WorkflowContextView) -> Result<DeploymentStatus, Refusal> {
+        self.state.as_ref().map(|s| s.carry.status.clone()).map_err(|e| e.clone().into())
+    }
+
+    /// Refuses only what cannot be read: a refused update leaves no trace in history.
+    #[update_validator(decide)]
+    fn validate_decide(&self, _: &WorkflowContextView, input: &Message<DecideInput>) -> Result<(), Refusal> {
+        readable(input)
+    }
+
+    /// A person decides on exactly this request and plan, and is told what came of it.
+    #[update(name = "decide")]
+    pub async fn decide(ctx: &mut WorkflowContext<Self>, input: Message<DecideInput>) -> Result<Answer, Refusal> {
+        let input = input.into_result()?;
+        Self::usable(ctx)?;
+        let id = Self::record_decide(ctx, input);
+        let answered = |s: &Self| s.s().carry.book.answer_to(&id).is_some();
+        ctx.wait_condition_with_options(answered, detached()).await?;
+        ctx.state(|s| s.s().carry.book.answer_to(&id).cloned()).ok_or_else(|| "no answer".into())
+    }
+
+    #[update_validator(request_pause)]
+    fn validate_pause(&self, _: &WorkflowContextView, input: &Message<ControlInput>) -> Result<(), Refusal> {
+        readable(input)
+    }
+
+    /// As signal `pause`, with an answer.
+    #[update(name = "request_pause")]
+    pub async fn request_pause(
+        ctx: &mut WorkflowContext<Self>,
+        input: Message<ControlInput>,
+    ) -> Result<ControlAnswer, Refusal> {
+        Self::control(ctx, ControlAction::Pause, input).await
+    }
+
+    #[update_validator(request_resume)]
+    fn validate_resume(&self, _: &WorkflowContextView, input: &Message<ControlInput>) -> Result<(), Refusal> {
+        readable(input)
+    }
+
+    /// As signal `resume`, with an answer.
+    #[update(name = "request_resume")]
+    pub async fn request_resume(
+        ctx: &mut WorkflowContext<Self>,
+        input: Message<ControlInput>,
+    ) -> Result<ControlAnswer, Refusal> {
+        Self::control(ctx, ControlAction::Resume, input).await
+    }
+
+    #[update_validator(request_abort)]
+    fn validate_abort(&self, _: &WorkflowContextView, input: &Message<ControlInput>) -> Result<(), Refusal> {
+        readable(input)
+    }
+
+    /// As signal `abort`, with an answer.
+    #[update(name = "request_abort")]
+    pub async fn request_abort(
+        ctx: &mut WorkflowContext<Self>,
+        input: Message<ControlInput>,
+    ) -> Result<ControlAnswer, Refusal> {
+        Self::control(ctx, ControlAction::Abort, input).await
+    }
+
+    #[update_validator(request_halt)]
+    fn validate_halt(&self, _: &WorkflowContextView, input: &Message<ControlInput>) -> Result<(), Refusal> {
+        readable(input)
+    }
+
+    /// As signal `halt`, with an answer.
+    #[update(name = "request_halt")]
+    pub async fn request_halt(
+        ctx: &mut WorkflowContext<Self>,
+        input: Message<ControlInput>,
+    ) -> Result<ControlAnswer, Refusal> {
+        Self::control(ctx, ControlAction::Halt, input).await
+    }
+
+    #[update_validator(amend)]
+    fn validate_amend(&self, _: &WorkflowContextView, input: &Message<AmendInput>) -> Result<(), Refusal> {
+        readable(input)
+    }
+
+    /// Changes the plan: it is sealed and approved anew.
+    #[update(name = "amend")]
+    pub async fn amend(
+        ctx: &mut WorkflowContext<Self>,
+        input: Message<AmendInput>,
+    ) -> Result<ControlAnswer, Refusal> {
+        readable(&input)?;
+        let id = Self::record_now(ctx, |s, at| s.record_amend(at, input));
+        Self::control_answer(ctx, id).await
+    }
+
+    #[update_validator(extend_approval)]
+    fn validate_extend(&self, _: &WorkflowContextView, input: &Message<ExtendInput>) -> Result<(), Refusal> {
+        readable(input)
+    }
+
+    /// Gives approvers more time; the plan and its hash stay.
+    #[update(name = "extend_approval")]
+    pub async fn extend_approval(
+        ctx: &mut WorkflowContext<Self>,
+        input: Message<ExtendInput>,
+    ) -> Result<ControlAnswer, Refusal> {
+        readable(&input)?;
+        let id = Self::record_now(ctx, |s, at| s.record_extend(at, input));
+        Self::control_answer(ctx, id).await
+    }
+}
+
+impl PatchDeployment {
+    async fn control(
+        ctx: &mut WorkflowContext<Self>,
+        action: ControlAction,
+        input: Message<ControlInput>,
+    ) -> Result<ControlAnswer, Refusal> {
+        readable(&input)?;
+        let id = Self::record_now(ctx, |s, at| s.record_control(at, action, input));
+        Self::control_answer(ctx, id).await
+    }
+
+    /// A deployment with unreadable input is about to fail and answers nothing.
+    fn usable(ctx: &WorkflowContext<Self>) -> Result<(), Refusal> {
+        ctx.state(|s| s.state.as_ref().map(|_| ()).map_err(|e| e.clone().into()))
+    }
+
+    async fn control_answer(ctx: &mut WorkflowContext<Self>, id: String) -> Result<ControlAnswer, Refusal> {
+        Self::usable(ctx)?;
+        let answered = |s: &Self| s.s().answer_to_control(&id).is_some();
+        ctx.wait_condition_with_options(answered, detached()).await?;
+        ctx.state(|s| s.s().answer_to_control(&id).cloned()).ok_or_else(|| "no answer".into())
+    }
+}
+
+/// The answer to an update comes also when the workflow is cancelled meanwhile.
+fn detached() -> WaitConditionOptions {
+    WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build()
+}
+
+fn readable<T>(input: &Message<T>) -> Result<(), Refusal> {
+    input.0.as_ref().map(|_| ()).map_err(|e| e.clone().into())
+}
+
+/// One run of the story: what its steps share is the context; what lasts is in the state.
+pub(crate) struct Story {
+    ctx: WorkflowContext<PatchDeployment>,
+}
+
+/// What a turn through planning and approval came to.
+enum Turn {
+    /// Cleared: deploy.
+    Go,
+    /// Over before anything was deployed.
+    Over(DeploymentResult),
+    /// The plan changed meanwhile: once more.
+    Again,
+}
+
+/// What deploying came to.
+enum Deployed {
+    /// All rings and stragglers are through, or it was stopped for good.
+    Through,
+    /// The plan changed, or guardrails ask for more.
+    Again,
+}
+
+impl Story {
+    async fn run(&self) -> WorkflowResult<DeploymentResult> {
+        self.begin().await?;
+        loop {
+            if !self.s(State::is_cleared) {
+                match self.plan_and_ask().await? {
+                    Turn::Go => {}
+                    Turn::Over(result) => return Ok(self.close(result).await),
+                    Turn::Again => continue,
+                }
+            }
+            match self.deploy().await? {
+                Deployed::Again => {}
+                Deployed::Through => break,
+            }
+        }
+        self.roll_back_if_asked().await?;
+        let result = self.judge();
+        Ok(self.close(result).await)
+    }
+
+    /// Reads the state.
+    fn s<R>(&self, read: impl FnOnce(&State) -> R) -> R {
+        self.ctx.state(|w| read(w.s()))
+    }
+
+    /// Changes the state.
+    fn s_mut<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        self.ctx.state_mut(|w| change(w.s_mut()))
+    }
+}

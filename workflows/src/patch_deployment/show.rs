@@ -1,0 +1,197 @@
+//! What people see: status, live details, search attributes, audit entries, notices.
+
+use std::fmt::Write as _;
+
+use contracts::{
+    activities::{
+        notify::{NoticeInput, NoticeKind, SendNotice},
+        records::{AppendAudit, SaveStatus, SaveStatusInput},
+    },
+    search,
+};
+use domain::{
+    audit::{Actor, AuditRecord},
+    deployment::{DeploymentStatus, Stage},
+};
+use temporalio_common::search_attributes::Timestamp as SearchTime;
+
+use super::Story;
+use crate::{clock, failure::Failed, options};
+
+impl Story {
+    /// Moves to a stage: shown in the query, the Web UI, the search attributes and the store.
+    pub(super) async fn stage(&self, stage: Stage, note: impl Into<String>) {
+        let note = note.into();
+        let changed = self.s_mut(|s| {
+            let status = &mut s.carry.status;
+            let changed = status.stage != stage || status.note != note;
+            status.stage = stage;
+            status.note = note;
+            changed
+        });
+        if changed {
+            self.show().await;
+        }
+    }
+
+    /// Writes the status where people look.
+    pub(super) async fn show(&self) {
+        let now = clock::now(&self.ctx);
+        let status = self.s_mut(|s| {
+            let open = s.carry.book.open_request().cloned();
+            let status = &mut s.carry.status;
+            status.needs_approval = open.is_some();
+            status.approval = open.or_else(|| s.carry.book.request().cloned());
+            for (index, ring) in status.rings.iter_mut().enumerate() {
+                let flying = s.carry.in_flight.values().filter(|f| f.ring as usize == index).count();
+                ring.in_flight = u32::try_from(flying).unwrap_or(u32::MAX);
+            }
+            status.updated_at = now;
+            status.clone()
+        });
+        self.ctx.upsert_search_attributes(attributes(&status));
+        self.ctx.set_current_details(details(&status));
+        let input = SaveStatusInput { status };
+        let saved = self.ctx.execute_activity(SaveStatus, input, options::store("save status")).await;
+        if let Err(error) = saved {
+            self.s_mut(|s| s.carry.status.note = format!("status not saved: {}", Failed::of(&error).message));
+        }
+    }
+
+    /// Writes an audit entry. The store is retried without limit; what it refuses for good is shown.
+    pub(super) async fn audit(
+        &self,
+        what: &str,
+        actor: Actor,
+        evidence: Vec<String>,
+        detail: serde_json::Value,
+    ) {
+        self.audit_with_tokens(what, actor, evidence, detail, None).await;
+    }
+
+    pub(super) async fn audit_with_tokens(
+        &self,
+        what: &str,
+        actor: Actor,
+        evidence: Vec<String>,
+        detail: serde_json::Value,
+        tokens: Option<u64>,
+    ) {
+        let record = self.s_mut(|s| {
+            s.carry.audit_ordinal += 1;
+            let request = s.carry.book.request();
+            AuditRecord {
+                chain: s.carry.status.workflow_id.clone(),
+                key: format!("{}-{what}", s.carry.audit_ordinal),
+                at: clock::now(&self.ctx),
+                client: s.request.client.clone(),
+                actor,
+                what: what.to_owned(),
+                evidence,
+                detail,
+                plan_hash: s.carry.plan.as_ref().map(|p| p.hash.clone()),
+                policy_version: request.map(|r| r.policy_version.clone()),
+                tokens,
+            }
+        });
+        let written = self.ctx.execute_activity(AppendAudit, record, options::store(what)).await;
+        if let Err(error) = written {
+            self.s_mut(|s| {
+                s.carry.status.note = format!("audit entry refused: {}", Failed::of(&error).message);
+            });
+        }
+    }
+
+    /// Tells people. A chat that is down does not hold the deployment up.
+    pub(super) async fn notify(&self, kind: NoticeKind, summary: String, difference: Vec<String>) {
+        let notice = self.s_mut(|s| {
+            s.carry.message_ordinal += 1;
+            let request = s.carry.book.request();
+            NoticeInput {
+                key: format!("{}/notice-{}", s.carry.status.workflow_id, s.carry.message_ordinal),
+                client: s.request.client.clone(),
+                workflow_id: s.carry.status.workflow_id.clone(),
+                kind,
+                summary: summary.clone(),
+                request: request.map(|r| r.id.clone()),
+                plan_hash: s.carry.plan.as_ref().map(|p| p.hash.clone()),
+                role: request.map(|r| r.role),
+                deadline: request.map(|r| r.deadline),
+                difference,
+            }
+        });
+        let sent = self.ctx.execute_activity(SendNotice, notice, options::notify("tell people")).await;
+        if let Err(error) = sent {
+            let detail = serde_json::json!({ "notice": summary, "why": Failed::of(&error).message });
+            self.audit("notice_not_sent", Actor::Workflow, vec![], detail).await;
+        }
+    }
+}
+
+fn attributes(
+    status: &DeploymentStatus,
+) -> Vec<temporalio_common::search_attributes::SearchAttributeUpdate> {
+    let mut updates = vec![
+        search::CLIENT.value_set(status.client.to_string()),
+        search::STAGE.value_set(status.stage.as_str().to_owned()),
+        search::NEEDS_APPROVAL.value_set(status.needs_approval),
+    ];
+    if let Some(level) = status.risk_level() {
+        updates.push(search::RISK.value_set(level.as_str().to_owned()));
+    }
+    if let Some(deadline) = status.deadline {
+        updates.push(search::DEADLINE.value_set(SearchTime::new(deadline.as_second(), 0)));
+    }
+    updates
+}
+
+/// Live details for the Web UI, in markdown.
+fn details(status: &DeploymentStatus) -> String {
+    let mut text = format!("**{}** {}\n\n", status.stage.as_str(), status.note);
+    let kbs = status.kbs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let _ = writeln!(text, "Patches: {kbs}\n");
+    if let Some(risk) = &status.risk {
+        let degraded = if risk.degraded { ", degraded: no model" } else { "" };
+        let _ = writeln!(
+            text,
+            "Risk: **{}** ({} of 1000), urgency {}{degraded}\n",
+            risk.level.as_str(),
+            risk.score_permille,
+            risk.urgency_permille
+        );
+    }
+    if let Some(request) = &status.approval {
+        let open = if status.needs_approval { "open" } else { "closed" };
+        let _ = writeln!(
+            text,
+            "Approval `{}` ({open}): {} x {}, until {}, plan hash `{}`\n",
+            request.id,
+            request.quorum,
+            request.role.as_str(),
+            request.deadline,
+            request.plan_hash
+        );
+    }
+    if !status.rings.is_empty() {
+        text.push_str("| Ring | Devices | In flight | Done | Passed |\n| --- | --- | --- | --- | --- |\n");
+        for ring in &status.rings {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} |",
+                ring.name,
+                ring.devices,
+                ring.in_flight,
+                ring.counts.total(),
+                if ring.passed { "yes" } else { "" }
+            );
+        }
+    }
+    let counted: Vec<_> = status.counts.0.iter().map(|(o, n)| format!("{n} {}", o.as_str())).collect();
+    if !counted.is_empty() {
+        let _ = writeln!(text, "\n{}", counted.join(", "));
+    }
+    if status.stragglers > 0 {
+        let _ = writeln!(text, "\n{} stragglers are waited for", status.stragglers);
+    }
+    text
+}

@@ -1,0 +1,159 @@
+//! State of a deployment: the request, and everything a run hands to the next one.
+
+use contracts::{
+    deployment::{Carry, ControlAnswer, Cursor, DeploymentInput},
+    ids,
+    message::Message,
+};
+use domain::{
+    approval::ApprovalBook,
+    deployment::{DeploymentStatus, Stage},
+    ids::PlanId,
+    outcome::OutcomeCounts,
+    plan::PlanRequest,
+};
+use temporalio_workflow::WorkflowContextView;
+
+use super::PatchDeployment;
+use crate::clock;
+
+/// Answers to controls kept for repeated deliveries.
+const MAX_ANSWERS: usize = 100;
+
+/// The request and what lasts.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) request: PlanRequest,
+    pub(super) plan_id: PlanId,
+    pub(super) carry: Carry,
+}
+
+impl State {
+    /// Reads the input; what cannot be used is said in words.
+    pub(super) fn new(ctx: &WorkflowContextView, input: Message<DeploymentInput>) -> Result<Self, String> {
+        let DeploymentInput { mut request, carry } = input.into_result().map_err(|e| e.to_string())?;
+        let plan_id = ids::plan_of_deployment(ctx.workflow_id()).ok_or_else(|| {
+            format!("workflow id: `{}` is not allowed: patch-deployment/ and a plan id", ctx.workflow_id())
+        })?;
+        if let Some(given) = &request.id
+            && *given != plan_id
+        {
+            return Err(format!("id: `{given}` is not allowed: {plan_id}, as in the workflow id"));
+        }
+        request.id = Some(plan_id.clone());
+        let started_at = clock::of(ctx.start_time());
+        let carry = match carry {
+            // A run started by hand must not bring an approval of its own.
+            Some(_) if ctx.continued_from_run_id().is_none() => {
+                return Err("carry: only the workflow itself may set it".to_owned());
+            }
+            Some(carry) => *carry,
+            None => fresh(&request, &plan_id, ctx.workflow_id(), started_at),
+        };
+        Ok(Self { request, plan_id, carry })
+    }
+
+    /// Returns true when the sealed plan may be deployed.
+    pub(super) fn is_cleared(&self) -> bool {
+        match (&self.carry.cleared, &self.carry.plan) {
+            (Some(cleared), Some(plan)) => cleared.plan_hash == plan.hash && self.carry.turn_asked.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Returns true when something waits to be worked off.
+    pub(super) fn has_news(&self) -> bool {
+        !self.carry.inbox.is_empty() || !self.carry.finished.is_empty()
+    }
+
+    /// Returns the answer given to a control.
+    pub(super) fn answer_to_control(&self, id: &str) -> Option<&ControlAnswer> {
+        self.carry.control_answers.iter().find(|(known, _)| known == id).map(|(_, answer)| answer)
+    }
+
+    /// Keeps the answer given to a control.
+    pub(super) fn answer_control(&mut self, id: String, answer: ControlAnswer) {
+        self.carry.control_answers.push((id, answer));
+        if self.carry.control_answers.len() > MAX_ANSWERS {
+            self.carry.control_answers.remove(0);
+        }
+    }
+
+    /// Names the next message that came without a name of its own.
+    pub(super) fn next_message_id(&mut self) -> String {
+        self.carry.message_ordinal += 1;
+        format!("by-hand-{}", self.carry.message_ordinal)
+    }
+}
+
+impl PatchDeployment {
+    /// Handlers and steps run only with a readable input: `run` ends the workflow otherwise.
+    pub(super) fn s(&self) -> &State {
+        match &self.state {
+            Ok(state) => state,
+            Err(problem) => panic!("deployment without state: {problem}"),
+        }
+    }
+
+    pub(super) fn s_mut(&mut self) -> &mut State {
+        match &mut self.state {
+            Ok(state) => state,
+            Err(problem) => panic!("deployment without state: {problem}"),
+        }
+    }
+}
+
+fn fresh(
+    request: &PlanRequest,
+    plan: &PlanId,
+    workflow_id: &str,
+    started_at: jiff::Timestamp,
+) -> Carry {
+    Carry {
+        status: DeploymentStatus {
+            plan: plan.clone(),
+            workflow_id: workflow_id.to_owned(),
+            client: request.client.clone(),
+            kbs: request.patches.iter().map(|p| p.kb.clone()).collect(),
+            stage: Stage::Planning,
+            note: String::new(),
+            plan_hash: None,
+            revision: 0,
+            risk: None,
+            approval: None,
+            needs_approval: false,
+            approved_by: Vec::new(),
+            forbidden: Vec::new(),
+            rings: Vec::new(),
+            stragglers: 0,
+            counts: OutcomeCounts::default(),
+            deadline: request.deadline,
+            started_at,
+            updated_at: started_at,
+            outcome: None,
+        },
+        plan: None,
+        assessed: None,
+        cleared: None,
+        book: ApprovalBook::default(),
+        requests: 0,
+        cursor: Cursor::default(),
+        in_flight: std::collections::BTreeMap::new(),
+        removed: Vec::new(),
+        inbox: Vec::new(),
+        control_answers: Vec::new(),
+        audit_ordinal: 0,
+        message_ordinal: 0,
+        stopped_by_gate: false,
+        paused: false,
+        halted: None,
+        aborted: None,
+        cleared_at: None,
+        soak_until: None,
+        approval_secs: 0,
+        turn_asked: None,
+        ring_open: false,
+        finished: Vec::new(),
+        rings_done_at: None,
+    }
+}
