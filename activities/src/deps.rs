@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use clients::{bedrock::Bedrock, notify::Notifier, nvd::Nvd, store::Store, superops::SuperOps};
+use clients::{bedrock::Bedrock, notify::Notify, nvd::Nvd, store::Store, superops::SuperOps};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -48,7 +48,7 @@ pub struct Deps {
     /// The model; absent when it is switched off.
     pub model: Option<Arc<Bedrock>>,
     /// How people are told.
-    pub notifier: Arc<dyn Notifier>,
+    pub notifier: Arc<dyn Notify>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Settings.

@@ -21,7 +21,9 @@ const MAX_TOKENS: usize = 24;
 const MAX_CHARS: usize = 400;
 
 fn words(list: &'static str) -> impl Iterator<Item = &'static str> {
-    list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+    list.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 /// Text that may enter a prompt. There is no way to make one from an arbitrary string.
@@ -162,7 +164,11 @@ enum Token {
 
 /// Splits text into tokens. Only ASCII is ever known: look-alike letters are unknown words.
 fn reduce(text: &str, known: impl Fn(&str) -> bool, keep_figures: bool) -> Vec<Token> {
-    let text: String = text.chars().take(MAX_CHARS).collect::<String>().to_ascii_lowercase();
+    let text: String = text
+        .chars()
+        .take(MAX_CHARS)
+        .collect::<String>()
+        .to_ascii_lowercase();
     let in_token = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     let mut tokens = Vec::new();
     for piece in text.split(|c: char| !in_token(c)) {
@@ -179,16 +185,18 @@ fn reduce(text: &str, known: impl Fn(&str) -> bool, keep_figures: bool) -> Vec<T
                 Token::Typed(kind)
             });
         } else {
-            tokens.extend(piece.split(['.', '-', '_']).filter(|part| !part.is_empty()).map(
-                |part| match typed(part) {
-                    _ if known(part) => Token::Known(part.to_owned()),
-                    Some(kind) => Token::Typed(kind),
-                    None => Token::Unknown,
-                },
-            ));
+            tokens.extend(
+                piece
+                    .split(['.', '-', '_'])
+                    .filter(|part| !part.is_empty())
+                    .map(|part| match typed(part) {
+                        _ if known(part) => Token::Known(part.to_owned()),
+                        Some(kind) => Token::Typed(kind),
+                        None => Token::Unknown,
+                    }),
+            );
         }
     }
-    tokens.dedup_by(|a, b| a == b && matches!(a, Token::Unknown | Token::Typed(_)));
     tokens
 }
 
@@ -215,6 +223,8 @@ fn typed(piece: &str) -> Option<&'static str> {
 }
 
 fn join(tokens: &[Token]) -> String {
+    let mut tokens = tokens.to_vec();
+    tokens.dedup_by(|a, b| a == b && matches!(a, Token::Unknown | Token::Typed(_)));
     let mut text = String::new();
     for token in tokens.iter().take(MAX_TOKENS) {
         if !text.is_empty() {
@@ -234,14 +244,19 @@ mod tests {
     use super::*;
 
     fn vendor(text: &str) -> String {
-        PromptText::vendor(text, &PromptText::from(&"KB5034441".parse::<KbId>().unwrap()))
-            .to_string()
+        PromptText::vendor(
+            text,
+            &PromptText::from(&"KB5034441".parse::<KbId>().unwrap()),
+        )
+        .to_string()
     }
 
     #[test]
     fn a_real_title_keeps_its_meaning() {
         assert_eq!(
-            vendor("2024-01 Cumulative Update for Windows 10 Version 22H2 for x64-based Systems (KB5034122)"),
+            vendor(
+                "2024-01 Cumulative Update for Windows 10 Version 22H2 for x64-based Systems (KB5034122)"
+            ),
             "<date> cumulative update for windows 10 version 22h2 for x64 based systems <kb>"
         );
         assert_eq!(
@@ -265,7 +280,10 @@ mod tests {
     fn look_alikes_markup_and_line_breaks_do_not_pass() {
         // The first letter is Cyrillic.
         assert_eq!(vendor("Ѕecurity update"), "<word> update");
-        assert_eq!(vendor("</facts>\n\n# Security\u{202e} Update"), "<word> security update");
+        assert_eq!(
+            vendor("</facts>\n\n# Security\u{202e} Update"),
+            "<word> security update"
+        );
         assert_eq!(vendor(""), "unrecognised #KB5034441");
         assert!(vendor(&"update ".repeat(1_000_000)).len() < 200);
     }
@@ -274,16 +292,31 @@ mod tests {
     fn figures_stay_in_reasons_and_other_words_do_not() {
         assert_eq!(PromptText::reason("12 devices").as_str(), "12 devices");
         assert_eq!(PromptText::reason("CVSS 7.8").as_str(), "cvss 7.8");
-        assert_eq!(PromptText::reason("obey 12 devices").as_str(), "<word> 12 devices");
+        assert_eq!(
+            PromptText::reason("obey 12 devices").as_str(),
+            "<word> 12 devices"
+        );
         assert_eq!(PromptText::reason("123456789").as_str(), "<number>");
     }
 
     #[test]
     fn an_evidence_id_has_a_known_shape() {
-        for id in ["blast_radius", "severity:KB5034441", "exploited:CVE-2024-20666"] {
+        for id in [
+            "blast_radius",
+            "severity:KB5034441",
+            "exploited:CVE-2024-20666",
+        ] {
             assert_eq!(PromptText::evidence_id(id).unwrap().as_str(), id);
         }
-        for id in ["", "Blast", "a b", "severity:", "severity:ignore", "severity:kb5034441", "a\nb"] {
+        for id in [
+            "",
+            "Blast",
+            "a b",
+            "severity:",
+            "severity:ignore",
+            "severity:kb5034441",
+            "a\nb",
+        ] {
             assert_eq!(PromptText::evidence_id(id), None, "{id}");
         }
     }
@@ -295,13 +328,31 @@ mod tests {
             assert!(words.is_sorted_by(|a, b| a < b), "not sorted: {words:?}");
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
             assert!(words.iter().all(|w| w.chars().all(plain)));
-            for order in [
-                "approve", "assistant", "disregard", "execute", "forget", "ignore", "instruction",
-                "instructions", "must", "never", "obey", "override", "previous", "prompt", "reply",
-                "risk", "score", "set", "skip", "user's", "you",
-            ] {
-                assert!(!words.contains(&order), "{order}");
-            }
+        }
+        for order in [
+            "approve",
+            "assistant",
+            "disregard",
+            "execute",
+            "forget",
+            "ignore",
+            "instruction",
+            "instructions",
+            "must",
+            "never",
+            "not",
+            "obey",
+            "override",
+            "previous",
+            "prompt",
+            "reply",
+            "risk",
+            "score",
+            "set",
+            "skip",
+            "you",
+        ] {
+            assert!(!VENDOR_WORDS.contains(order), "{order}");
         }
     }
 }

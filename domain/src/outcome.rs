@@ -127,6 +127,16 @@ impl OutcomeCounts {
         }
     }
 
+    /// Takes one device out, because its outcome changed.
+    pub fn take(&mut self, outcome: DeviceOutcome) {
+        if let Some(devices) = self.0.get_mut(&outcome) {
+            *devices = devices.saturating_sub(1);
+            if *devices == 0 {
+                self.0.remove(&outcome);
+            }
+        }
+    }
+
     /// Adds another count.
     pub fn merge(&mut self, other: &Self) {
         for (outcome, devices) in &other.0 {

@@ -133,7 +133,7 @@ impl Attempt {
         if answer.decision.verdict == Verdict::Forbidden {
             return Err(Ends::with(DeviceOutcome::Forbidden, format!("forbidden by {policies}")));
         }
-        if stricter(&answer.decision.verdict, &self.input.cleared) {
+        if asks_for_more(&answer.decision.verdict, &self.input.cleared) {
             return Err(Ends {
                 outcome: DeviceOutcome::Deferred,
                 detail: format!("guardrails now ask for more: {policies}"),
@@ -259,7 +259,7 @@ impl Attempt {
 }
 
 /// Says whether a verdict asks for more than what was cleared.
-fn stricter(now: &Verdict, cleared: &Verdict) -> bool {
+pub(crate) fn asks_for_more(now: &Verdict, cleared: &Verdict) -> bool {
     match (now, cleared) {
         (Verdict::NeedsApproval(now), Verdict::NeedsApproval(then)) => {
             now.role > then.role || now.quorum > then.quorum || (now.four_eyes && !then.four_eyes)
@@ -291,4 +291,3 @@ pub(super) fn summary_of(patches: &[PatchResult]) -> Ends {
     Ends::with(outcome, words.join("; "))
 }
 
-pub(crate) use self::stricter as asks_for_more;

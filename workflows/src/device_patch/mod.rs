@@ -3,6 +3,8 @@
 //! Started by `PatchDeployment` for each device of a ring. The script on the device reports by
 //! signal `script_finished`; the result goes to the store and, as `device_finished`, to the parent.
 
+#![expect(missing_debug_implementations, reason = "the macro makes the marker types")]
+
 mod attempt;
 mod script;
 mod undo;
@@ -30,6 +32,8 @@ use temporalio_workflow::{
 
 use crate::{failure, patch_deployment};
 use attempt::Attempt;
+
+pub(crate) use attempt::asks_for_more;
 
 /// Reports kept at most; a run makes a dozen jobs, anything above is noise.
 const MAX_REPORTS: usize = 50;

@@ -143,13 +143,13 @@ impl Attempt {
         }
         self.renew_lease().await?;
         self.stage(DeviceStage::Rebooting, "restarting");
-        let began = clock::now(&self.ctx);
         let job = Job { mode: ScriptMode::Reboot, kb: None, ordinal, not_after: None };
         if let Ran::NotStarted(why) = self.run_job(job).await? {
             return Err(Ends::human(format!("the restart could not be started: {why}")));
         }
-        let give_up = clock::after(clock::now(&self.ctx), self.input.health.online_within_secs);
-        // Seen by the agent after the restart began: an older "online" is from before it.
+        let began = clock::now(&self.ctx);
+        let give_up = clock::after(began, self.input.health.online_within_secs);
+        // The script reports as its last act: an "online" seen before that is from before the restart.
         let back = self
             .poll_snapshot(give_up, "back after restart", |device| {
                 device.online && device.last_communicated_at.is_none_or(|seen| seen > began)

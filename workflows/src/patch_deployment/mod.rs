@@ -5,6 +5,8 @@
 //! `children` and `stragglers` (5 to 7), `closing` (8 and 9), `inbox` (what people send), `show`
 //! (what they see).
 
+#![expect(missing_debug_implementations, reason = "the macro makes the marker types")]
+
 mod asking;
 mod children;
 mod closing;

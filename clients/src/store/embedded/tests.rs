@@ -1,6 +1,11 @@
 //! What only the file can get wrong; what every adapter must do is in `store::conformance`.
 
-use std::{path::PathBuf, thread, time::Instant};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+    time::Instant,
+};
 
 use domain::audit::{self, Actor, AuditRecord};
 use jiff::Timestamp;
@@ -155,6 +160,69 @@ fn many_processes_may_open_a_new_file_at_once() {
     for thread in threads {
         thread.join().unwrap().unwrap();
     }
+}
+
+/// Run by the next test in processes of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a helper process"]
+async fn child_process() {
+    let Ok(path) = std::env::var("AUTOOPS_TEST_STORE") else {
+        return;
+    };
+    let store = Store::embedded(path.as_ref()).unwrap();
+    let append = |i: u32| {
+        let store = store.clone();
+        let key = format!("{}-{i}", std::process::id());
+        tokio::spawn(async move { store.actions.append_audit(record("w", &key)).await.unwrap() })
+    };
+    let tasks: Vec<_> = (0..CHILD_APPENDS).map(append).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+const CHILD_APPENDS: u32 = 200;
+
+#[tokio::test]
+async fn several_processes_share_a_file_and_a_killed_one_leaves_it_whole() {
+    let (_folder, path) = file();
+    let start = || {
+        Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "store::embedded::tests::child_process",
+                "--ignored",
+            ])
+            .env("AUTOOPS_TEST_STORE", &path)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let (mut killed, whole) = (start(), [start(), start()]);
+    let store = Store::embedded(&path).unwrap();
+    while store
+        .actions
+        .read_chain("w", 0, 1)
+        .await
+        .unwrap()
+        .is_empty()
+    {
+        tokio::task::yield_now().await;
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    for mut child in whole {
+        assert!(child.wait().unwrap().success());
+    }
+    let entries = store.actions.read_chain("w", 0, 10_000).await.unwrap();
+    audit::verify("w", None, &entries).unwrap();
+    assert!(
+        entries.len() >= 2 * CHILD_APPENDS as usize,
+        "{}",
+        entries.len()
+    );
+    let changes = store.outbox.changes_after(0, 10_000).await.unwrap();
+    assert_eq!(changes.len(), entries.len());
 }
 
 /// Not a check but a figure: `cargo test -p autoops-clients appends_per_second -- --ignored --nocapture`.

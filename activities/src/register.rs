@@ -1,0 +1,77 @@
+//! Which activity runs on which task queue. Worker and tests register by this one function.
+
+use contracts::queues;
+use temporalio_sdk::WorkerOptions;
+
+use crate::{
+    Deps,
+    approvals::ApprovalActivities,
+    guardrails::Guardrails,
+    inventory::{InventoryActivities, InventorySyncActivities},
+    model::ModelActivities,
+    notify::NotifyActivities,
+    nvd::NvdActivities,
+    plans::PlanActivities,
+    policy::PolicyActivities,
+    records::RecordActivities,
+    risk::RiskActivities,
+    superops::SuperOpsActivities,
+    windows::WindowActivities,
+};
+
+/// Every task queue that has activities.
+pub const QUEUES: [&str; 4] = [queues::MAIN, queues::SUPEROPS, queues::INVENTORY, queues::NVD];
+
+/// Registers the activities that belong to a task queue: those of a rate-limited system on the
+/// system's own queue, all others on [`queues::MAIN`]. `queue` is the name in `contracts::queues`,
+/// whatever the options call theirs: tests run every queue under a name of their own.
+pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
+    match queue {
+        queues::MAIN => {
+            let guardrails = Guardrails::new(deps.store.clone());
+            options
+                .register_activities(ApprovalActivities::new(deps, guardrails.clone()))
+                .register_activities(InventoryActivities::new(deps))
+                .register_activities(ModelActivities::new(deps))
+                .register_activities(NotifyActivities::new(deps))
+                .register_activities(PlanActivities::new(deps, guardrails.clone()))
+                .register_activities(PolicyActivities::new(deps, guardrails))
+                .register_activities(RecordActivities::new(deps))
+                .register_activities(RiskActivities::new(deps))
+                .register_activities(WindowActivities::new(deps));
+        }
+        queues::SUPEROPS => {
+            options.register_activities(SuperOpsActivities::new(deps));
+        }
+        queues::INVENTORY => {
+            options.register_activities(InventorySyncActivities::new(deps));
+        }
+        queues::NVD => {
+            options.register_activities(NvdActivities::new(deps));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    #[tokio::test]
+    async fn every_declared_activity_is_registered_on_one_queue() {
+        let world = World::new().await;
+        let mut found = Vec::new();
+        for queue in QUEUES {
+            let mut options = WorkerOptions::new(queue).build();
+            register(&mut options, queue, &world.deps);
+            // The names are in the debug output only.
+            let shown = format!("{:?}", options.activities());
+            found.extend(shown.split('"').filter(|word| word.contains('.')).map(str::to_owned));
+        }
+        found.sort_unstable();
+        let mut declared = contracts::activities::ALL.map(str::to_owned);
+        declared.sort_unstable();
+        assert_eq!(found, declared);
+    }
+}

@@ -1,0 +1,174 @@
+//! Sections of the configuration that are not a client's own.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use domain::input::{InvalidInput, Problem};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::{
+    bedrock::{BedrockConfig, ModelProfile},
+    nvd::is_safe_address,
+};
+
+/// What kind of environment it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum EnvironmentName {
+    /// One machine, simulators.
+    Development,
+    /// Like production, with devices that may break.
+    Staging,
+    /// Real devices.
+    Production,
+}
+
+impl EnvironmentName {
+    /// Returns the word used in the configuration and in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+}
+
+impl TryFrom<String> for EnvironmentName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        [Self::Development, Self::Staging, Self::Production]
+            .into_iter()
+            .find(|known| known.as_str() == name)
+            .ok_or_else(|| format!("`{name}` is not allowed: development, staging or production"))
+    }
+}
+
+/// Section `environment`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentSection {
+    /// What kind it is.
+    pub name: EnvironmentName,
+    #[serde(default)]
+    accept_claimed_identity: Option<bool>,
+}
+
+impl EnvironmentSection {
+    /// Returns whether a name in a signal sent by hand counts as that person: what is set, else
+    /// only in development.
+    #[must_use]
+    pub fn accepts_claimed_identity(&self) -> bool {
+        self.accept_claimed_identity
+            .unwrap_or(self.name == EnvironmentName::Development)
+    }
+}
+
+/// Section `nvd`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NvdSection {
+    pub(super) base_url: String,
+    pub(super) timeout_secs: u64,
+    #[serde(default)]
+    requests_per_30s: Option<u32>,
+}
+
+impl NvdSection {
+    /// Budget for 30 seconds.
+    pub(super) fn requests(&self, with_key: bool) -> Result<u32, InvalidInput> {
+        let default = if with_key { 50 } else { 5 };
+        let requests = self.requests_per_30s.unwrap_or(default);
+        at_least_one("nvd.requests_per_30s", requests)
+    }
+}
+
+/// Section `bedrock`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BedrockSection {
+    pub(super) enabled: bool,
+    region: String,
+    #[serde(default)]
+    endpoint_url: Option<String>,
+    timeout_secs: u64,
+    model: ModelProfile,
+}
+
+impl BedrockSection {
+    /// Credentials come from the AWS chain.
+    pub(super) fn client(&self) -> BedrockConfig {
+        BedrockConfig {
+            region: self.region.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+            model: self.model.clone(),
+            timeout_secs: self.timeout_secs,
+            credentials: None,
+        }
+    }
+}
+
+/// Section `store`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// The database file.
+    pub path: PathBuf,
+}
+
+/// Section `callback`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallbackSection {
+    public_url: String,
+    listen: String,
+}
+
+/// Where device scripts report.
+#[derive(Debug, Clone)]
+pub struct CallbackConfig {
+    /// Address under which devices reach us, without a slash at the end.
+    pub public_url: String,
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Master key of the tokens of script runs.
+    pub key: SecretString,
+}
+
+impl CallbackSection {
+    pub(super) fn checked(&self, key: SecretString) -> Result<CallbackConfig, InvalidInput> {
+        if !is_safe_address(&self.public_url) {
+            let allowed = "an https address that devices can reach; http only for this machine";
+            return Err(not_allowed(
+                "callback.public_url",
+                &self.public_url,
+                allowed,
+            ));
+        }
+        let listen = self.listen.parse().map_err(|_| {
+            not_allowed(
+                "callback.listen",
+                &self.listen,
+                "an IP address and a port, such as 127.0.0.1:7780",
+            )
+        })?;
+        Ok(CallbackConfig {
+            public_url: self.public_url.trim_end_matches('/').to_owned(),
+            listen,
+            key,
+        })
+    }
+}
+
+pub(super) fn at_least_one(field: &str, requests: u32) -> Result<u32, InvalidInput> {
+    match requests {
+        0 => Err(not_allowed(field, "0", "1 or more")),
+        requests => Ok(requests),
+    }
+}
+
+fn not_allowed(field: &str, value: &str, allowed: &str) -> InvalidInput {
+    InvalidInput::one(Problem::new(field, value, allowed))
+}

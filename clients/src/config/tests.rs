@@ -1,0 +1,194 @@
+use std::io::Write;
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+fn pairs(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+    variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    Config::from_parts(Some(file.path()), pairs(variables))
+}
+
+fn refused(text: &str, variables: &[(&str, &str)]) -> String {
+    let message = load(text, variables).unwrap_err().to_string();
+    assert!(!message.contains('\n'), "one line: {message}");
+    message
+}
+
+fn secrets(variables: &[(&str, &str)]) -> Secrets {
+    Secrets::of(pairs(variables))
+}
+
+#[test]
+fn the_defaults_are_those_of_the_clients() {
+    let config = Config::from_parts(None, []).unwrap();
+    assert!(config.environment.accepts_claimed_identity());
+    let (clients, ours) = (BedrockConfig::default(), config.bedrock().unwrap().unwrap());
+    assert_eq!(
+        (clients.region, clients.timeout_secs, clients.model),
+        (ours.region, ours.timeout_secs, ours.model)
+    );
+    let (clients, ours) = (NvdConfig::default(), config.nvd(&secrets(&[])).unwrap());
+    assert_eq!(
+        (clients.base_url, clients.timeout_secs),
+        (ours.base_url, ours.timeout_secs)
+    );
+    let (clients, ours) = (SuperOpsConfig::default(), &config.superops);
+    assert_eq!(
+        (&clients.base_url, clients.timeout_secs),
+        (&ours.base_url, ours.timeout_secs)
+    );
+    assert_eq!(
+        (&clients.tags_field, clients.requests_per_minute),
+        (&ours.tags_field, ours.requests_per_minute)
+    );
+}
+
+#[test]
+fn a_variable_beats_the_file_and_the_file_the_defaults() {
+    let text =
+        "[superops]\nsubdomain = \"acme\"\ntimeout_secs = 5\n[environment]\nname = \"staging\"";
+    let variables = [
+        ("AUTOOPS_SUPEROPS__TIMEOUT_SECS", "7"),
+        ("AUTOOPS_BEDROCK__MODEL__ID", "m"),
+        ("AUTOOPS_BEDROCK__ENABLED", "true"),
+        ("AUTOOPS_BEDROCK__MODEL__OUTPUT", "auto_tool"),
+        ("AUTOOPS_SUPEROPS_TOKEN", "not a key of a section"),
+        ("OTHER__X", "1"),
+    ];
+    let config = load(text, &variables).unwrap();
+    assert_eq!(
+        (
+            config.superops.subdomain.as_str(),
+            config.superops.timeout_secs
+        ),
+        ("acme", 7)
+    );
+    assert_eq!(config.bedrock().unwrap().unwrap().model.id, "m");
+    assert!(
+        !config.environment.accepts_claimed_identity(),
+        "only by default in development"
+    );
+    let text = "[environment]\nname = \"production\"\naccept_claimed_identity = true";
+    assert!(
+        load(text, &[])
+            .unwrap()
+            .environment
+            .accepts_claimed_identity()
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_wherever_it_stands() {
+    for (text, variable) in [
+        ("[superops]\nsubdomian = \"acme\"", None),
+        ("", Some("AUTOOPS_SUPEROPS__SUBDOMIAN")),
+        ("[bedrock.model]\nsubdomian = 1", None),
+        ("[subdomian]\nx = 1", None),
+    ] {
+        let variables: Vec<_> = variable.map(|name| (name, "acme")).into_iter().collect();
+        let message = refused(text, &variables);
+        assert!(message.contains("subdomian"), "{message}");
+    }
+}
+
+#[test]
+fn a_wrong_value_names_its_key_and_a_broken_file_its_path() {
+    let message = refused("[superops]\ntimeout_secs = \"soon\"", &[]);
+    assert!(
+        message.contains("superops.timeout_secs") && message.contains("soon"),
+        "{message}"
+    );
+    let message = refused("[environment]\nname = \"prod\"", &[]);
+    assert!(
+        message.contains("environment.name") && message.contains("production"),
+        "{message}"
+    );
+    let message = refused("[bedrock.model]\noutput = \"yaml\"", &[]);
+    assert!(
+        message.contains("bedrock.model.output") && message.contains("yaml"),
+        "{message}"
+    );
+    let message = refused("[superops\n", &[]);
+    assert!(
+        message.contains("/") && message.contains("line"),
+        "{message}"
+    );
+    let missing =
+        Config::from_parts(None, pairs(&[("AUTOOPS_CONFIG", "/nowhere/a.toml")])).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "/nowhere/a.toml (named by AUTOOPS_CONFIG) cannot be read"
+    );
+    let config = load("[callback]\nlisten = \"here\"", &[]).unwrap();
+    let key = secrets(&[(CALLBACK_KEY, &"k".repeat(32))]);
+    assert!(
+        config
+            .callback(&key)
+            .unwrap_err()
+            .to_string()
+            .contains("callback.listen")
+    );
+}
+
+#[test]
+fn a_missing_secret_names_its_variables_and_only_who_needs_it_is_stopped() {
+    let config = load("[superops]\nsubdomain = \"acme\"", &[]).unwrap();
+    let message = config.superops(&secrets(&[])).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "no SuperOps token: set AUTOOPS_SUPEROPS_TOKEN or AUTOOPS_SUPEROPS_TOKEN_FILE"
+    );
+    assert!(config.nvd(&secrets(&[])).is_ok());
+    assert!(config.decision_key(&secrets(&[])).unwrap().is_none());
+    let short = config
+        .callback(&secrets(&[(CALLBACK_KEY, "short")]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        short.contains(CALLBACK_KEY) && short.contains("32") && !short.contains("short\""),
+        "{short}"
+    );
+}
+
+#[test]
+fn a_secret_may_be_in_a_file_and_is_never_shown() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"s3cret-token\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let by_file = secrets(&[("AUTOOPS_SUPEROPS_TOKEN_FILE", path)]);
+    let config = load("[superops]\nsubdomain = \"acme\"", &[]).unwrap();
+    let superops = config.superops(&by_file).unwrap();
+    assert_eq!(superops.token.expose_secret(), "s3cret-token");
+    let both = secrets(&[
+        (SUPEROPS_TOKEN, "s3cret-token"),
+        ("AUTOOPS_SUPEROPS_TOKEN_FILE", path),
+    ]);
+    let message = config.superops(&both).unwrap_err().to_string();
+    assert!(message.contains("AUTOOPS_SUPEROPS_TOKEN_FILE"), "{message}");
+    let key = secrets(&[(CALLBACK_KEY, "s3cret-token-s3cret-token-s3cret-token")]);
+    let shown = format!(
+        "{superops:?} {both:?} {:?} {message}",
+        config.callback(&key).unwrap()
+    );
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn the_budget_of_nvd_follows_its_key() {
+    let config = Config::from_parts(None, []).unwrap();
+    let with = |pairs: &[(&str, &str)]| config.buckets(&secrets(pairs)).unwrap()["nvd"].capacity;
+    assert_eq!((with(&[]), with(&[(NVD_API_KEY, "k")])), (5, 50));
+    assert_eq!(
+        config.buckets(&secrets(&[])).unwrap()["superops"].capacity,
+        100
+    );
+}

@@ -1,0 +1,363 @@
+//! The sliding window of device runs: started with Abandon, they report by signal.
+
+use contracts::{
+    activities::{
+        plans::{CheckChildren, CheckChildrenInput, ChildRun, LoadPage, LoadPageInput},
+    },
+    deployment::{DeploymentInput, DeviceFinished, InFlight},
+    device::{DevicePatchInput, Intent},
+    ids::DeviceRun,
+    search,
+};
+use domain::{
+    audit::Actor,
+    deployment::Stage,
+    guardrail::Verdict,
+    ids::DeviceId,
+    outcome::DeviceOutcome,
+};
+use jiff::Timestamp;
+use temporalio_common::search_attributes::SearchAttributes;
+use temporalio_workflow::{
+    ChildWorkflowOptions, ChildWorkflowStartError, ContinueAsNewOptions, ParentClosePolicy,
+    StartChildWorkflowExecutionFailedCause, WorkflowCancellationToken, WorkflowIdReusePolicy,
+    WorkflowTermination, join_all,
+};
+
+use super::{Story, planning::figures, rings::Rounds};
+use crate::{clock, device_patch::DevicePatch, failure::Failed, options};
+
+/// A device run to start.
+#[derive(Debug, Clone)]
+pub(super) struct Start {
+    pub(super) device: DeviceId,
+    pub(super) ring: u32,
+    pub(super) attempt: u32,
+    pub(super) intent: Intent,
+    pub(super) undoes: Option<DeviceOutcome>,
+}
+
+impl Story {
+    /// Starts as many devices of the ring as the window has room for; false when none are left.
+    pub(super) async fn start_next_batch(
+        &self,
+        ring: u32,
+        name: &str,
+        rounds: &mut Rounds,
+    ) -> Result<bool, WorkflowTermination> {
+        let pages = self.s(|s| s.carry.plan.as_ref().map_or(0, |p| p.rings[ring as usize].pages));
+        let cursor = self.s(|s| s.carry.cursor);
+        if cursor.page >= pages {
+            return Ok(false);
+        }
+        if rounds.page.is_none() {
+            rounds.page = Some(self.load_page(ring, cursor.page).await?);
+        }
+        let Some(page) = rounds.page.clone() else { return Ok(false) };
+        let room = self.room();
+        if room == 0 {
+            self.stage(Stage::Deploying, format!("ring {name}")).await;
+            self.wait_a_round(rounds, None, "room for the next device").await?;
+            return Ok(true);
+        }
+        let next: Vec<_> = page.iter().skip(cursor.position as usize).take(room).cloned().collect();
+        let taken = u32::try_from(next.len()).unwrap_or(u32::MAX);
+        let page_done = cursor.position + taken >= u32::try_from(page.len()).unwrap_or(u32::MAX);
+        self.s_mut(|s| {
+            if page_done {
+                s.carry.cursor.page += 1;
+                s.carry.cursor.position = 0;
+            } else {
+                s.carry.cursor.position += taken;
+            }
+            for device in &next {
+                // Settled under an earlier revision and counted then; the ring is counted anew.
+                if let Some(outcome) = device.settled {
+                    s.carry.status.rings[ring as usize].counts.add(outcome);
+                }
+            }
+        });
+        if page_done {
+            rounds.page = None;
+        }
+        let starts = next.into_iter().filter(|d| d.settled.is_none()).map(|d| Start {
+            device: d.id,
+            ring,
+            attempt: 1,
+            intent: Intent::Install,
+            undoes: None,
+        });
+        self.start(starts.collect()).await?;
+        self.show().await;
+        Ok(true)
+    }
+
+    /// Returns how many more devices may be worked on.
+    pub(super) fn room(&self) -> usize {
+        self.s(|s| (s.request.limits.max_in_flight as usize).saturating_sub(s.carry.in_flight.len()))
+    }
+
+    async fn load_page(
+        &self,
+        ring: u32,
+        page: u32,
+    ) -> Result<Vec<contracts::activities::plans::PageDevice>, WorkflowTermination> {
+        let input = self.s(|s| LoadPageInput {
+            plan: s.plan_id.clone(),
+            revision: s.carry.plan.as_ref().map_or(0, |p| p.revision),
+            ring,
+            page,
+        });
+        self.ctx
+            .execute_activity(LoadPage, input, options::store("read a page of devices"))
+            .await
+            .map(|answer| answer.devices)
+            .map_err(|e| Failed::of(&e).into_termination())
+    }
+
+    /// Starts device runs side by side and waits until the server has taken them.
+    pub(super) async fn start(&self, starts: Vec<Start>) -> Result<(), WorkflowTermination> {
+        let now = clock::now(&self.ctx);
+        let mut pending = Vec::new();
+        for start in starts {
+            let input = self.device_input(&start);
+            self.s_mut(|s| {
+                let flight = InFlight {
+                    attempt: start.attempt,
+                    ring: start.ring,
+                    since: now,
+                    undoes: start.undoes,
+                };
+                s.carry.in_flight.insert(start.device.clone(), flight)
+            });
+            let child =
+                self.ctx.start_child_workflow(DevicePatch::run, contracts::message::Message::from(input), self.child_options(&start));
+            pending.push(async move { (start, child.await.map(|_| ())) });
+        }
+        for (start, started) in join_all(pending).await {
+            match started {
+                // Its result comes by signal.
+                Ok(()) => {}
+                Err(ChildWorkflowStartError::StartFailed {
+                    cause: StartChildWorkflowExecutionFailedCause::WorkflowAlreadyExists,
+                    ..
+                }) => self.read_result_of(&start).await?,
+                Err(error) => {
+                    let detail = serde_json::json!({ "device": start.device, "why": error.to_string() });
+                    self.audit("device_not_started", Actor::Workflow, vec![], detail).await;
+                    self.s_mut(|s| {
+                        s.carry.finished.push(DeviceFinished {
+                            device: start.device.clone(),
+                            attempt: start.attempt,
+                            outcome: DeviceOutcome::NeedsHuman,
+                            needs_new_approval: false,
+                        });
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn child_options(&self, start: &Start) -> ChildWorkflowOptions {
+        let client = self.s(|s| s.request.client.to_string());
+        let run = self.run_of(start);
+        ChildWorkflowOptions::builder()
+            .workflow_id(run.workflow_id())
+            .parent_close_policy(ParentClosePolicy::Abandon)
+            .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
+            .cancellation_token(WorkflowCancellationToken::new())
+            .static_summary(format!("device {} attempt {}", start.device, start.attempt))
+            .search_attributes(SearchAttributes::new([search::CLIENT.value_set(client)]))
+            .build()
+    }
+
+    fn run_of(&self, start: &Start) -> DeviceRun {
+        DeviceRun {
+            plan: self.s(|s| s.plan_id.clone()),
+            device: start.device.clone(),
+            attempt: start.attempt,
+            intent: start.intent,
+        }
+    }
+
+    fn device_input(&self, start: &Start) -> DevicePatchInput {
+        self.s(|s| {
+            let plan = s.carry.plan.as_ref();
+            DevicePatchInput {
+                plan: s.plan_id.clone(),
+                revision: plan.map_or(0, |p| p.revision),
+                plan_hash: plan.map(|p| p.hash.clone()).unwrap_or_default(),
+                client: s.request.client.clone(),
+                device: start.device.clone(),
+                ring: start.ring,
+                attempt: start.attempt,
+                intent: start.intent,
+                kbs: s.carry.status.kbs.clone(),
+                reboot: s.request.reboot,
+                roll_back_failures: s.request.rollback.enabled,
+                health: s.request.health.clone(),
+                windows: s.request.windows.clone(),
+                blackouts: s.request.blackouts.clone(),
+                time_zone: s.request.time_zone.clone(),
+                deadline: s.request.deadline,
+                figures: s.carry.assessed.as_ref().map(figures).unwrap_or_default(),
+                cleared: s.carry.cleared.as_ref().map_or(Verdict::Forbidden, |c| c.verdict.clone()),
+                waits: s.request.waits,
+            }
+        })
+    }
+
+    /// The run exists already: it was started before a crash or reset, so its result is read.
+    async fn read_result_of(&self, start: &Start) -> Result<(), WorkflowTermination> {
+        let runs = vec![self.child_run(start.device.clone(), start.attempt, start.intent)];
+        self.check_children(runs).await
+    }
+
+    fn child_run(&self, device: DeviceId, attempt: u32, intent: Intent) -> ChildRun {
+        let start = Start { device, ring: 0, attempt, intent, undoes: None };
+        ChildRun { workflow_id: self.run_of(&start).workflow_id(), device: start.device, attempt }
+    }
+
+    async fn check_children(&self, runs: Vec<ChildRun>) -> Result<(), WorkflowTermination> {
+        let input = CheckChildrenInput { plan: self.s(|s| s.plan_id.clone()), runs };
+        let answer = self
+            .ctx
+            .execute_activity(CheckChildren, input, options::store("ask about silent devices"))
+            .await
+            .map_err(|e| Failed::of(&e).into_termination())?;
+        self.s_mut(|s| {
+            for ended in answer.ended {
+                s.carry.finished.push(DeviceFinished {
+                    device: ended.device,
+                    attempt: ended.attempt,
+                    outcome: ended.outcome,
+                    needs_new_approval: false,
+                });
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits for news; meanwhile keeps the online snapshot young and asks about silent devices.
+    pub(super) async fn wait_a_round(
+        &self,
+        rounds: &mut Rounds,
+        until: Option<Timestamp>,
+        summary: &str,
+    ) -> Result<(), WorkflowTermination> {
+        self.refresh_snapshot(rounds).await?;
+        let now = clock::now(&self.ctx);
+        let silence = self.s(|s| s.request.waits.script_timeout_secs);
+        let check_at = *rounds.check_at.get_or_insert_with(|| clock::after(now, silence));
+        if now >= check_at {
+            rounds.check_at = None;
+            let runs: Vec<_> = self.s(|s| s.carry.in_flight.clone()).into_iter().map(|(device, f)| {
+                let intent = if f.undoes.is_some() { Intent::RollBack } else { Intent::Install };
+                self.child_run(device, f.attempt, intent)
+            }).collect();
+            if !runs.is_empty() {
+                self.check_children(runs).await?;
+            }
+            return Ok(());
+        }
+        let mut next = check_at;
+        for candidate in [until, rounds.refresh_at, rounds.stragglers_at].into_iter().flatten() {
+            if candidate > now {
+                next = next.min(candidate);
+            }
+        }
+        self.wait_for_news(next, summary).await;
+        Ok(())
+    }
+
+    /// Reads the device list again when it is old, one reader per client: devices wait for it.
+    pub(super) async fn refresh_snapshot(&self, rounds: &mut Rounds) -> Result<(), WorkflowTermination> {
+        let now = clock::now(&self.ctx);
+        if rounds.refresh_at.is_some_and(|at| now < at) {
+            return Ok(());
+        }
+        let needed = self.s(|s| !s.carry.in_flight.is_empty() || s.carry.status.stragglers > 0);
+        let age = self.s(|s| s.request.waits.inventory_secs);
+        if needed {
+            self.read_devices(age, true).await?;
+        }
+        rounds.refresh_at = Some(clock::after(clock::now(&self.ctx), age));
+        Ok(())
+    }
+
+    /// Counts what devices have reported; a repeat finds nothing in flight and is ignored.
+    pub(super) async fn count_finished(&self) {
+        let finished = self.s_mut(|s| std::mem::take(&mut s.carry.finished));
+        let mut counted = false;
+        let mut asks_anew = false;
+        for done in finished {
+            counted |= self.s_mut(|s| {
+                let known = s.carry.in_flight.get(&done.device).is_some_and(|f| f.attempt == done.attempt);
+                if !known {
+                    return false;
+                }
+                let Some(flight) = s.carry.in_flight.remove(&done.device) else { return false };
+                let status = &mut s.carry.status;
+                if done.outcome == DeviceOutcome::Deferred {
+                    status.stragglers += 1;
+                    return true;
+                }
+                if let Some(before) = flight.undoes {
+                    status.counts.take(before);
+                }
+                status.counts.add(done.outcome);
+                if let Some(ring) = status.rings.get_mut(flight.ring as usize) {
+                    if let Some(before) = flight.undoes {
+                        ring.counts.take(before);
+                    }
+                    ring.counts.add(done.outcome);
+                }
+                true
+            });
+            asks_anew |= done.needs_new_approval;
+        }
+        if asks_anew && self.s(|s| s.carry.turn_asked.is_none()) {
+            self.ask_anew("guardrails now ask for more".to_owned()).await;
+        }
+        if counted {
+            self.show().await;
+        }
+    }
+
+    /// Asks the devices in flight to stop where that is safe.
+    pub(super) async fn cancel_in_flight(&self) {
+        let flying = self.s(|s| s.carry.in_flight.clone());
+        let handles: Vec<_> = flying
+            .into_iter()
+            .map(|(device, flight)| {
+                let intent = if flight.undoes.is_some() { Intent::RollBack } else { Intent::Install };
+                self.ctx.external_workflow(self.child_run(device, flight.attempt, intent).workflow_id, None)
+            })
+            .collect();
+        let why = || Some("the deployment was aborted".to_owned());
+        // One that is over already cannot be cancelled, and needs not be.
+        join_all(handles.iter().map(|handle| handle.cancel(why()))).await;
+    }
+
+    /// Starts a new run with everything carried over when history has grown.
+    pub(super) async fn continue_as_new_if_due(&self) -> Result<(), WorkflowTermination> {
+        let limit = self.s(|s| s.request.limits.continue_after_events);
+        if !self.ctx.continue_as_new_suggested() && self.ctx.history_length() < limit {
+            return Ok(());
+        }
+        // Updates answer first: an answer cannot cross over.
+        while !self.ctx.all_handlers_finished() {
+            self.work_off_inbox().await;
+            let all_done = |w: &super::PatchDeployment| !w.s().carry.inbox.is_empty();
+            let soon = clock::after(clock::now(&self.ctx), 1);
+            clock::wait(&self.ctx, soon, "updates in flight", false, all_done).await;
+        }
+        let input = self.s(|s| DeploymentInput {
+            request: s.request.clone(),
+            carry: Some(Box::new(s.carry.clone())),
+        });
+        self.ctx.continue_as_new(input.into(), ContinueAsNewOptions::default())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Steps 8 and 9: roll back what a stopped deployment left, judge, measure, tell.
+
+use contracts::{
+    activities::{
+        notify::NoticeKind,
+        plans::{ListInstalled, PlanPageInput},
+    },
+    deployment::DeploymentResult,
+    device::Intent,
+};
+use domain::{
+    approval::How,
+    audit::Actor,
+    deployment::{DeploymentMetrics, Stage},
+    outcome::{DeploymentOutcome, DeviceOutcome},
+    plan::RollbackScope,
+};
+use temporalio_workflow::WorkflowTermination;
+
+use super::{Story, children::Start, rings::Rounds};
+use crate::{clock, failure::Failed, options};
+
+impl Story {
+    /// After a gate has stopped the deployment: undoes what the plan says, and gives stragglers up.
+    pub(super) async fn roll_back_if_asked(&self) -> Result<(), WorkflowTermination> {
+        if self.s(|s| s.carry.status.stragglers > 0) {
+            self.give_up_stragglers().await?;
+        }
+        let asked = self.s(|s| {
+            s.carry.stopped_by_gate
+                && s.request.rollback.enabled
+                && s.request.rollback.scope == RollbackScope::AllDevices
+        });
+        if !asked {
+            return Ok(());
+        }
+        self.stage(Stage::RollingBack, "undoing what was installed").await;
+        self.audit("rollback_started", Actor::Workflow, vec![], serde_json::Value::Null).await;
+        let mut rounds = Rounds::default();
+        let mut cursor = None;
+        loop {
+            let input = PlanPageInput { plan: self.s(|s| s.plan_id.clone()), cursor };
+            let answer = self
+                .ctx
+                .execute_activity(ListInstalled, input, options::store("list what was installed"))
+                .await
+                .map_err(|e| Failed::of(&e).into_termination())?;
+            for device in answer.devices {
+                while self.room() == 0 {
+                    self.wait_a_round(&mut rounds, None, "rollbacks in flight").await?;
+                    self.count_finished().await;
+                }
+                let start = Start {
+                    device: device.device,
+                    ring: device.ring,
+                    attempt: device.attempts + 1,
+                    intent: Intent::RollBack,
+                    undoes: Some(device.outcome),
+                };
+                self.start(vec![start]).await?;
+            }
+            cursor = answer.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        while self.s(|s| !s.carry.in_flight.is_empty()) {
+            self.work_off_inbox().await;
+            self.count_finished().await;
+            if self.s(|s| s.carry.in_flight.is_empty()) {
+                break;
+            }
+            self.wait_a_round(&mut rounds, None, "rollbacks in flight").await?;
+        }
+        Ok(())
+    }
+
+    /// Judges a deployment that was deployed.
+    pub(super) fn judge(&self) -> DeploymentResult {
+        let now = clock::now(&self.ctx);
+        self.s(|s| {
+            let carry = &s.carry;
+            let counts = carry.status.counts.clone();
+            let judged = DeploymentOutcome::of_finished(&counts, carry.stopped_by_gate);
+            let (outcome, detail) = match &carry.aborted {
+                Some(why) => (DeploymentOutcome::Aborted, format!("aborted: {why}")),
+                None if carry.stopped_by_gate => (judged, "a gate did not open".to_owned()),
+                None => (judged, "all rings are through".to_owned()),
+            };
+            let since_cleared = carry.cleared_at.unwrap_or(carry.status.started_at);
+            DeploymentResult {
+                outcome,
+                detail,
+                metrics: Some(DeploymentMetrics {
+                    total_secs: now.duration_since(carry.status.started_at).as_secs(),
+                    approval_secs: carry.approval_secs,
+                    deploy_secs: now.duration_since(since_cleared).as_secs(),
+                    success_permille: DeploymentMetrics::success_permille(&counts),
+                }),
+                counts,
+                plan_hash: carry.plan.as_ref().map(|p| p.hash.clone()),
+            }
+        })
+    }
+
+    /// The result of a deployment that touched nothing.
+    pub(super) fn early_result(&self, outcome: DeploymentOutcome, detail: String) -> DeploymentResult {
+        self.s(|s| DeploymentResult {
+            outcome,
+            detail,
+            counts: s.carry.status.counts.clone(),
+            plan_hash: s.carry.plan.as_ref().map(|p| p.hash.clone()),
+            metrics: None,
+        })
+    }
+
+    /// Writes the end down, tells people, and answers everybody who still waits for an answer.
+    pub(super) async fn close(&self, mut result: DeploymentResult) -> DeploymentResult {
+        let now = clock::now(&self.ctx);
+        if self.s_mut(|s| s.carry.book.close(How::Cancelled, now)) {
+            self.audit("approval_closed", Actor::Workflow, vec![], serde_json::json!({ "how": How::Cancelled })).await;
+        }
+        let untouched = self.untouched_devices();
+        if result.outcome == DeploymentOutcome::Aborted && untouched > 0 {
+            self.s_mut(|s| s.carry.status.counts.add_many(DeviceOutcome::Aborted, untouched));
+            result.counts = self.s(|s| s.carry.status.counts.clone());
+        }
+        let detail = serde_json::json!({
+            "outcome": result.outcome, "counts": result.counts, "metrics": result.metrics, "detail": result.detail,
+        });
+        self.audit("deployment_finished", Actor::Workflow, vec![], detail).await;
+        self.s_mut(|s| s.carry.status.outcome = Some(result.outcome));
+        self.stage(Stage::Done, format!("{}: {}", result.outcome.as_str(), result.detail)).await;
+        let words = format!("{}: {}", result.outcome.as_str(), result.detail);
+        self.notify(NoticeKind::DeploymentFinished, words, vec![]).await;
+        while self.s(|s| !s.carry.inbox.is_empty()) || !self.ctx.all_handlers_finished() {
+            self.work_off_inbox().await;
+            let soon = clock::after(clock::now(&self.ctx), 1);
+            let arrived = |w: &super::PatchDeployment| !w.s().carry.inbox.is_empty();
+            if !self.ctx.all_handlers_finished() {
+                clock::wait(&self.ctx, soon, "updates in flight", false, arrived).await;
+            }
+        }
+        result
+    }
+
+    /// Devices of the plan that nobody has counted.
+    fn untouched_devices(&self) -> u32 {
+        self.s(|s| {
+            let planned: u32 = s.carry.status.rings.iter().map(|r| r.devices).sum();
+            planned.saturating_sub(s.carry.status.counts.total())
+        })
+    }
+}
+

@@ -1,0 +1,301 @@
+//! Step 5: ring by ring. Each turn of the loop works off what came in, then does one thing.
+
+use contracts::activities::{
+    notify::NoticeKind,
+    plans::PageDevice,
+    policy::{Evaluate, EvaluateInput, EvaluateResult},
+};
+use domain::{
+    audit::Actor,
+    deployment::Stage,
+    guardrail::{ActionType, Verdict},
+    outcome::DeviceOutcome,
+    plan::{GateSpec, OnGateFailure, RebootPolicy},
+    rings::{GateState, RingCounts, gate},
+};
+use jiff::Timestamp;
+use temporalio_workflow::WorkflowTermination;
+
+use super::{Deployed, Story, planning::figures};
+use crate::{
+    clock,
+    device_patch::asks_for_more,
+    failure::{self, Failed},
+    options,
+};
+
+/// What one run of the loop remembers; all of it can be found out again after continue-as-new.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// The page at the cursor.
+    pub(super) page: Option<Vec<PageDevice>>,
+    /// When the online snapshot is read again.
+    pub(super) refresh_at: Option<Timestamp>,
+    /// When stragglers are looked for again.
+    pub(super) stragglers_at: Option<Timestamp>,
+    /// When silent device runs are asked about.
+    pub(super) check_at: Option<Timestamp>,
+    /// Since when it is halted.
+    halted_at: Option<Timestamp>,
+    /// In-flight devices were told to stop.
+    stopped: bool,
+}
+
+impl Story {
+    /// Deploys the sealed plan from the cursor on.
+    pub(super) async fn deploy(&self) -> Result<Deployed, WorkflowTermination> {
+        let mut rounds = Rounds::default();
+        loop {
+            self.work_off_inbox().await;
+            self.count_finished().await;
+            self.continue_as_new_if_due().await?;
+            if let Some(deployed) = self.turn(&mut rounds).await? {
+                return Ok(deployed);
+            }
+        }
+    }
+
+    async fn turn(&self, rounds: &mut Rounds) -> Result<Option<Deployed>, WorkflowTermination> {
+        let idle = self.s(|s| s.carry.in_flight.is_empty());
+        if let Some(why) = self.s(|s| s.carry.aborted.clone()) {
+            if idle {
+                return Ok(Some(Deployed::Through));
+            }
+            if !std::mem::replace(&mut rounds.stopped, true) {
+                self.stage(Stage::Deploying, format!("stopping: {why}")).await;
+                self.cancel_in_flight().await;
+            }
+            self.wait_a_round(rounds, None, "devices in flight").await?;
+            return Ok(None);
+        }
+        if self.s(|s| s.carry.stopped_by_gate || s.carry.turn_asked.is_some()) {
+            if idle {
+                let again = self.s(|s| !s.carry.stopped_by_gate);
+                return Ok(Some(if again { Deployed::Again } else { Deployed::Through }));
+            }
+            self.stage(Stage::Deploying, "waiting for devices in flight").await;
+            self.wait_a_round(rounds, None, "devices in flight").await?;
+            return Ok(None);
+        }
+        if self.is_held_up(rounds).await? {
+            return Ok(None);
+        }
+        self.refresh_snapshot(rounds).await?;
+        self.start_stragglers(rounds).await?;
+        let rings = self.s(|s| s.carry.status.rings.len());
+        if self.s(|s| s.carry.cursor.ring as usize) >= rings {
+            return self.finish_stragglers(rounds).await;
+        }
+        self.ring_turn(rounds).await?;
+        Ok(None)
+    }
+
+    /// Halted or paused: nothing is started, what runs goes on.
+    async fn is_held_up(&self, rounds: &mut Rounds) -> Result<bool, WorkflowTermination> {
+        if let Some(why) = self.s(|s| s.carry.halted.clone()) {
+            let now = clock::now(&self.ctx);
+            if rounds.halted_at.is_none() {
+                rounds.halted_at = Some(now);
+                self.stage(Stage::Halted, why.clone()).await;
+                self.notify(NoticeKind::Halted, format!("halted: {why}"), vec![]).await;
+            }
+            let since = rounds.halted_at.unwrap_or(now);
+            let until = clock::after(since, self.s(|s| s.request.waits.halt_secs));
+            if now >= until {
+                self.s_mut(|s| s.carry.aborted = Some(format!("nobody resumed it after its halt: {why}")));
+                self.audit("halt_expired", Actor::Workflow, vec![], serde_json::json!({ "why": why })).await;
+                return Ok(true);
+            }
+            self.wait_a_round(rounds, Some(until), "halted").await?;
+            return Ok(true);
+        }
+        rounds.halted_at = None;
+        if self.s(|s| s.carry.paused) {
+            self.stage(Stage::Paused, "paused by a person").await;
+            self.wait_a_round(rounds, None, "paused").await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// One step of the ring at the cursor.
+    async fn ring_turn(&self, rounds: &mut Rounds) -> Result<(), WorkflowTermination> {
+        let (ring, open, soak_until) =
+            self.s(|s| (s.carry.cursor.ring, s.carry.ring_open, s.carry.soak_until));
+        let name = self.s(|s| s.carry.status.rings[ring as usize].name.clone());
+        if !open {
+            return self.open_ring(ring, &name, rounds).await;
+        }
+        if let GateState::Failed { reason } = self.gate_of(ring, false) {
+            return self.gate_failed(&name, reason).await;
+        }
+        if let Some(until) = soak_until {
+            return self.soak(ring, &name, until, rounds).await;
+        }
+        if self.start_next_batch(ring, &name, rounds).await? {
+            return Ok(());
+        }
+        let working = self.s(|s| s.carry.in_flight.values().any(|f| f.ring == ring && f.attempt == 1));
+        if working {
+            self.stage(Stage::Deploying, format!("ring {name}")).await;
+            return self.wait_a_round(rounds, None, "devices in flight").await;
+        }
+        let soak = self.gate_spec(ring).soak_secs;
+        let attempted = self.ring_counts(ring).0.attempted > 0;
+        let until = clock::after(clock::now(&self.ctx), if attempted { soak } else { 0 });
+        self.s_mut(|s| s.carry.soak_until = Some(until));
+        self.stage(Stage::Soaking, format!("ring {name} soaks until {until}")).await;
+        Ok(())
+    }
+
+    /// Guardrails, pause flags and the ledger are asked again before each ring.
+    async fn open_ring(&self, ring: u32, name: &str, rounds: &mut Rounds) -> Result<(), WorkflowTermination> {
+        let answer = self.ask_guardrails(Some(ring)).await?;
+        if let Some(why) = answer.paused {
+            self.stage(Stage::Paused, why).await;
+            let next = clock::after(clock::now(&self.ctx), self.s(|s| s.request.waits.pause_poll_secs));
+            return self.wait_a_round(rounds, Some(next), "pause flag").await;
+        }
+        let stop = answer.stopped.first().map(|s| format!("{} is stopped: {}", s.kb, s.reason));
+        let policies = answer.decision.policies.join(", ");
+        let forbidden = (answer.decision.verdict == Verdict::Forbidden)
+            .then(|| format!("guardrails now forbid ring {name}: {policies}"));
+        if let Some(why) = stop.or(forbidden) {
+            let actor = Actor::Policy { ids: answer.decision.policies.clone() };
+            self.audit("ring_forbidden", actor, vec![], serde_json::json!({ "ring": name, "why": why })).await;
+            self.s_mut(|s| s.carry.halted = Some(why));
+            return Ok(());
+        }
+        let cleared = self.s(|s| s.carry.cleared.clone());
+        if cleared.is_none_or(|c| asks_for_more(&answer.decision.verdict, &c.verdict)) {
+            self.ask_anew(format!("guardrails now ask for more: {policies}")).await;
+            return Ok(());
+        }
+        self.s_mut(|s| s.carry.ring_open = true);
+        let actor = Actor::Policy { ids: answer.decision.policies };
+        let detail = serde_json::json!({ "ring": name, "policy_version": answer.decision.policy_version });
+        self.audit("ring_opened", actor, vec![], detail).await;
+        self.stage(Stage::Deploying, format!("ring {name}")).await;
+        Ok(())
+    }
+
+    /// A stricter need supersedes the approval: another turn through planning and approval.
+    pub(super) async fn ask_anew(&self, why: String) {
+        self.audit("approval_outdated", Actor::Workflow, vec![], serde_json::json!({ "why": why })).await;
+        self.s_mut(|s| {
+            s.carry.cleared = None;
+            s.carry.turn_asked = Some(why);
+        });
+    }
+
+    async fn ask_guardrails(&self, ring: Option<u32>) -> Result<EvaluateResult, WorkflowTermination> {
+        let input = self.s(|s| {
+            let plan = s.carry.plan.as_ref()?;
+            let assessed = s.carry.assessed.as_ref()?;
+            Some(EvaluateInput {
+                client: s.request.client.clone(),
+                plan: plan.id.clone(),
+                revision: plan.revision,
+                action: ActionType::InstallPatch,
+                kbs: s.carry.status.kbs.clone(),
+                device: None,
+                ring,
+                figures: figures(assessed),
+                may_reboot: s.request.reboot != RebootPolicy::Never,
+                // Every device waits for its window.
+                inside_window: true,
+            })
+        });
+        let input = input.ok_or_else(|| failure::invalid_input("plan: no sealed plan to deploy"))?;
+        self.ctx
+            .execute_activity(Evaluate, input, options::store("ask guardrails"))
+            .await
+            .map_err(|e| Failed::of(&e).into_termination())
+    }
+
+    async fn soak(
+        &self,
+        ring: u32,
+        name: &str,
+        until: Timestamp,
+        rounds: &mut Rounds,
+    ) -> Result<(), WorkflowTermination> {
+        if clock::now(&self.ctx) < until {
+            self.stage(Stage::Soaking, format!("ring {name} soaks until {until}")).await;
+            return self.wait_a_round(rounds, Some(until), "soak").await;
+        }
+        match self.gate_of(ring, true) {
+            GateState::Open => {
+                self.s_mut(|s| {
+                    s.carry.status.rings[ring as usize].passed = true;
+                    s.carry.cursor = contracts::deployment::Cursor { ring: ring + 1, ..Default::default() };
+                    s.carry.ring_open = false;
+                    s.carry.soak_until = None;
+                });
+                rounds.page = None;
+                let (counts, _) = self.ring_counts(ring);
+                let detail = serde_json::json!({ "ring": name, "counts": counts });
+                self.audit("gate_opened", Actor::Workflow, vec![], detail).await;
+                Ok(())
+            }
+            GateState::Failed { reason } => self.gate_failed(name, reason).await,
+            GateState::Undecided => {
+                // Too few were reached: stragglers of this ring decide, or a person does.
+                let waiting = self.s(|s| s.carry.status.stragglers > 0 || !s.carry.in_flight.is_empty());
+                if !waiting || self.time_for_stragglers_is_over() {
+                    let why = format!("ring {name}: too few devices could be attempted to judge it");
+                    self.s_mut(|s| s.carry.halted = Some(why));
+                    return Ok(());
+                }
+                self.stage(Stage::Stragglers, format!("ring {name} waits for devices that are offline")).await;
+                self.wait_a_round(rounds, None, "too few devices to judge").await
+            }
+        }
+    }
+
+    async fn gate_failed(&self, name: &str, reason: String) -> Result<(), WorkflowTermination> {
+        let ring = self.s(|s| s.carry.cursor.ring);
+        let detail = serde_json::json!({ "ring": name, "why": reason });
+        self.audit("gate_failed", Actor::Workflow, vec![], detail).await;
+        let why = format!("ring {name}: {reason}");
+        match self.gate_spec(ring).on_failure {
+            OnGateFailure::Stop => {
+                self.s_mut(|s| s.carry.stopped_by_gate = true);
+                self.notify(NoticeKind::Halted, format!("stopped by its gate: {why}"), vec![]).await;
+            }
+            OnGateFailure::Hold => self.s_mut(|s| {
+                s.carry.halted = Some(why);
+                // A person who resumes has seen it: the ring counts as passed.
+                s.carry.status.rings[ring as usize].passed = true;
+                s.carry.cursor = contracts::deployment::Cursor { ring: ring + 1, ..Default::default() };
+                s.carry.ring_open = false;
+                s.carry.soak_until = None;
+            }),
+        }
+        Ok(())
+    }
+
+    fn gate_of(&self, ring: u32, finished: bool) -> GateState {
+        let (counts, size) = self.ring_counts(ring);
+        gate(&self.gate_spec(ring), size, &counts, finished)
+    }
+
+    /// Attempted devices of a ring, and its size without devices that need nothing.
+    fn ring_counts(&self, ring: u32) -> (RingCounts, u32) {
+        self.s(|s| {
+            let status = &s.carry.status.rings[ring as usize];
+            let counts = RingCounts {
+                attempted: status.counts.matching(DeviceOutcome::was_attempted),
+                failed: status.counts.matching(DeviceOutcome::is_failure),
+            };
+            let idle = status.counts.matching(|o| {
+                o.is_settled_without_work() || matches!(o, DeviceOutcome::Forbidden | DeviceOutcome::Aborted)
+            });
+            (counts, status.devices.saturating_sub(idle))
+        })
+    }
+
+    fn gate_spec(&self, ring: u32) -> GateSpec {
+        self.s(|s| s.request.rings.get(ring as usize).map(|r| r.gate).unwrap_or_default())
+    }
+}

@@ -1,0 +1,127 @@
+//! The stragglers lane: devices that stayed offline run whenever window and device allow.
+
+use contracts::{
+    activities::plans::{GiveUpStragglers, NextStragglers, PlanPageInput, StragglersInput},
+    device::Intent,
+};
+use domain::{audit::Actor, deployment::Stage, outcome::DeviceOutcome};
+use jiff::Timestamp;
+use temporalio_workflow::WorkflowTermination;
+
+use super::{Deployed, Story, children::Start, rings::Rounds};
+use crate::{clock, failure::Failed, options};
+
+impl Story {
+    /// Looks for stragglers that came back and starts them.
+    pub(super) async fn start_stragglers(&self, rounds: &mut Rounds) -> Result<(), WorkflowTermination> {
+        let now = clock::now(&self.ctx);
+        if self.s(|s| s.carry.status.stragglers) == 0 {
+            rounds.stragglers_at = None;
+            return Ok(());
+        }
+        let poll = self.s(|s| s.request.waits.straggler_poll_secs);
+        let due = *rounds.stragglers_at.get_or_insert_with(|| clock::after(now, poll));
+        let room = self.room();
+        if now < due || room == 0 || self.time_for_stragglers_is_over() {
+            return Ok(());
+        }
+        rounds.stragglers_at = Some(clock::after(now, poll));
+        let input = self.s(|s| StragglersInput {
+            plan: s.plan_id.clone(),
+            revision: s.carry.plan.as_ref().map_or(0, |p| p.revision),
+            limit: u32::try_from(room).unwrap_or(u32::MAX),
+            up_to_ring: s.carry.cursor.ring,
+        });
+        let answer = self
+            .ctx
+            .execute_activity(NextStragglers, input, options::store("look for stragglers"))
+            .await
+            .map_err(|e| Failed::of(&e).into_termination())?;
+        let starts: Vec<_> = answer
+            .ready
+            .into_iter()
+            .filter(|s| !self.s(|state| state.carry.in_flight.contains_key(&s.device)))
+            .map(|s| Start {
+                device: s.device,
+                ring: s.ring,
+                attempt: s.attempts + 1,
+                intent: Intent::Install,
+                undoes: None,
+            })
+            .collect();
+        let started = u32::try_from(starts.len()).unwrap_or(u32::MAX);
+        self.start(starts).await?;
+        if started > 0 {
+            self.s_mut(|s| {
+                let status = &mut s.carry.status;
+                status.stragglers = status.stragglers.saturating_sub(started);
+            });
+            self.show().await;
+        }
+        Ok(())
+    }
+
+    /// After the last ring: waits for stragglers until the deadline or the longest wait.
+    pub(super) async fn finish_stragglers(
+        &self,
+        rounds: &mut Rounds,
+    ) -> Result<Option<Deployed>, WorkflowTermination> {
+        let now = clock::now(&self.ctx);
+        self.s_mut(|s| {
+            s.carry.rings_done_at.get_or_insert(now);
+        });
+        let (waiting, idle) = self.s(|s| (s.carry.status.stragglers, s.carry.in_flight.is_empty()));
+        if idle && waiting == 0 {
+            return Ok(Some(Deployed::Through));
+        }
+        if idle && self.time_for_stragglers_is_over() {
+            self.give_up_stragglers().await?;
+            return Ok(Some(Deployed::Through));
+        }
+        self.stage(Stage::Stragglers, format!("{waiting} devices have been offline")).await;
+        let until = self.last_call();
+        self.wait_a_round(rounds, Some(until), "stragglers").await?;
+        Ok(None)
+    }
+
+    /// Returns true when stragglers are not waited for any longer.
+    pub(super) fn time_for_stragglers_is_over(&self) -> bool {
+        clock::now(&self.ctx) >= self.last_call()
+    }
+
+    /// The deadline, or the longest wait counted from the last ring's end, whichever comes first.
+    fn last_call(&self) -> Timestamp {
+        self.s(|s| {
+            let since = s.carry.rings_done_at.or(s.carry.soak_until).or(s.carry.cleared_at);
+            let longest =
+                clock::after(since.unwrap_or(s.carry.status.started_at), s.request.waits.max_wait_secs);
+            s.request.deadline.map_or(longest, |deadline| deadline.min(longest))
+        })
+    }
+
+    /// Writes the ones still waiting down as unreached.
+    pub(super) async fn give_up_stragglers(&self) -> Result<(), WorkflowTermination> {
+        let mut cursor = None;
+        let mut given_up = 0;
+        loop {
+            let input = PlanPageInput { plan: self.s(|s| s.plan_id.clone()), cursor };
+            let answer = self
+                .ctx
+                .execute_activity(GiveUpStragglers, input, options::store("give up stragglers"))
+                .await
+                .map_err(|e| Failed::of(&e).into_termination())?;
+            given_up += answer.given_up;
+            cursor = answer.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        self.s_mut(|s| {
+            let waiting = std::mem::take(&mut s.carry.status.stragglers);
+            s.carry.status.counts.add_many(DeviceOutcome::Unreached, waiting);
+        });
+        let detail = serde_json::json!({ "devices": given_up });
+        self.audit("stragglers_given_up", Actor::Workflow, vec![], detail).await;
+        Ok(())
+    }
+}
