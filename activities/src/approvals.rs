@@ -131,3 +131,6 @@ fn signed(key: &SecretString, input: &AuthorizeInput) -> Outcome<Hmac<Sha256>> {
     mac.update(text.as_bytes());
     Ok(mac)
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ pub mod nvd;
 pub mod plans;
 pub mod policy;
 pub mod records;
-pub mod register;
+mod register;
 pub mod risk;
 pub mod superops;
 pub mod windows;
@@ -24,4 +24,4 @@ pub mod windows;
 mod testing;
 
 pub use deps::{Clock, Deps, Settings, SystemClock};
-pub use register::register;
+pub use register::{QUEUES, register};

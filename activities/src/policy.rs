@@ -126,3 +126,6 @@ fn with_missing(mut decision: GuardrailDecision, missing: Vec<DeviceId>) -> Guar
     decision.forbidden.extend(missing);
     decision
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,6 +101,9 @@ pub struct InFlight {
     pub ring: u32,
     /// When it was started.
     pub since: Timestamp,
+    /// Runs in the stragglers lane: its ring does not wait for it.
+    #[serde(default)]
+    pub straggler: bool,
     /// Set for a rollback: how the installation it undoes had ended.
     #[serde(default)]
     pub undoes: Option<DeviceOutcome>,

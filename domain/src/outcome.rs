@@ -181,11 +181,13 @@ pub enum DeploymentOutcome {
     RolledBack,
     /// A person ended it, or it was cancelled.
     Aborted,
+    /// It could not be started or carried on: its input or the facts do not fit.
+    Refused,
 }
 
 impl DeploymentOutcome {
     /// Returns the exit status of the starter: 0 all verified, 2 rejected or timed out, 3 failed and
-    /// rolled back, 4 some need a human or were never reached, 5 aborted.
+    /// rolled back, 4 some need a human or were never reached, 5 aborted, 1 refused.
     #[must_use]
     pub fn exit_status(self) -> u8 {
         match self {
@@ -194,6 +196,7 @@ impl DeploymentOutcome {
             Self::RolledBack => 3,
             Self::Incomplete => 4,
             Self::Aborted => 5,
+            Self::Refused => 1,
         }
     }
 
@@ -228,6 +231,7 @@ impl DeploymentOutcome {
             Self::Forbidden => "forbidden",
             Self::RolledBack => "rolled_back",
             Self::Aborted => "aborted",
+            Self::Refused => "refused",
         }
     }
 }

@@ -153,13 +153,14 @@ fn new_id() -> anyhow::Result<PlanId> {
     Ok(format!("plan-{}-{}", &digits[..12], &digits[26..]).parse()?)
 }
 
-fn reboot(text: &str) -> Result<RebootPolicy, String> {
+/// Reads a word of [`RebootPolicy`], with `-` or `_`.
+pub(crate) fn reboot(text: &str) -> Result<RebootPolicy, String> {
     let word = serde_json::Value::String(text.replace('-', "_"));
     serde_json::from_value(word).map_err(|_| "allowed is never, if-needed or always".to_owned())
 }
 
 /// Reads `[days ]HH:MM-HH:MM`; the times themselves are checked with the plan.
-fn window(text: &str) -> Result<WindowSpec, String> {
+pub(crate) fn window(text: &str) -> Result<WindowSpec, String> {
     let allowed = || {
         let allowed = "`HH:MM-HH:MM`, with days in front as in `sat,sun 22:00-04:00`";
         Problem::new("window", text, allowed).to_string()

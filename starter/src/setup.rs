@@ -3,13 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clients::store::Store;
+use clients::{
+    config::{Config, FILE_VARIABLE},
+    store::Store,
+};
 
 use crate::{
     dev::{self, DevEnvironment},
     output::Format,
     temporal::Temporal,
 };
+
+/// Variable that names the database file.
+const VARIABLE: &str = "AUTOOPS_STORE__PATH";
 
 /// Global settings of one call.
 #[derive(Debug)]
@@ -43,7 +49,7 @@ impl Setup {
     pub fn store(&self) -> anyhow::Result<Store> {
         let path = self.store_path()?;
         if !path.exists() {
-            anyhow::bail!("no store at {}: start the worker, or name it by AUTOOPS_STORE_PATH", path.display());
+            anyhow::bail!("no store at {}: {VARIABLE} or --config names another one", path.display());
         }
         open(&path)
     }
@@ -56,8 +62,14 @@ impl Setup {
         open(&self.store_path()?)
     }
 
+    /// What a variable or file says, else the development environment, else the default.
     fn store_path(&self) -> anyhow::Result<PathBuf> {
-        todo!("{:?}", self.config)
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let named = self.config.is_some() || set(FILE_VARIABLE) || set(VARIABLE);
+        if !named && let Some(path) = self.dev.as_ref().and_then(|dev| dev.store_path.clone()) {
+            return Ok(path);
+        }
+        Ok(Config::load(self.config.as_deref())?.store.path)
     }
 }
 

@@ -83,6 +83,7 @@ async fn look_up<W: AsksPeople>(
         least_role,
         requester: matter.requester.cloned(),
         four_eyes,
+        halted: false,
         choice: Some(decision.choice),
         request: decision.request.clone(),
         plan_hash: decision.plan_hash.clone(),

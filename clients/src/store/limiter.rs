@@ -55,3 +55,32 @@ impl RateLimiter for TokenBucketLimiter {
         Ok(wait.map_or(Permit::Granted, Permit::Wait))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn two_processes_draw_from_one_budget_and_a_forgotten_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let limiter = || {
+            let store = Store::embedded(&folder.path().join("autoops.db")).unwrap();
+            let bucket = Bucket {
+                capacity: 2,
+                per: Duration::from_secs(60),
+            };
+            TokenBucketLimiter::new(store.counters, BTreeMap::from([("nvd".to_owned(), bucket)]))
+                .with_clock(|| Timestamp::UNIX_EPOCH)
+        };
+        let (one, other) = (limiter(), limiter());
+        assert_eq!(one.take("nvd").await.unwrap(), Permit::Granted);
+        assert_eq!(other.take("nvd").await.unwrap(), Permit::Granted);
+        let full = Permit::Wait(Duration::from_secs(60));
+        assert_eq!(one.take("nvd").await.unwrap(), full);
+        let error = one.take("superops").await.unwrap_err().to_string();
+        assert!(error.contains("superops"), "{error}");
+    }
+}

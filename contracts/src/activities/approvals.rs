@@ -30,6 +30,9 @@ pub struct AuthorizeInput {
     /// The requester may not approve.
     #[serde(default)]
     pub four_eyes: bool,
+    /// The deployment is halted, which takes more than a pause to resume.
+    #[serde(default)]
+    pub halted: bool,
     /// What was decided, for decisions.
     #[serde(default)]
     pub choice: Option<Choice>,

@@ -106,6 +106,9 @@ pub struct PageDevice {
     /// How it ended under an earlier revision, if it did; it is not touched again.
     #[serde(default)]
     pub settled: Option<DeviceOutcome>,
+    /// Attempts made under earlier revisions that came to nothing.
+    #[serde(default)]
+    pub attempts: u32,
 }
 
 /// Asks for stragglers that can be tried now.

@@ -69,9 +69,15 @@ impl Attempt {
     /// Runs the story; whatever happens, the lease is given back and the end written down.
     pub(super) async fn run(&self) -> (DeviceResult, bool) {
         let mut patches = Vec::new();
-        let ends = match self.story(&mut patches).await {
+        let mut ends = match self.story(&mut patches).await {
             Ok(ends) | Err(ends) => ends,
         };
+        // A rollback has no later lane to run in.
+        if self.input.intent == Intent::RollBack
+            && matches!(ends.outcome, DeviceOutcome::Deferred | DeviceOutcome::Aborted)
+        {
+            ends = Ends::human(format!("could not be rolled back: {}", ends.detail));
+        }
         let result = DeviceResult {
             device: self.input.device.clone(),
             outcome: ends.outcome,

@@ -27,6 +27,9 @@ use temporalio_workflow::{
 use super::{Story, planning::figures, rings::Rounds};
 use crate::{clock, device_patch::DevicePatch, failure::Failed, options};
 
+/// Progress of devices is shown at most this often.
+const SHOW_EVERY_SECS: u64 = 2;
+
 /// A device run to start.
 #[derive(Debug, Clone)]
 pub(super) struct Start {
@@ -35,6 +38,7 @@ pub(super) struct Start {
     pub(super) attempt: u32,
     pub(super) intent: Intent,
     pub(super) undoes: Option<DeviceOutcome>,
+    pub(super) straggler: bool,
 }
 
 impl Story {
@@ -83,9 +87,10 @@ impl Story {
         let starts = next.into_iter().filter(|d| d.settled.is_none()).map(|d| Start {
             device: d.id,
             ring,
-            attempt: 1,
+            attempt: d.attempts + 1,
             intent: Intent::Install,
             undoes: None,
+            straggler: false,
         });
         self.start(starts.collect()).await?;
         self.show().await;
@@ -127,6 +132,7 @@ impl Story {
                     ring: start.ring,
                     since: now,
                     undoes: start.undoes,
+                    straggler: start.straggler,
                 };
                 s.carry.in_flight.insert(start.device.clone(), flight)
             });
@@ -215,7 +221,7 @@ impl Story {
     }
 
     fn child_run(&self, device: DeviceId, attempt: u32, intent: Intent) -> ChildRun {
-        let start = Start { device, ring: 0, attempt, intent, undoes: None };
+        let start = Start { device, ring: 0, attempt, intent, undoes: None, straggler: false };
         ChildRun { workflow_id: self.run_of(&start).workflow_id(), device: start.device, attempt }
     }
 
@@ -320,7 +326,12 @@ impl Story {
         if asks_anew && self.s(|s| s.carry.turn_asked.is_none()) {
             self.ask_anew("guardrails now ask for more".to_owned()).await;
         }
-        if counted {
+        // Not for every device: a deployment of thousands would fill its history with it.
+        let due = self.s(|s| {
+            s.carry.in_flight.is_empty()
+                || clock::now(&self.ctx) >= clock::after(s.carry.status.updated_at, SHOW_EVERY_SECS)
+        });
+        if counted && due {
             self.show().await;
         }
     }

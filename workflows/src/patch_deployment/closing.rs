@@ -56,6 +56,7 @@ impl Story {
                     attempt: device.attempts + 1,
                     intent: Intent::RollBack,
                     undoes: Some(device.outcome),
+                    straggler: false,
                 };
                 self.start(vec![start]).await?;
             }
@@ -142,6 +143,13 @@ impl Story {
             }
         }
         result
+    }
+
+    /// Writes down that the deployment fails, before it does.
+    pub(super) async fn refuse(&self, why: &str) {
+        self.s_mut(|s| s.carry.status.outcome = Some(DeploymentOutcome::Refused));
+        self.audit("deployment_refused", Actor::Workflow, vec![], serde_json::json!({ "why": why })).await;
+        self.stage(Stage::Done, why).await;
     }
 
     /// Devices of the plan that nobody has counted.

@@ -189,6 +189,7 @@ impl Story {
             least_role: None,
             requester,
             four_eyes: false,
+            halted: self.s(|s| s.carry.halted.is_some()),
             choice: None,
             request: None,
             plan_hash: None,

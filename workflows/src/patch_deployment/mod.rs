@@ -17,6 +17,8 @@ mod show;
 mod state;
 mod stragglers;
 
+use std::cell::RefCell;
+
 use contracts::{
     deployment::{
         AmendInput, ControlAnswer, ControlInput, DecideInput, DecisionInput, DeploymentInput,
@@ -31,7 +33,7 @@ use domain::{
 };
 use temporalio_workflow::{
     SyncWorkflowContext, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
-    WorkflowContextView, WorkflowResult, workflow, workflow_methods,
+    WorkflowContextView, WorkflowResult, WorkflowTermination, workflow, workflow_methods,
 };
 
 use crate::{approvals::AsksPeople, clock, failure};
@@ -65,7 +67,7 @@ impl PatchDeployment {
         if let Err(problem) = ctx.state(|s| s.state.as_ref().map(|_| ()).map_err(Clone::clone)) {
             return Err(failure::invalid_input(problem));
         }
-        Story { ctx: ctx.clone() }.run().await
+        Story { ctx: ctx.clone(), shown: RefCell::default() }.run().await
     }
 
     /// A person approves.
@@ -272,6 +274,8 @@ fn readable<T>(input: &Message<T>) -> Result<(), Refusal> {
 /// One run of the story: what its steps share is the context; what lasts is in the state.
 pub(crate) struct Story {
     ctx: WorkflowContext<PatchDeployment>,
+    /// Search attributes as last written, so that history holds changes only.
+    shown: RefCell<Vec<String>>,
 }
 
 /// What a turn through planning and approval came to.
@@ -293,7 +297,16 @@ enum Deployed {
 }
 
 impl Story {
+    /// Runs the story; one that cannot go on says so where people look, too.
     async fn run(&self) -> WorkflowResult<DeploymentResult> {
+        let result = self.story().await;
+        if let Err(WorkflowTermination::Failed(why)) = &result {
+            self.refuse(&why.to_string()).await;
+        }
+        result
+    }
+
+    async fn story(&self) -> WorkflowResult<DeploymentResult> {
         self.begin().await?;
         loop {
             if !self.s(State::is_cleared) {

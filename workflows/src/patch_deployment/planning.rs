@@ -238,6 +238,8 @@ impl Story {
                 .iter()
                 .map(|r| RingStatus { name: r.name.clone(), devices: r.count, ..RingStatus::default() })
                 .collect();
+            // Stragglers of an earlier revision come back with their pages.
+            carry.status.stragglers = 0;
             carry.plan = Some(sealed.plan.clone());
             carry.cursor = Cursor::default();
             carry.ring_open = false;

@@ -135,7 +135,7 @@ impl Story {
         if self.start_next_batch(ring, &name, rounds).await? {
             return Ok(());
         }
-        let working = self.s(|s| s.carry.in_flight.values().any(|f| f.ring == ring && f.attempt == 1));
+        let working = self.s(|s| s.carry.in_flight.values().any(|f| f.ring == ring && !f.straggler));
         if working {
             self.stage(Stage::Deploying, format!("ring {name}")).await;
             return self.wait_a_round(rounds, None, "devices in flight").await;

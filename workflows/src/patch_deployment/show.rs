@@ -49,7 +49,15 @@ impl Story {
             status.updated_at = now;
             status.clone()
         });
-        self.ctx.upsert_search_attributes(attributes(&status));
+        let seen = vec![
+            status.stage.as_str().to_owned(),
+            status.needs_approval.to_string(),
+            status.risk_level().map_or("", |level| level.as_str()).to_owned(),
+            status.deadline.map_or_else(String::new, |at| at.to_string()),
+        ];
+        if self.shown.replace(seen.clone()) != seen {
+            self.ctx.upsert_search_attributes(attributes(&status));
+        }
         self.ctx.set_current_details(details(&status));
         let input = SaveStatusInput { status };
         let saved = self.ctx.execute_activity(SaveStatus, input, options::store("save status")).await;

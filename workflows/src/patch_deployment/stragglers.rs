@@ -47,6 +47,7 @@ impl Story {
                 attempt: s.attempts + 1,
                 intent: Intent::Install,
                 undoes: None,
+                straggler: true,
             })
             .collect();
         let started = u32::try_from(starts.len()).unwrap_or(u32::MAX);

@@ -10,6 +10,7 @@ mod identities;
 mod inventory;
 mod items;
 mod outbox;
+mod plan_items;
 mod policies;
 mod schema;
 #[cfg(test)]
