@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use clients::store::Store;
-use contracts::{activities::approvals::AuthorizeInput, ids};
+use contracts::activities::approvals::AuthorizeInput;
 use domain::{
     approval::Choice,
     canonical,
-    deployment::Stage,
     ids::RequestId,
-    people::{Authority, ControlAction, Identity, Role},
+    people::{Authority, ControlAction, Identity},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use ::policy::AuthorityQuestion;
@@ -66,7 +65,6 @@ impl ApprovalActivities {
             return Ok(Authority::Denied { reason, identity: Identity::Claimed });
         };
         let person = self.store.identities.get_person(&input.by).await?;
-        let halted = self.is_halted(input).await?;
         let engine = self.guardrails.engine(&input.client).await?;
         Ok(engine.authority(&AuthorityQuestion {
             person: person.as_ref(),
@@ -77,7 +75,7 @@ impl ApprovalActivities {
             accept_claimed: self.accept_claimed,
             requester: input.requester.as_ref(),
             four_eyes: input.four_eyes,
-            halted,
+            halted: input.halted,
         }))
     }
 
@@ -91,17 +89,6 @@ impl ApprovalActivities {
         // Compares in constant time.
         let fits = signed(key, input)?.verify_slice(&given).is_ok();
         Ok(fits.then_some(Identity::Proven))
-    }
-
-    /// Going on after a halt needs more than after a pause. What cannot be told counts as halted.
-    async fn is_halted(&self, input: &AuthorizeInput) -> Outcome<bool> {
-        if input.action != ControlAction::Resume {
-            return Ok(false);
-        }
-        let Some(plan) = ids::plan_of_deployment(&input.workflow_id) else { return Ok(true) };
-        let status = self.store.executions.get_status(&plan).await?;
-        let halted = status.is_none_or(|status| status.stage == Stage::Halted);
-        Ok(halted || input.least_role >= Some(Role::Lead))
     }
 }
 

@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(
             question.user.as_str(),
             "\
-Rule score: 350 per mille (medium)
+Rule score: 410 per mille (medium)
 Urgency: 330 per mille
 Confidence: 1000 per mille
 
@@ -312,7 +312,7 @@ Evidence:
 - [blast_radius] change +90: 12 devices
 - [criticality] change +50: 2 high 1 critical 3 servers
 - [reboot] change +150: a restart is needed and allowed
-- [novelty:KB5034441] change +60: published 11 days ago
+- [novelty:KB5034441] change +120: published 11 days ago
 - [severity:KB5034441] urgency +330: cvss 6.6
 - [exposure] urgency +0: 0 reachable from the internet
 "

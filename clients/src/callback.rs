@@ -33,7 +33,9 @@ pub enum CallbackError {
     #[error("the report is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
     /// The timestamp is more than [`TOLERANCE_SECS`] away from now, or is no number.
-    #[error("the timestamp is not within {TOLERANCE_SECS} seconds of now: is the clock of the device right?")]
+    #[error(
+        "the timestamp is not within {TOLERANCE_SECS} seconds of now: is the clock of the device right?"
+    )]
     Old,
     /// The signature is missing or wrong, or the body names no job and device to check it for.
     #[error("the signature does not fit")]
@@ -64,7 +66,10 @@ pub fn device_token(master: &SecretString, job: &JobId, device: &DeviceId) -> Se
 /// Signs a report as the script does: `v1=hex(HMAC-SHA256(token, timestamp + "." + body))`.
 #[must_use]
 pub fn sign(token: &SecretString, timestamp: &str, body: &[u8]) -> String {
-    format!("{VERSION}{}", hex::encode(signed(token, timestamp, body).finalize().into_bytes()))
+    format!(
+        "{VERSION}{}",
+        hex::encode(signed(token, timestamp, body).finalize().into_bytes())
+    )
 }
 
 /// Checks a report against its two headers and reads it. The log comes back as its tail, without
@@ -88,12 +93,16 @@ pub fn verify(
     }
     let claim: Claim = serde_json::from_slice(body).map_err(|_| CallbackError::BadSignature)?;
     let token = device_token(master, &claim.job_id, &claim.device);
-    let digits = signature.strip_prefix(VERSION).ok_or(CallbackError::BadSignature)?;
+    let digits = signature
+        .strip_prefix(VERSION)
+        .ok_or(CallbackError::BadSignature)?;
     let given = hex::decode(digits).map_err(|_| CallbackError::BadSignature)?;
     // Compares in constant time.
-    signed(&token, timestamp, body).verify_slice(&given).map_err(|_| CallbackError::BadSignature)?;
-    let report: ScriptReport =
-        serde_json::from_slice(body).map_err(|error| CallbackError::Malformed(error.to_string()))?;
+    signed(&token, timestamp, body)
+        .verify_slice(&given)
+        .map_err(|_| CallbackError::BadSignature)?;
+    let report: ScriptReport = serde_json::from_slice(body)
+        .map_err(|error| CallbackError::Malformed(error.to_string()))?;
     Ok(cleaned(report))
 }
 
@@ -117,7 +126,10 @@ fn cleaned(mut report: ScriptReport) -> ScriptReport {
     report.log = tail(&printable(&report.log), MAX_LOG_BYTES).to_owned();
     report.services.truncate(MAX_SERVICES);
     for service in &mut report.services {
-        service.name = printable(&service.name).chars().take(MAX_SERVICE_NAME).collect();
+        service.name = printable(&service.name)
+            .chars()
+            .take(MAX_SERVICE_NAME)
+            .collect();
     }
     report
 }
@@ -160,12 +172,20 @@ mod tests {
     fn signed_report(body: &str) -> Result<ScriptReport, CallbackError> {
         let claim: Claim = serde_json::from_str(body).unwrap();
         let token = device_token(&master(), &claim.job_id, &claim.device);
-        verify(&master(), SENT, &sign(&token, SENT, body.as_bytes()), body.as_bytes(), at(0))
+        verify(
+            &master(),
+            SENT,
+            &sign(&token, SENT, body.as_bytes()),
+            body.as_bytes(),
+            at(0),
+        )
     }
 
     #[test]
     fn token_and_signature_are_those_another_tool_computes() {
-        let job = "first-plan/4100000000000000001/install-5034441-0".parse().unwrap();
+        let job = "first-plan/4100000000000000001/install-5034441-0"
+            .parse()
+            .unwrap();
         let token = device_token(&master(), &job, &"4100000000000000001".parse().unwrap());
         assert_eq!(token.expose_secret(), TOKEN);
         assert_eq!(sign(&token, SENT, BODY.as_bytes()), SIGNATURE);
@@ -176,29 +196,80 @@ mod tests {
     fn only_a_fresh_report_signed_for_its_own_job_is_accepted() {
         use CallbackError as E;
         let other_job = BODY.replace("install-5034441-0", "install-5034441-1");
-        let other_device = BODY.replace(r#""device":"4100000000000000001""#, r#""device":"4100000000000000002""#);
+        let other_device = BODY.replace(
+            r#""device":"4100000000000000001""#,
+            r#""device":"4100000000000000002""#,
+        );
         let huge = format!("{BODY}{}", " ".repeat(MAX_BODY_BYTES));
         let cut = &SIGNATURE[..SIGNATURE.len() - 2];
         let table = [
             ("as sent", SENT, SIGNATURE, BODY, 0, Ok(())),
             ("at the edge", SENT, SIGNATURE, BODY, 300, Ok(())),
-            ("clock of the device ahead", SENT, SIGNATURE, BODY, -300, Ok(())),
+            (
+                "clock of the device ahead",
+                SENT,
+                SIGNATURE,
+                BODY,
+                -300,
+                Ok(()),
+            ),
             ("too late", SENT, SIGNATURE, BODY, 301, Err(E::Old)),
             ("from the future", SENT, SIGNATURE, BODY, -301, Err(E::Old)),
             ("no timestamp", "", SIGNATURE, BODY, 0, Err(E::Old)),
-            ("absurd timestamp", "-9223372036854775808", SIGNATURE, BODY, 0, Err(E::Old)),
-            ("another timestamp", "1731405601", SIGNATURE, BODY, 0, Err(E::BadSignature)),
+            (
+                "absurd timestamp",
+                "-9223372036854775808",
+                SIGNATURE,
+                BODY,
+                0,
+                Err(E::Old),
+            ),
+            (
+                "another timestamp",
+                "1731405601",
+                SIGNATURE,
+                BODY,
+                0,
+                Err(E::BadSignature),
+            ),
             ("no signature", SENT, "", BODY, 0, Err(E::BadSignature)),
-            ("without its version", SENT, &SIGNATURE[3..], BODY, 0, Err(E::BadSignature)),
+            (
+                "without its version",
+                SENT,
+                &SIGNATURE[3..],
+                BODY,
+                0,
+                Err(E::BadSignature),
+            ),
             ("cut short", SENT, cut, BODY, 0, Err(E::BadSignature)),
             ("not hex", SENT, "v1=zz", BODY, 0, Err(E::BadSignature)),
-            ("another job", SENT, SIGNATURE, &other_job, 0, Err(E::BadSignature)),
-            ("another device", SENT, SIGNATURE, &other_device, 0, Err(E::BadSignature)),
+            (
+                "another job",
+                SENT,
+                SIGNATURE,
+                &other_job,
+                0,
+                Err(E::BadSignature),
+            ),
+            (
+                "another device",
+                SENT,
+                SIGNATURE,
+                &other_device,
+                0,
+                Err(E::BadSignature),
+            ),
             ("not JSON", SENT, SIGNATURE, "{", 0, Err(E::BadSignature)),
             ("too large", SENT, SIGNATURE, &huge, 0, Err(E::TooLarge)),
         ];
         for (case, timestamp, signature, body, seconds, expected) in table {
-            let answer = verify(&master(), timestamp, signature, body.as_bytes(), at(seconds));
+            let answer = verify(
+                &master(),
+                timestamp,
+                signature,
+                body.as_bytes(),
+                at(seconds),
+            );
             assert_eq!(answer.map(|_| ()), expected, "{case}");
         }
         let stranger = verify(&"other".into(), SENT, SIGNATURE, BODY.as_bytes(), at(0));
@@ -216,7 +287,11 @@ mod tests {
         let log = format!("{}\\u001b[31mred\\u0000\\u202e\\ttab\\nä", "x".repeat(9000));
         let body = BODY.replace(r#""finishedAt""#, &format!(r#""log":"{log}","finishedAt""#));
         let report = signed_report(&body).unwrap();
-        assert!(report.log.len() <= MAX_LOG_BYTES && report.log.ends_with("[31mred tab\nä"), "{}", report.log);
+        assert!(
+            report.log.len() <= MAX_LOG_BYTES && report.log.ends_with("[31mred tab\nä"),
+            "{}",
+            report.log
+        );
     }
 
     #[test]

@@ -31,7 +31,10 @@ pub struct DeploymentInput {
 
 impl From<PlanRequest> for DeploymentInput {
     fn from(request: PlanRequest) -> Self {
-        Self { request, carry: None }
+        Self {
+            request,
+            carry: None,
+        }
     }
 }
 
@@ -42,7 +45,10 @@ impl<'de> Deserialize<'de> for DeploymentInput {
         use serde::de::Error;
         let mut value = serde_json::Value::deserialize(deserializer)?;
         let carry = value.as_object_mut().and_then(|map| map.remove("carry"));
-        let carry = carry.map(serde_json::from_value).transpose().map_err(D::Error::custom)?;
+        let carry = carry
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(D::Error::custom)?;
         let request = domain::input::from_json(&value).map_err(D::Error::custom)?;
         Ok(Self { request, carry })
     }
@@ -372,7 +378,10 @@ pub type DecideAnswer = Answer;
 
 /// What an approval asks of people, after policy and request are put together.
 #[must_use]
-pub fn stricter_need(policy: Option<&ApprovalNeed>, spec: &domain::plan::ApprovalSpec) -> Option<ApprovalNeed> {
+pub fn stricter_need(
+    policy: Option<&ApprovalNeed>,
+    spec: &domain::plan::ApprovalSpec,
+) -> Option<ApprovalNeed> {
     let base = match policy {
         Some(need) => need.clone(),
         None if spec.required => ApprovalNeed {
@@ -385,20 +394,25 @@ pub fn stricter_need(policy: Option<&ApprovalNeed>, spec: &domain::plan::Approva
         },
         None => return None,
     };
-    let timeout_secs = spec.timeout_secs.map_or(base.timeout_secs, |t| t.min(base.timeout_secs));
+    let timeout_secs = spec
+        .timeout_secs
+        .map_or(base.timeout_secs, |t| t.min(base.timeout_secs));
     let escalation = match (spec.escalate_after_secs, base.escalation) {
         (Some(after), Some(escalation)) => Some(domain::guardrail::Escalation {
             after_secs: after.min(escalation.after_secs),
             ..escalation
         }),
-        (Some(after_secs), None) => {
-            Some(domain::guardrail::Escalation { after_secs, role: domain::people::Role::Lead })
-        }
+        (Some(after_secs), None) => Some(domain::guardrail::Escalation {
+            after_secs,
+            role: domain::people::Role::Lead,
+        }),
         (None, escalation) => escalation,
     };
     Some(ApprovalNeed {
         role: spec.role.map_or(base.role, |role| role.max(base.role)),
-        quorum: spec.quorum.map_or(base.quorum, |quorum| quorum.max(base.quorum)),
+        quorum: spec
+            .quorum
+            .map_or(base.quorum, |quorum| quorum.max(base.quorum)),
         timeout_secs,
         escalation: escalation.filter(|e| e.after_secs < timeout_secs),
         // Rejecting is stricter than asking again.
@@ -442,8 +456,13 @@ mod tests {
         assert!(input.carry.is_none());
         let mut typo = request();
         typo["windoes"] = serde_json::json!([]);
-        let error = serde_json::from_value::<DeploymentInput>(typo).unwrap_err().to_string();
-        assert!(error.contains("windoes") && error.contains("windows"), "{error}");
+        let error = serde_json::from_value::<DeploymentInput>(typo)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("windoes") && error.contains("windows"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -465,7 +484,10 @@ mod tests {
         };
         assert_eq!(stricter_need(Some(&policy), &spec), Some(policy));
         assert_eq!(stricter_need(None, &ApprovalSpec::default()), None);
-        let asked = ApprovalSpec { required: true, ..ApprovalSpec::default() };
+        let asked = ApprovalSpec {
+            required: true,
+            ..ApprovalSpec::default()
+        };
         assert_eq!(stricter_need(None, &asked).unwrap().role, Role::Approver);
     }
 }

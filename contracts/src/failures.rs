@@ -14,7 +14,9 @@ pub fn failure_type(system: &str, kind: FailureKind) -> String {
 /// Returns true when a failure type is of this kind, whatever the system.
 #[must_use]
 pub fn is_kind(failure_type: &str, kind: FailureKind) -> bool {
-    failure_type.rsplit_once('.').is_some_and(|(_, word)| word == kind.as_str())
+    failure_type
+        .rsplit_once('.')
+        .is_some_and(|(_, word)| word == kind.as_str())
 }
 
 #[cfg(test)]

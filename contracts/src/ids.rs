@@ -51,7 +51,12 @@ impl DeviceRun {
     }
 
     fn path(&self) -> String {
-        let Self { plan, device, attempt, intent } = self;
+        let Self {
+            plan,
+            device,
+            attempt,
+            intent,
+        } = self;
         match intent {
             Intent::RollBack => format!("{plan}/{device}/rollback"),
             Intent::Install if *attempt <= 1 => format!("{plan}/{device}"),
@@ -63,7 +68,9 @@ impl DeviceRun {
     #[must_use]
     pub fn job(&self, mode: ScriptMode, kb: Option<&KbId>, ordinal: u32) -> Option<JobId> {
         let kb = kb.map_or("all", KbId::digits);
-        format!("{}/{mode}-{kb}-{ordinal}", self.path()).parse().ok()
+        format!("{}/{mode}-{kb}-{ordinal}", self.path())
+            .parse()
+            .ok()
     }
 
     /// Reads a workflow id of a device run.
@@ -87,7 +94,12 @@ impl DeviceRun {
             Some("rollback") => (1, Intent::RollBack),
             Some(number) => (number.parse().ok()?, Intent::Install),
         };
-        parts.next().is_none().then_some(Self { plan, device, attempt, intent })
+        parts.next().is_none().then_some(Self {
+            plan,
+            device,
+            attempt,
+            intent,
+        })
     }
 }
 
@@ -97,15 +109,24 @@ mod tests {
 
     #[test]
     fn every_run_reads_back_from_its_workflow_and_job_id() {
-        for (attempt, intent) in [(1, Intent::Install), (3, Intent::Install), (1, Intent::RollBack)] {
+        for (attempt, intent) in [
+            (1, Intent::Install),
+            (3, Intent::Install),
+            (1, Intent::RollBack),
+        ] {
             let run = DeviceRun {
                 plan: "my-plan".parse().unwrap(),
                 device: "4100000000000000001".parse().unwrap(),
                 attempt,
                 intent,
             };
-            assert_eq!(DeviceRun::of_workflow(&run.workflow_id()).as_ref(), Some(&run));
-            let job = run.job(ScriptMode::Install, Some(&"KB5034441".parse().unwrap()), 0).unwrap();
+            assert_eq!(
+                DeviceRun::of_workflow(&run.workflow_id()).as_ref(),
+                Some(&run)
+            );
+            let job = run
+                .job(ScriptMode::Install, Some(&"KB5034441".parse().unwrap()), 0)
+                .unwrap();
             assert_eq!(DeviceRun::of_job(&job).as_ref(), Some(&run));
         }
     }

@@ -35,16 +35,26 @@ impl<T> From<T> for Message<T> {
 
 impl<T: Serialize> TemporalSerializable for Message<T> {
     fn to_payload(&self, _: &SerializationContext<'_>) -> Result<Payload, PayloadConversionError> {
-        let value = self.0.as_ref().map_err(|e| PayloadConversionError::EncodingError(e.clone().into()))?;
+        let value = self
+            .0
+            .as_ref()
+            .map_err(|e| PayloadConversionError::EncodingError(e.clone().into()))?;
         let data = serde_json::to_vec(value)
             .map_err(|e| PayloadConversionError::EncodingError(e.into()))?;
         let metadata = [("encoding".to_owned(), b"json/plain".to_vec())].into();
-        Ok(Payload { metadata, data, ..Payload::default() })
+        Ok(Payload {
+            metadata,
+            data,
+            ..Payload::default()
+        })
     }
 }
 
 impl<T: DeserializeOwned> TemporalDeserializable for Message<T> {
-    fn from_payload(ctx: &SerializationContext<'_>, payload: Payload) -> Result<Self, PayloadConversionError> {
+    fn from_payload(
+        ctx: &SerializationContext<'_>,
+        payload: Payload,
+    ) -> Result<Self, PayloadConversionError> {
         Self::from_payloads(ctx, vec![payload])
     }
 
@@ -57,16 +67,22 @@ impl<T: DeserializeOwned> TemporalDeserializable for Message<T> {
 }
 
 fn read<T: DeserializeOwned>(payloads: &[Payload]) -> Result<T, InvalidInput> {
-    let refuse = |value: String, allowed: &str| {
-        InvalidInput::one(Problem::new("input", value, allowed))
-    };
+    let refuse =
+        |value: String, allowed: &str| InvalidInput::one(Problem::new("input", value, allowed));
     let value = match payloads {
         [] => serde_json::Value::Null,
         [one] if one.data.len() > MAX_MESSAGE_BYTES => {
-            return Err(refuse(format!("{} bytes", one.data.len()), "at most 64 KiB of JSON"));
+            return Err(refuse(
+                format!("{} bytes", one.data.len()),
+                "at most 64 KiB of JSON",
+            ));
         }
-        [one] => serde_json::from_slice(&one.data)
-            .map_err(|e| refuse(String::from_utf8_lossy(&one.data).into_owned(), &e.to_string()))?,
+        [one] => serde_json::from_slice(&one.data).map_err(|e| {
+            refuse(
+                String::from_utf8_lossy(&one.data).into_owned(),
+                &e.to_string(),
+            )
+        })?,
         more => return Err(refuse(format!("{} values", more.len()), "one JSON object")),
     };
     from_json(&value)
@@ -85,17 +101,28 @@ mod tests {
     }
 
     fn payload(text: &str) -> Payload {
-        Payload { data: text.as_bytes().to_vec(), ..Payload::default() }
+        Payload {
+            data: text.as_bytes().to_vec(),
+            ..Payload::default()
+        }
     }
 
     #[test]
     fn what_was_sent_wrong_is_named_and_never_lost() {
-        assert_eq!(read::<Vote>(&[payload(r#"{"by":"dana"}"#)]), Ok(Vote { by: "dana".into() }));
+        assert_eq!(
+            read::<Vote>(&[payload(r#"{"by":"dana"}"#)]),
+            Ok(Vote { by: "dana".into() })
+        );
         let typo = read::<Vote>(&[payload(r#"{"bye":"dana"}"#)]).unwrap_err();
         assert!(typo.to_string().contains("bye"), "{typo}");
         assert!(read::<Vote>(&[]).is_err());
         assert!(read::<Vote>(&[payload("{")]).is_err());
         let huge = format!(r#"{{"by":"{}"}}"#, "x".repeat(MAX_MESSAGE_BYTES));
-        assert!(read::<Vote>(&[payload(&huge)]).unwrap_err().to_string().contains("64 KiB"));
+        assert!(
+            read::<Vote>(&[payload(&huge)])
+                .unwrap_err()
+                .to_string()
+                .contains("64 KiB")
+        );
     }
 }

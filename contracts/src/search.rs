@@ -12,7 +12,8 @@ pub const RISK: SearchAttributeKey<String> = SearchAttributeKey::keyword("AutoOp
 pub const DEADLINE: SearchAttributeKey<temporalio_common::search_attributes::Timestamp> =
     SearchAttributeKey::datetime("AutoOpsDeadline");
 /// True while people are asked.
-pub const NEEDS_APPROVAL: SearchAttributeKey<bool> = SearchAttributeKey::bool("AutoOpsNeedsApproval");
+pub const NEEDS_APPROVAL: SearchAttributeKey<bool> =
+    SearchAttributeKey::bool("AutoOpsNeedsApproval");
 
 /// Name and type of every attribute, as `temporal operator search-attribute create` takes them.
 pub const ALL: [(&str, &str); 5] = [

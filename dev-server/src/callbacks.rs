@@ -82,10 +82,14 @@ impl BySignal {
 impl Deliver for BySignal {
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), DeliverError>> {
         Box::pin(async move {
-            let handle = self.0.get_workflow_handle::<UntypedWorkflow>(&delivery.workflow_id);
+            let handle = self
+                .0
+                .get_workflow_handle::<UntypedWorkflow>(&delivery.workflow_id);
             let converter = self.0.options().data_converter.payload_converter();
             let input = RawValue::from_value(&delivery.report, converter);
-            let options = WorkflowSignalOptions::builder().request_id(delivery.request_id).build();
+            let options = WorkflowSignalOptions::builder()
+                .request_id(delivery.request_id)
+                .build();
             let sending = handle.signal(UntypedSignal::new(SIGNAL), input, options);
             match tokio::time::timeout(PATIENCE, sending).await {
                 Ok(Ok(())) => Ok(()),
@@ -128,7 +132,12 @@ async fn receive(
         }
         Err(error) => return answer(error.status(), "unreadable", "the body did not arrive"),
     };
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
     let checked = callback::verify(
         &receiver.key,
         header(TIMESTAMP_HEADER),
@@ -145,7 +154,11 @@ async fn receive(
     };
     let run = DeviceRun::of_job(&report.job_id).filter(|run| run.device == report.device);
     let Some(run) = run else {
-        return answer(StatusCode::NOT_FOUND, "unknown_job", "this job belongs to no device run");
+        return answer(
+            StatusCode::NOT_FOUND,
+            "unknown_job",
+            "this job belongs to no device run",
+        );
     };
     let delivery = Delivery {
         workflow_id: run.workflow_id(),
@@ -161,9 +174,11 @@ async fn receive(
         Err(error @ DeliverError::NobodyWaits) => {
             answer(StatusCode::NOT_FOUND, "nobody_waits", &error.to_string())
         }
-        Err(error @ DeliverError::Unavailable) => {
-            answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &error.to_string())
-        }
+        Err(error @ DeliverError::Unavailable) => answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            &error.to_string(),
+        ),
     }
 }
 
@@ -178,7 +193,11 @@ fn refuse(error: &CallbackError) -> Response {
 }
 
 fn answer(status: StatusCode, code: &str, message: &str) -> Response {
-    (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
+    (
+        status,
+        Json(json!({ "error": { "code": code, "message": message } })),
+    )
+        .into_response()
 }
 
 #[cfg(test)]

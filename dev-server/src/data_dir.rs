@@ -59,8 +59,14 @@ impl DataDir {
     pub fn take(path: &Path, fresh: bool) -> anyhow::Result<Self> {
         let shown = path.display();
         let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(path).with_context(|| format!("creating {shown}"))?;
-        let path = path.canonicalize().with_context(|| format!("opening {shown}"))?;
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("creating {shown}"))?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("opening {shown}"))?;
         let lock = take_lock(&path)?;
         let taken = Self { path, _lock: lock };
         if fresh {
@@ -79,7 +85,8 @@ impl DataDir {
             let name = entry?.file_name();
             if name != LOCK && name != OLD {
                 fs::create_dir_all(&target)?;
-                fs::rename(self.path.join(&name), target.join(&name)).context("moving old data aside")?;
+                fs::rename(self.path.join(&name), target.join(&name))
+                    .context("moving old data aside")?;
             }
         }
         Ok(())
@@ -105,16 +112,29 @@ impl DataDir {
         let path = self.file(KEY);
         if !path.exists() {
             // Two random UUIDs: 244 random bits of the system's generator.
-            let key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+            let key = format!(
+                "{}{}",
+                uuid::Uuid::new_v4().simple(),
+                uuid::Uuid::new_v4().simple()
+            );
             let beside = self.file("callback.key.new");
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&beside)?;
             file.write_all(key.as_bytes())?;
             file.sync_all()?;
             fs::rename(beside, &path)?;
         }
-        let key = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        ensure!(key.trim().len() >= 32, "{} is damaged; delete it to get a new key", path.display());
+        let key =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        ensure!(
+            key.trim().len() >= 32,
+            "{} is damaged; delete it to get a new key",
+            path.display()
+        );
         Ok(key.trim().into())
     }
 
@@ -193,7 +213,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = DataDir::take(folder.path(), false).unwrap();
         let text = DataDir::take(folder.path(), true).unwrap_err().to_string();
-        assert!(text.contains(&format!("process {}", std::process::id())) && text.contains("--data-dir"), "{text}");
+        assert!(
+            text.contains(&format!("process {}", std::process::id()))
+                && text.contains("--data-dir"),
+            "{text}"
+        );
         drop(first);
         // The file is still there, as after a crash, and does not matter.
         assert!(folder.path().join(LOCK).exists());
@@ -205,7 +229,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::take(&folder.path().join("new/folder"), false).unwrap();
         let key = data.callback_key().unwrap();
-        assert_eq!(key.expose_secret(), data.callback_key().unwrap().expose_secret());
+        assert_eq!(
+            key.expose_secret(),
+            data.callback_key().unwrap().expose_secret()
+        );
         assert_eq!(key.expose_secret().len(), 64);
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(data.file(KEY)), 0o600);
@@ -224,8 +251,16 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         let names: Vec<&String> = value.as_object().unwrap().keys().collect();
         let mut agreed = [
-            "temporal_address", "temporal_cli", "temporal_ui_url", "callback_url", "superops_url", "nvd_url",
-            "bedrock_url", "store_path", "api_url", "web_url",
+            "temporal_address",
+            "temporal_cli",
+            "temporal_ui_url",
+            "callback_url",
+            "superops_url",
+            "nvd_url",
+            "bedrock_url",
+            "store_path",
+            "api_url",
+            "web_url",
         ];
         agreed.sort_unstable();
         let mut names: Vec<&str> = names.into_iter().map(String::as_str).collect();
@@ -246,7 +281,11 @@ mod tests {
         drop(data);
         let data = DataDir::take(folder.path(), true).unwrap();
         assert!(!data.file("temporal.db").exists() && data.logs().exists());
-        let stamp = fs::read_dir(data.file(OLD)).unwrap().next().unwrap().unwrap();
+        let stamp = fs::read_dir(data.file(OLD))
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
         assert!(stamp.path().join("temporal.db").exists());
     }
 }

@@ -2,6 +2,17 @@
 //! worker, and a demo fleet.
 
 pub mod callbacks;
+pub mod data_dir;
+pub mod demo;
+pub mod links;
+pub mod options;
 pub mod process;
 pub mod sim;
+pub mod simulators;
+pub mod stack;
+pub mod table;
 pub mod temporal;
+pub mod worker;
+
+/// Tells people what happens.
+pub type Say = std::sync::Arc<dyn Fn(&str) + Send + Sync>;

@@ -32,7 +32,8 @@ pub struct RunOptions {
     /// Folder for links to the programs, `autoops` and `temporal`
     #[arg(long, default_value = "bin")]
     pub bin_dir: PathBuf,
-    /// Use the ports from this one on instead of the usual ones; taken ports are replaced by free ones
+    /// Use the ports from this one on instead of the usual ones, 0 for free ones; taken ports are
+    /// replaced by free ones
     #[arg(long)]
     pub port_base: Option<u16>,
     /// Simulated seconds per real second on the devices of the demo
@@ -56,7 +57,10 @@ pub struct RunOptions {
 }
 
 fn speed(text: &str) -> Result<f64, String> {
-    let speed = text.parse::<f64>().ok().filter(|speed| (0.1..=1000.0).contains(speed));
+    let speed = text
+        .parse::<f64>()
+        .ok()
+        .filter(|speed| (0.1..=1000.0).contains(speed));
     speed.ok_or_else(|| "a number from 0.1 to 1000".to_owned())
 }
 
@@ -73,10 +77,14 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// The usual ones, or consecutive ones from a base.
+    /// The usual ones, or consecutive ones from a base; with base 0 any that are free.
     #[must_use]
     pub fn new(base: Option<u16>) -> Self {
-        let at = |usual: u16, offset: u16| base.map_or(usual, |base| base.saturating_add(offset));
+        let at = |usual: u16, offset: u16| match base {
+            None => usual,
+            Some(0) => 0,
+            Some(base) => base.saturating_add(offset),
+        };
         Self {
             temporal: at(7233, 0),
             temporal_ui: at(8233, 1),
@@ -98,15 +106,20 @@ mod tests {
     fn the_command_line_is_consistent_and_strict() {
         Cli::command().debug_assert();
         let cli = Cli::parse_from(["autoops-dev"]);
-        assert!(cli.command.is_none() && cli.run.data_dir == PathBuf::from(".autoops"));
+        assert!(cli.command.is_none() && cli.run.data_dir.ends_with(".autoops"));
         assert!(Cli::try_parse_from(["autoops-dev", "--speed", "0"]).is_err());
         assert!(Cli::try_parse_from(["autoops-dev", "--speed", "NaN"]).is_err());
-        assert!(Cli::parse_from(["autoops-dev", "find-temporal"]).command.is_some());
+        assert!(
+            Cli::parse_from(["autoops-dev", "find-temporal"])
+                .command
+                .is_some()
+        );
     }
 
     #[test]
     fn a_base_moves_all_ports() {
         assert_eq!(Ports::new(None).temporal, 7233);
         assert_eq!(Ports::new(Some(9100)).bedrock, 9105);
+        assert_eq!(Ports::new(Some(0)).nvd, 0);
     }
 }

@@ -6,8 +6,9 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
+    fs::{File, OpenOptions},
     os::unix::process::CommandExt,
+    path::Path,
     process::{ChildStdin, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -49,8 +50,15 @@ impl Program {
     pub fn new(name: &str, program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new("sh");
         command.arg("-c").arg(GUARD).arg("guard").arg(program);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        Self { name: name.to_owned(), command }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        Self {
+            name: name.to_owned(),
+            command,
+        }
     }
 
     /// Adds arguments.
@@ -82,7 +90,9 @@ impl Program {
     /// # Errors
     /// When the file cannot be used twice.
     pub fn log_to(mut self, file: File) -> anyhow::Result<Self> {
-        self.command.stdout(file.try_clone().context("using the log file")?).stderr(file);
+        self.command
+            .stdout(file.try_clone().context("using the log file")?)
+            .stderr(file);
         Ok(self)
     }
 
@@ -91,19 +101,38 @@ impl Program {
     /// # Errors
     /// When there is no shell or the system has no room.
     pub fn start(mut self) -> anyhow::Result<Guarded> {
-        let mut child = self.command.spawn().with_context(|| format!("starting {}", self.name))?;
+        let mut child = self
+            .command
+            .spawn()
+            .with_context(|| format!("starting {}", self.name))?;
         let lifeline = child.stdin.take();
         let group = Pid::from_raw(i32::try_from(child.id()).context("process id")?);
         let (tell, ended) = watch::channel(None);
         // A thread of its own: it works in any runtime, also in one that ends before the child.
-        std::thread::Builder::new().name(format!("wait-{}", self.name)).spawn(move || {
-            let status = child.wait().ok();
-            // Whatever the child left behind in its group.
-            let _nothing_left = killpg(group, Signal::SIGKILL);
-            tell.send_replace(Some(status));
-        })?;
-        Ok(Guarded { name: self.name, group, lifeline, ended })
+        std::thread::Builder::new()
+            .name(format!("wait-{}", self.name))
+            .spawn(move || {
+                let status = child.wait().ok();
+                // Whatever the child left behind in its group.
+                let _nothing_left = killpg(group, Signal::SIGKILL);
+                tell.send_replace(Some(status));
+            })?;
+        Ok(Guarded {
+            name: self.name,
+            group,
+            lifeline,
+            ended,
+        })
     }
+}
+
+/// Opens a log to add to.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn open_log(path: &Path) -> anyhow::Result<File> {
+    let opened = OpenOptions::new().create(true).append(true).open(path);
+    opened.with_context(|| format!("opening {}", path.display()))
 }
 
 /// A running child; it is killed when this is dropped.
@@ -169,7 +198,9 @@ mod tests {
     fn is_alive(pid: i32) -> bool {
         // A zombie still has an id; it is no longer alive.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim().chars().next());
+        let state = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.trim().chars().next());
         match state {
             Some(state) => state != 'Z',
             None => !cfg!(target_os = "linux") && kill(Pid::from_raw(pid), None).is_ok(),
@@ -179,13 +210,21 @@ mod tests {
     /// Starts a child that writes its process id into a file, and reads it.
     fn started(folder: &std::path::Path, script: &str) -> (Guarded, i32) {
         let path = folder.join("pid");
-        let child = shell(&format!("echo $$ > {0}.new; mv {0}.new {0}; {script}", path.display())).start().unwrap();
+        let child = shell(&format!(
+            "echo $$ > {0}.new; mv {0}.new {0}; {script}",
+            path.display()
+        ))
+        .start()
+        .unwrap();
         let begin = Instant::now();
         loop {
             if let Ok(text) = std::fs::read_to_string(&path) {
                 return (child, text.trim().parse().unwrap());
             }
-            assert!(begin.elapsed() < Duration::from_secs(10), "the child did not start");
+            assert!(
+                begin.elapsed() < Duration::from_secs(10),
+                "the child did not start"
+            );
             std::thread::yield_now();
         }
     }
@@ -193,7 +232,10 @@ mod tests {
     fn dies(pid: i32) {
         let begin = Instant::now();
         while is_alive(pid) {
-            assert!(begin.elapsed() < Duration::from_secs(8), "the child still runs");
+            assert!(
+                begin.elapsed() < Duration::from_secs(8),
+                "the child still runs"
+            );
             std::thread::yield_now();
         }
     }
@@ -208,7 +250,10 @@ mod tests {
     #[tokio::test]
     async fn output_goes_to_the_log_and_variables_arrive() {
         let mut log = tempfile::NamedTempFile::new().unwrap();
-        let child = shell("echo $WORD; echo oops >&2").envs([("WORD", "hello")]).log_to(log.reopen().unwrap()).unwrap();
+        let child = shell("echo $WORD; echo oops >&2")
+            .envs([("WORD", "hello")])
+            .log_to(log.reopen().unwrap())
+            .unwrap();
         child.start().unwrap().ended().await;
         let mut text = String::new();
         log.read_to_string(&mut text).unwrap();
@@ -218,7 +263,10 @@ mod tests {
     #[tokio::test]
     async fn it_is_asked_before_it_is_killed() {
         let folder = tempfile::tempdir().unwrap();
-        let (polite, pid) = started(folder.path(), "trap 'exit 0' TERM; while :; do sleep 0.05; done");
+        let (polite, pid) = started(
+            folder.path(),
+            "trap 'exit 0' TERM; while :; do sleep 0.05; done",
+        );
         polite.stop(Duration::from_secs(5)).await;
         dies(pid);
         std::fs::remove_file(folder.path().join("pid")).unwrap();

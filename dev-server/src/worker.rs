@@ -38,13 +38,16 @@ pub struct WorkerSpec {
 
 impl std::fmt::Debug for WorkerSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WorkerSpec").field("binary", &self.binary).finish_non_exhaustive()
+        f.debug_struct("WorkerSpec")
+            .field("binary", &self.binary)
+            .finish_non_exhaustive()
     }
 }
 
 impl WorkerSpec {
     fn start(&self) -> anyhow::Result<Guarded> {
-        let mut program = Program::new("worker", &self.binary).envs(self.env.iter().map(|(k, v)| (k, v)));
+        let mut program =
+            Program::new("worker", &self.binary).envs(self.env.iter().map(|(k, v)| (k, v)));
         for name in &self.without {
             program = program.without_env(name);
         }
@@ -66,7 +69,10 @@ impl KeptWorker {
     /// When the program is not there or cannot be started.
     pub fn start(spec: WorkerSpec, say: Say) -> anyhow::Result<Self> {
         let shown = spec.binary.display();
-        ensure!(spec.binary.is_file(), "{shown} is not built yet: cargo build --workspace --bins");
+        ensure!(
+            spec.binary.is_file(),
+            "{shown} is not built yet: cargo build --workspace --bins"
+        );
         let first = spec.start().with_context(|| format!("starting {shown}"))?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(keep(spec, first, say, stop.clone()));
@@ -92,7 +98,11 @@ async fn keep(spec: WorkerSpec, first: Guarded, say: Say, stop: CancellationToke
                 () = stop.cancelled() => return process.stop(DRAIN).await,
                 status = process.ended() => status,
             };
-            deaths = if since.elapsed() >= HEALTHY { 1 } else { deaths + 1 };
+            deaths = if since.elapsed() >= HEALTHY {
+                1
+            } else {
+                deaths + 1
+            };
             let pause = pause_after(deaths);
             say(&obituary(status, &spec.log_file, pause));
             tokio::select! {
@@ -115,15 +125,24 @@ async fn keep(spec: WorkerSpec, first: Guarded, say: Say, stop: CancellationToke
 
 /// 1, 2, 4 … 30 seconds.
 fn pause_after(deaths: u32) -> Duration {
-    let doubled = 1_u64.checked_shl(deaths.saturating_sub(1)).unwrap_or(u64::MAX);
+    let doubled = 1_u64
+        .checked_shl(deaths.saturating_sub(1))
+        .unwrap_or(u64::MAX);
     Duration::from_secs(doubled).min(LONGEST_PAUSE)
 }
 
 fn obituary(status: Option<ExitStatus>, log: &Path, pause: Duration) -> String {
-    let how = status.map_or_else(|| "for an unknown reason".to_owned(), |status| format!("with {status}"));
+    let how = status.map_or_else(
+        || "for an unknown reason".to_owned(),
+        |status| format!("with {status}"),
+    );
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
-    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
+    let last = text
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("nothing");
     format!(
         "the worker ended {how}, starting it again in {} s\n  last line of {}: {last}",
         pause.as_secs(),
@@ -143,11 +162,21 @@ mod tests {
     fn spec(folder: &Path, script: &str) -> WorkerSpec {
         let binary = folder.join("worker");
         let write = std::process::Command::new("sh")
-            .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod +x "$2""#, "sh", script])
+            .args([
+                "-c",
+                r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod +x "$2""#,
+                "sh",
+                script,
+            ])
             .arg(&binary)
             .status();
         assert!(write.unwrap().success());
-        WorkerSpec { binary, env: vec![("WORD", "hello".into())], without: vec!["HOME"], log_file: folder.join("log") }
+        WorkerSpec {
+            binary,
+            env: vec![("WORD", "hello".into())],
+            without: vec!["HOME"],
+            log_file: folder.join("log"),
+        }
     }
 
     #[tokio::test]
@@ -165,24 +194,39 @@ mod tests {
             })
         };
         let worker = KeptWorker::start(spec, say).unwrap();
-        tokio::time::timeout(Duration::from_secs(20), twice.notified()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), twice.notified())
+            .await
+            .unwrap();
         worker.stop().await;
         let said = said.lock().unwrap().clone();
-        assert!(said[0].contains("exit status: 3") && said[0].contains("hello homeless"), "{said:?}");
-        assert!(said[0].contains("again in 1 s") && said[1].contains("again in 2 s"), "{said:?}");
+        assert!(
+            said[0].contains("exit status: 3") && said[0].contains("hello homeless"),
+            "{said:?}"
+        );
+        assert!(
+            said[0].contains("again in 1 s") && said[1].contains("again in 2 s"),
+            "{said:?}"
+        );
     }
 
     #[test]
     fn the_pause_doubles_and_stays_bearable() {
-        let seconds: Vec<u64> = [1, 2, 3, 6, 200].map(|deaths| pause_after(deaths).as_secs()).to_vec();
+        let seconds: Vec<u64> = [1, 2, 3, 6, 200]
+            .map(|deaths| pause_after(deaths).as_secs())
+            .to_vec();
         assert_eq!(seconds, [1, 2, 4, 30, 30]);
     }
 
     #[tokio::test]
     async fn a_worker_that_is_not_built_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let spec = WorkerSpec { binary: folder.path().join("none"), ..spec(folder.path(), "") };
-        let error = KeptWorker::start(spec, Arc::new(|_: &str| {})).unwrap_err().to_string();
+        let spec = WorkerSpec {
+            binary: folder.path().join("none"),
+            ..spec(folder.path(), "")
+        };
+        let error = KeptWorker::start(spec, Arc::new(|_: &str| {}))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("cargo build --workspace --bins"), "{error}");
     }
 }

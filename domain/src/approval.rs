@@ -207,7 +207,11 @@ impl ApprovalBook {
     /// Returns the open request, if there is one.
     #[must_use]
     pub fn open_request(&self) -> Option<&Request> {
-        if self.ended.is_none() { self.request.as_ref() } else { None }
+        if self.ended.is_none() {
+            self.request.as_ref()
+        } else {
+            None
+        }
     }
 
     /// Returns how the newest request ended.
@@ -236,16 +240,24 @@ impl ApprovalBook {
 
     /// Answers what needs no look-up. A decision that was kept is checked again after [`Self::open`].
     pub fn check(&mut self, decision: &Decision) -> Check {
-        if let Some((_, answer)) =
-            self.answers.iter().find(|(id, answer)| *id == decision.id && *answer != Answer::Kept)
+        if let Some((_, answer)) = self
+            .answers
+            .iter()
+            .find(|(id, answer)| *id == decision.id && *answer != Answer::Kept)
         {
             return Check::Answered(answer.clone());
         }
         let Some(request) = &self.request else {
             return Check::Answered(self.keep(decision));
         };
-        let meant_other = decision.plan_hash.as_ref().is_some_and(|h| *h != request.plan_hash)
-            || decision.request.as_ref().is_some_and(|r| *r != request.id && decision.plan_hash.is_none());
+        let meant_other = decision
+            .plan_hash
+            .as_ref()
+            .is_some_and(|h| *h != request.plan_hash)
+            || decision
+                .request
+                .as_ref()
+                .is_some_and(|r| *r != request.id && decision.plan_hash.is_none());
         if meant_other {
             return Check::NeedsDifference {
                 meant: decision.plan_hash.clone().unwrap_or_default(),
@@ -254,19 +266,23 @@ impl ApprovalBook {
         }
         if let Some(ended) = &self.ended {
             return Check::Answered(match ended.how {
-                How::Approved => {
-                    Answer::AlreadyDecided { by: ended.by.clone(), choice: Choice::Approve }
-                }
-                How::Rejected => {
-                    Answer::AlreadyDecided { by: ended.by.clone(), choice: Choice::Reject }
-                }
+                How::Approved => Answer::AlreadyDecided {
+                    by: ended.by.clone(),
+                    choice: Choice::Approve,
+                },
+                How::Rejected => Answer::AlreadyDecided {
+                    by: ended.by.clone(),
+                    choice: Choice::Reject,
+                },
                 // The plan is between two requests: a decision that names a hash waits for its own.
                 How::Superseded | How::Held => self.keep(decision),
                 How::TimedOut | How::Cancelled => Answer::Late { deadline: ended.at },
             });
         }
         if decision.received_at >= request.deadline {
-            return Check::Answered(Answer::Late { deadline: request.deadline });
+            return Check::Answered(Answer::Late {
+                deadline: request.deadline,
+            });
         }
         Check::NeedsAuthority
     }
@@ -287,12 +303,22 @@ impl ApprovalBook {
             return answer;
         }
         let identity = match authority {
-            Authority::Denied { reason, .. } => return Answer::NotAllowed { reason: reason.clone() },
+            Authority::Denied { reason, .. } => {
+                return Answer::NotAllowed {
+                    reason: reason.clone(),
+                };
+            }
             Authority::Allowed { identity, .. } => *identity,
         };
-        let Some(request) = &self.request else { return Answer::NothingOpen };
+        let Some(request) = &self.request else {
+            return Answer::NothingOpen;
+        };
         let quorum = request.quorum;
-        if self.votes.get(&decision.by).is_some_and(|vote| vote.choice == decision.choice) {
+        if self
+            .votes
+            .get(&decision.by)
+            .is_some_and(|vote| vote.choice == decision.choice)
+        {
             return Answer::Duplicate;
         }
         let vote = Vote {
@@ -309,7 +335,10 @@ impl ApprovalBook {
         } else if approvals.len() as u64 >= u64::from(quorum) {
             self.end(How::Approved, approvals.clone(), at);
         }
-        Answer::Counted { approvals: u32::try_from(approvals.len()).unwrap_or(u32::MAX), quorum }
+        Answer::Counted {
+            approvals: u32::try_from(approvals.len()).unwrap_or(u32::MAX),
+            quorum,
+        }
     }
 
     /// Remembers the answer given to a decision, so that a second delivery gets the same.
@@ -324,11 +353,18 @@ impl ApprovalBook {
     /// Returns the answer given to a decision, if it was answered.
     #[must_use]
     pub fn answer_to(&self, decision_id: &str) -> Option<&Answer> {
-        self.answers.iter().find(|(id, _)| id == decision_id).map(|(_, answer)| answer)
+        self.answers
+            .iter()
+            .find(|(id, _)| id == decision_id)
+            .map(|(_, answer)| answer)
     }
 
     fn people_who(&self, choice: Choice) -> Vec<PersonId> {
-        self.votes.iter().filter(|(_, v)| v.choice == choice).map(|(p, _)| p.clone()).collect()
+        self.votes
+            .iter()
+            .filter(|(_, v)| v.choice == choice)
+            .map(|(p, _)| p.clone())
+            .collect()
     }
 
     fn end(&mut self, how: How, by: Vec<PersonId>, at: Timestamp) {
@@ -425,16 +461,20 @@ mod tests {
     }
 
     fn allowed() -> Authority {
-        Authority::Allowed { role: Role::Approver, identity: Identity::Claimed }
+        Authority::Allowed {
+            role: Role::Approver,
+            identity: Identity::Claimed,
+        }
     }
 
     fn decide(book: &mut ApprovalBook, decision: &Decision) -> Answer {
         let answer = match book.check(decision) {
             Check::Answered(answer) => answer,
             Check::NeedsAuthority => book.count(decision, &allowed()),
-            Check::NeedsDifference { current, .. } => {
-                Answer::WrongHash { current, difference: vec![] }
-            }
+            Check::NeedsDifference { current, .. } => Answer::WrongHash {
+                current,
+                difference: vec![],
+            },
         };
         book.remember(&decision.id, &answer);
         answer
@@ -448,14 +488,23 @@ mod tests {
         assert_eq!(decide(&mut book, &early), Answer::Kept);
         let waiting = book.open(request(1));
         assert_eq!(waiting, vec![early.clone()]);
-        assert_eq!(decide(&mut book, &early), Answer::Counted { approvals: 1, quorum: 1 });
+        assert_eq!(
+            decide(&mut book, &early),
+            Answer::Counted {
+                approvals: 1,
+                quorum: 1
+            }
+        );
         assert_eq!(book.ended().unwrap().how, How::Approved);
     }
 
     #[test]
     fn a_decision_without_a_hash_before_the_request_has_no_effect() {
         let mut book = ApprovalBook::default();
-        assert_eq!(decide(&mut book, &decision("dana", Choice::Approve, 1)), Answer::NothingOpen);
+        assert_eq!(
+            decide(&mut book, &decision("dana", Choice::Approve, 1)),
+            Answer::NothingOpen
+        );
         assert!(book.open(request(1)).is_empty());
     }
 
@@ -464,7 +513,10 @@ mod tests {
         let mut book = ApprovalBook::default();
         book.open(request(2));
         decide(&mut book, &decision("dana", Choice::Approve, 1));
-        assert_eq!(decide(&mut book, &decision("dana", Choice::Approve, 2)), Answer::Duplicate);
+        assert_eq!(
+            decide(&mut book, &decision("dana", Choice::Approve, 2)),
+            Answer::Duplicate
+        );
         assert!(book.open_request().is_some());
         decide(&mut book, &decision("dana", Choice::Reject, 3));
         assert_eq!(book.ended().unwrap().how, How::Rejected);
@@ -486,7 +538,10 @@ mod tests {
         decide(&mut book, &decision("dana", Choice::Approve, 1));
         assert_eq!(
             decide(&mut book, &decision("lee", Choice::Reject, 2)),
-            Answer::AlreadyDecided { by: vec!["dana".parse().unwrap()], choice: Choice::Approve }
+            Answer::AlreadyDecided {
+                by: vec!["dana".parse().unwrap()],
+                choice: Choice::Approve
+            }
         );
     }
 
@@ -519,8 +574,10 @@ mod tests {
     fn a_person_without_the_role_is_not_allowed() {
         let mut book = ApprovalBook::default();
         book.open(request(1));
-        let denied =
-            Authority::Denied { reason: "needs approver".into(), identity: Identity::Claimed };
+        let denied = Authority::Denied {
+            reason: "needs approver".into(),
+            identity: Identity::Claimed,
+        };
         let answer = book.count(&decision("vic", Choice::Approve, 1), &denied);
         assert!(matches!(answer, Answer::NotAllowed { .. }));
         assert!(book.open_request().is_some() && book.votes().is_empty());

@@ -96,14 +96,30 @@ impl AuditEntry {
     ///
     /// # Errors
     /// When the record cannot be JSON.
-    pub fn seal(record: AuditRecord, sequence: u64, previous: &str) -> Result<Self, serde_json::Error> {
-        let hash = canonical::content_hash(&Hashed { record: &record, sequence, previous })?;
-        Ok(Self { record, sequence, previous: previous.to_owned(), hash })
+    pub fn seal(
+        record: AuditRecord,
+        sequence: u64,
+        previous: &str,
+    ) -> Result<Self, serde_json::Error> {
+        let hash = canonical::content_hash(&Hashed {
+            record: &record,
+            sequence,
+            previous,
+        })?;
+        Ok(Self {
+            record,
+            sequence,
+            previous: previous.to_owned(),
+            hash,
+        })
     }
 
     fn expected_hash(&self) -> Option<String> {
-        let hashed =
-            Hashed { record: &self.record, sequence: self.sequence, previous: &self.previous };
+        let hashed = Hashed {
+            record: &self.record,
+            sequence: self.sequence,
+            previous: &self.previous,
+        };
         canonical::content_hash(&hashed).ok()
     }
 }
@@ -124,11 +140,19 @@ pub struct BrokenChain {
 ///
 /// # Errors
 /// Names the first entry that is missing, moved or changed.
-pub fn verify(chain: &str, before: Option<&AuditEntry>, entries: &[AuditEntry]) -> Result<(), BrokenChain> {
+pub fn verify(
+    chain: &str,
+    before: Option<&AuditEntry>,
+    entries: &[AuditEntry],
+) -> Result<(), BrokenChain> {
     let mut sequence = before.map_or(0, |e| e.sequence);
     let mut previous = before.map_or(GENESIS, |e| e.hash.as_str());
     for entry in entries {
-        let broken = |why| BrokenChain { chain: chain.to_owned(), sequence: sequence + 1, why };
+        let broken = |why| BrokenChain {
+            chain: chain.to_owned(),
+            sequence: sequence + 1,
+            why,
+        };
         if entry.record.chain != chain {
             return Err(broken("it belongs to another chain"));
         }
@@ -167,7 +191,9 @@ mod tests {
                 policy_version: None,
                 tokens: None,
             };
-            let previous = entries.last().map_or(GENESIS.to_owned(), |e| e.hash.clone());
+            let previous = entries
+                .last()
+                .map_or(GENESIS.to_owned(), |e| e.hash.clone());
             entries.push(AuditEntry::seal(record, i, &previous).unwrap());
         }
         entries

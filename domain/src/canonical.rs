@@ -16,7 +16,9 @@ pub fn canonical_json<T: Serialize>(value: &T) -> Result<String, serde_json::Err
 /// # Errors
 /// As [`canonical_json`].
 pub fn content_hash<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
-    Ok(hex::encode(Sha256::digest(canonical_json(value)?.as_bytes())))
+    Ok(hex::encode(Sha256::digest(
+        canonical_json(value)?.as_bytes(),
+    )))
 }
 
 #[cfg(test)]

@@ -116,7 +116,10 @@ pub struct Device {
 /// Stated: a tag `criticality:low|normal|high|critical`, `exposure:internal|exposed`.
 /// Inferred: a server is `High`, anything else `Normal`; exposure is `Internal`.
 #[must_use]
-pub fn standing(tags: &BTreeSet<String>, platform: Platform) -> (Known<Criticality>, Known<Exposure>) {
+pub fn standing(
+    tags: &BTreeSet<String>,
+    platform: Platform,
+) -> (Known<Criticality>, Known<Exposure>) {
     let stated = |prefix: &str| tags.iter().find_map(|t| t.strip_prefix(prefix));
     let criticality = match stated("criticality:") {
         Some("low") => Some(Criticality::Low),
@@ -130,14 +133,27 @@ pub fn standing(tags: &BTreeSet<String>, platform: Platform) -> (Known<Criticali
         Some("exposed") => Some(Exposure::Exposed),
         _ => None,
     };
-    let inferred = if platform == Platform::WindowsServer { Criticality::High } else { Criticality::Normal };
-    (known(criticality, inferred), known(exposure, Exposure::Internal))
+    let inferred = if platform == Platform::WindowsServer {
+        Criticality::High
+    } else {
+        Criticality::Normal
+    };
+    (
+        known(criticality, inferred),
+        known(exposure, Exposure::Internal),
+    )
 }
 
 fn known<T>(stated: Option<T>, inferred: T) -> Known<T> {
     match stated {
-        Some(value) => Known { value, basis: Basis::Stated },
-        None => Known { value: inferred, basis: Basis::Inferred },
+        Some(value) => Known {
+            value,
+            basis: Basis::Stated,
+        },
+        None => Known {
+            value: inferred,
+            basis: Basis::Inferred,
+        },
     }
 }
 
@@ -147,16 +163,37 @@ mod tests {
 
     #[test]
     fn a_tag_beats_what_the_platform_suggests() {
-        let tags = BTreeSet::from(["criticality:critical".to_owned(), "exposure:exposed".to_owned()]);
+        let tags = BTreeSet::from([
+            "criticality:critical".to_owned(),
+            "exposure:exposed".to_owned(),
+        ]);
         let (criticality, exposure) = standing(&tags, Platform::WindowsWorkstation);
-        assert_eq!(criticality, Known { value: Criticality::Critical, basis: Basis::Stated });
-        assert_eq!(exposure, Known { value: Exposure::Exposed, basis: Basis::Stated });
+        assert_eq!(
+            criticality,
+            Known {
+                value: Criticality::Critical,
+                basis: Basis::Stated
+            }
+        );
+        assert_eq!(
+            exposure,
+            Known {
+                value: Exposure::Exposed,
+                basis: Basis::Stated
+            }
+        );
     }
 
     #[test]
     fn without_tags_a_server_is_high_and_marked_inferred() {
         let (criticality, exposure) = standing(&BTreeSet::new(), Platform::WindowsServer);
-        assert_eq!(criticality, Known { value: Criticality::High, basis: Basis::Inferred });
+        assert_eq!(
+            criticality,
+            Known {
+                value: Criticality::High,
+                basis: Basis::Inferred
+            }
+        );
         assert_eq!(exposure.basis, Basis::Inferred);
     }
 }

@@ -76,9 +76,9 @@ fn slug(value: &str, extra: &[char], max: usize) -> Option<String> {
     let first = value.chars().next()?;
     let ok = value.len() <= max
         && first.is_ascii_alphanumeric()
-        && value
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || extra.contains(&c));
+        && value.chars().all(|c| {
+            c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || extra.contains(&c)
+        });
     ok.then(|| value.to_owned())
 }
 
@@ -156,7 +156,10 @@ impl FromStr for KbId {
     type Err = InvalidId;
 
     fn from_str(value: &str) -> Result<Self, InvalidId> {
-        let digits = value.strip_prefix("KB").or_else(|| value.strip_prefix("kb")).unwrap_or(value);
+        let digits = value
+            .strip_prefix("KB")
+            .or_else(|| value.strip_prefix("kb"))
+            .unwrap_or(value);
         if (6..=8).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit()) {
             Ok(Self(digits.to_owned()))
         } else {
@@ -204,14 +207,24 @@ mod tests {
     #[test]
     fn a_wrong_id_names_the_value_and_what_is_allowed() {
         let error = "KB12".parse::<KbId>().unwrap_err().to_string();
-        assert!(error.contains("`KB12`") && error.contains("six to eight digits"), "{error}");
+        assert!(
+            error.contains("`KB12`") && error.contains("six to eight digits"),
+            "{error}"
+        );
         let error = "My Plan".parse::<PlanId>().unwrap_err().to_string();
-        assert!(error.contains("`My Plan`") && error.contains("a-z"), "{error}");
+        assert!(
+            error.contains("`My Plan`") && error.contains("a-z"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_huge_value_does_not_fill_the_message() {
-        let error = "x".repeat(1_000_000).parse::<DeviceId>().unwrap_err().to_string();
+        let error = "x"
+            .repeat(1_000_000)
+            .parse::<DeviceId>()
+            .unwrap_err()
+            .to_string();
         assert!(error.len() < 300);
     }
 

@@ -17,19 +17,31 @@ pub struct Problem {
 
 impl Problem {
     /// Makes a finding.
-    pub fn new(field: impl Into<String>, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+    pub fn new(
+        field: impl Into<String>,
+        value: impl fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
         let value = value.to_string();
         let mut short: String = value.chars().take(120).collect();
         if short.len() < value.len() {
             short.push('…');
         }
-        Self { field: field.into(), value: short, allowed: allowed.into() }
+        Self {
+            field: field.into(),
+            value: short,
+            allowed: allowed.into(),
+        }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: `{}` is not allowed: {}", self.field, self.value, self.allowed)
+        write!(
+            f,
+            "{}: `{}` is not allowed: {}",
+            self.field, self.value, self.allowed
+        )
     }
 }
 
@@ -44,7 +56,9 @@ impl InvalidInput {
     /// Makes an input error of one finding.
     #[must_use]
     pub fn one(problem: Problem) -> Self {
-        Self { problems: vec![problem] }
+        Self {
+            problems: vec![problem],
+        }
     }
 
     /// Succeeds when there is no finding.
@@ -52,7 +66,11 @@ impl InvalidInput {
     /// # Errors
     /// With all findings, when there is one.
     pub fn when(problems: Vec<Problem>) -> Result<(), Self> {
-        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Self { problems })
+        }
     }
 }
 
@@ -78,7 +96,11 @@ pub fn from_json<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T, In
         let found = lookup(value, error.path());
         let message = error.into_inner().to_string();
         InvalidInput::one(Problem::new(
-            if path == "." { "input".to_owned() } else { path },
+            if path == "." {
+                "input".to_owned()
+            } else {
+                path
+            },
             found.map_or_else(String::new, ToString::to_string),
             message,
         ))
@@ -111,7 +133,10 @@ mod tests {
     fn a_typo_in_a_field_name_is_named_with_what_is_allowed() {
         let error = from_json::<Vec<Sample>>(&serde_json::json!([{ "percnt": 3 }])).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("[0]") && text.contains("percnt") && text.contains("percent"), "{text}");
+        assert!(
+            text.contains("[0]") && text.contains("percnt") && text.contains("percent"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -54,13 +54,19 @@ impl DeviceOutcome {
     /// Returns true when the attempt went wrong.
     #[must_use]
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::RolledBack | Self::Failed | Self::ReportedMissing | Self::NeedsHuman)
+        matches!(
+            self,
+            Self::RolledBack | Self::Failed | Self::ReportedMissing | Self::NeedsHuman
+        )
     }
 
     /// Returns true when the device needs nothing more from this plan.
     #[must_use]
     pub fn is_settled_without_work(self) -> bool {
-        matches!(self, Self::AlreadyInstalled | Self::NotApplicable | Self::Superseded)
+        matches!(
+            self,
+            Self::AlreadyInstalled | Self::NotApplicable | Self::Superseded
+        )
     }
 
     /// Returns the word used on the wire and in tables.
@@ -153,7 +159,11 @@ impl OutcomeCounts {
     /// Returns the devices whose outcome passes a test.
     #[must_use]
     pub fn matching(&self, test: impl Fn(DeviceOutcome) -> bool) -> u32 {
-        self.0.iter().filter(|(outcome, _)| test(**outcome)).map(|(_, n)| n).sum()
+        self.0
+            .iter()
+            .filter(|(outcome, _)| test(**outcome))
+            .map(|(_, n)| n)
+            .sum()
     }
 
     /// Returns all devices counted.
@@ -205,7 +215,10 @@ impl DeploymentOutcome {
     pub fn of_finished(counts: &OutcomeCounts, stopped_by_gate: bool) -> Self {
         use DeviceOutcome as D;
         let open = counts.matching(|o| {
-            matches!(o, D::NeedsHuman | D::Unreached | D::Deferred | D::Failed | D::ReportedMissing)
+            matches!(
+                o,
+                D::NeedsHuman | D::Unreached | D::Deferred | D::Failed | D::ReportedMissing
+            )
         });
         if open > 0 {
             Self::Incomplete
@@ -248,11 +261,20 @@ mod tests {
     fn only_scanned_or_script_verified_devices_make_a_verified_deployment() {
         use DeviceOutcome as D;
         let good = counts(&[(D::Verified, 10), (D::AlreadyInstalled, 2)]);
-        assert_eq!(DeploymentOutcome::of_finished(&good, false).exit_status(), 0);
+        assert_eq!(
+            DeploymentOutcome::of_finished(&good, false).exit_status(),
+            0
+        );
         let unreached = counts(&[(D::Verified, 10), (D::Unreached, 1)]);
-        assert_eq!(DeploymentOutcome::of_finished(&unreached, false).exit_status(), 4);
+        assert_eq!(
+            DeploymentOutcome::of_finished(&unreached, false).exit_status(),
+            4
+        );
         let rolled = counts(&[(D::Verified, 10), (D::RolledBack, 1)]);
-        assert_eq!(DeploymentOutcome::of_finished(&rolled, false).exit_status(), 3);
+        assert_eq!(
+            DeploymentOutcome::of_finished(&rolled, false).exit_status(),
+            3
+        );
         let both = counts(&[(D::NeedsHuman, 1), (D::RolledBack, 1)]);
         assert_eq!(DeploymentOutcome::of_finished(&both, true).exit_status(), 4);
     }

@@ -123,6 +123,9 @@ mod tests {
         assert_eq!(Severity::from_vendor("Others"), Severity::Unknown);
         assert_eq!(Severity::from_vendor("Critical"), Severity::Critical);
         assert_eq!(PatchState::from_status("NewOrMissing"), PatchState::Missing);
-        assert_eq!(PatchState::from_status("Pending reboot"), PatchState::Unknown);
+        assert_eq!(
+            PatchState::from_status("Pending reboot"),
+            PatchState::Unknown
+        );
     }
 }

@@ -84,7 +84,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_in_flight: 50, continue_after_events: 4000, detail_probes: 10 }
+        Self {
+            max_in_flight: 50,
+            continue_after_events: 4000,
+            detail_probes: 10,
+        }
     }
 }
 
@@ -157,7 +161,12 @@ pub struct GateSpec {
 
 impl Default for GateSpec {
     fn default() -> Self {
-        Self { min_devices: 1, success_percent: 95, soak_secs: 3600, on_failure: OnGateFailure::Stop }
+        Self {
+            min_devices: 1,
+            success_percent: 95,
+            soak_secs: 3600,
+            on_failure: OnGateFailure::Stop,
+        }
     }
 }
 
@@ -237,7 +246,10 @@ pub struct RollbackSpec {
 
 impl Default for RollbackSpec {
     fn default() -> Self {
-        Self { enabled: true, scope: RollbackScope::FailedDevices }
+        Self {
+            enabled: true,
+            scope: RollbackScope::FailedDevices,
+        }
     }
 }
 
@@ -266,7 +278,11 @@ pub struct HealthSpec {
 
 impl Default for HealthSpec {
     fn default() -> Self {
-        Self { services: Vec::new(), online_within_secs: 1800, soak_secs: 900 }
+        Self {
+            services: Vec::new(),
+            online_within_secs: 1800,
+            soak_secs: 900,
+        }
     }
 }
 
@@ -396,7 +412,12 @@ impl PlanDocument {
     #[must_use]
     pub fn difference(&self, other: &Self) -> Vec<String> {
         let mut words = Vec::new();
-        let ids = |plan: &Self| plan.devices.iter().map(|d| d.id.clone()).collect::<BTreeSet<_>>();
+        let ids = |plan: &Self| {
+            plan.devices
+                .iter()
+                .map(|d| d.id.clone())
+                .collect::<BTreeSet<_>>()
+        };
         let (mine, theirs) = (ids(self), ids(other));
         let added = theirs.difference(&mine).count();
         let removed = mine.difference(&theirs).count();
@@ -411,7 +432,12 @@ impl PlanDocument {
         }
         if self.actions.install != other.actions.install {
             let list = |plan: &Self| {
-                plan.actions.install.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                plan.actions
+                    .install
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             };
             words.push(format!("patches {} instead of {}", list(other), list(self)));
         }

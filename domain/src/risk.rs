@@ -47,7 +47,10 @@ pub struct DeviceSummary {
 impl DeviceSummary {
     /// Counts devices.
     pub fn of<'a>(devices: impl IntoIterator<Item = &'a Device>, client_total: u32) -> Self {
-        let mut sum = Self { client_total, ..Self::default() };
+        let mut sum = Self {
+            client_total,
+            ..Self::default()
+        };
         for device in devices {
             sum.total += 1;
             sum.servers += u32::from(device.platform == Platform::WindowsServer);
@@ -150,16 +153,31 @@ pub struct RiskAssessment {
 pub fn assess(input: &RiskInput) -> RiskAssessment {
     let mut parts = vec![blast_radius(&input.devices), criticality(&input.devices)];
     parts.push(reboot(input));
-    parts.extend(input.patches.iter().map(|patch| novelty(patch, input.today)).max_by_key(|c| c.points));
+    parts.extend(
+        input
+            .patches
+            .iter()
+            .map(|patch| novelty(patch, input.today))
+            .max_by_key(|c| c.points),
+    );
     if !input.rollback {
-        parts.push(change("no_rollback", 50, "a failed installation stays as it is"));
+        parts.push(change(
+            "no_rollback",
+            50,
+            "a failed installation stays as it is",
+        ));
     }
     parts.extend(input.patches.iter().map(severity).max_by_key(|c| c.points));
     parts.extend(input.patches.iter().filter_map(exploited).next());
     parts.push(exposure(&input.devices));
 
     let total = |figure| -> u16 {
-        parts.iter().filter(|c| c.figure == figure).map(|c| c.points).sum::<u16>().min(1000)
+        parts
+            .iter()
+            .filter(|c| c.figure == figure)
+            .map(|c| c.points)
+            .sum::<u16>()
+            .min(1000)
     };
     let score_permille = total(Figure::Change);
     RiskAssessment {
@@ -175,17 +193,31 @@ pub fn assess(input: &RiskInput) -> RiskAssessment {
 }
 
 fn change(evidence: impl Into<String>, points: u16, reason: impl Into<String>) -> Contribution {
-    Contribution { evidence: evidence.into(), figure: Figure::Change, points, reason: reason.into() }
+    Contribution {
+        evidence: evidence.into(),
+        figure: Figure::Change,
+        points,
+        reason: reason.into(),
+    }
 }
 
 fn urgency(evidence: impl Into<String>, points: u16, reason: impl Into<String>) -> Contribution {
-    Contribution { evidence: evidence.into(), figure: Figure::Urgency, points, reason: reason.into() }
+    Contribution {
+        evidence: evidence.into(),
+        figure: Figure::Urgency,
+        points,
+        reason: reason.into(),
+    }
 }
 
 /// 30 points for each doubling of the device count, at most 300 (about 1,000 devices).
 fn blast_radius(devices: &DeviceSummary) -> Contribution {
     let doublings = u16::try_from(devices.total.max(1).ilog2()).unwrap_or(u16::MAX);
-    change("blast_radius", (doublings * 30).min(300), format!("{} devices", devices.total))
+    change(
+        "blast_radius",
+        (doublings * 30).min(300),
+        format!("{} devices", devices.total),
+    )
 }
 
 /// Up to 300 by the share of important devices: high counts half, critical full.
@@ -195,12 +227,18 @@ fn criticality(devices: &DeviceSummary) -> Contribution {
     change(
         "criticality",
         u16::try_from(points.min(300)).unwrap_or(300),
-        format!("{} high, {} critical, {} servers", devices.high, devices.critical, devices.servers),
+        format!(
+            "{} high, {} critical, {} servers",
+            devices.high, devices.critical, devices.servers
+        ),
     )
 }
 
 fn reboot(input: &RiskInput) -> Contribution {
-    let needed = input.patches.iter().any(|p| p.restart_required != Some(false));
+    let needed = input
+        .patches
+        .iter()
+        .any(|p| p.restart_required != Some(false));
     match (needed, input.may_reboot) {
         (true, true) => change("reboot", 150, "a restart is needed and allowed"),
         (true, false) => change("reboot", 60, "a restart is needed and left to the user"),
@@ -239,17 +277,29 @@ fn severity(patch: &PatchFacts) -> Contribution {
         Some(tenths) => format!("CVSS {}.{}", tenths / 10, tenths % 10),
         None => "no CVSS score known".to_owned(),
     };
-    urgency(format!("severity:{}", patch.kb), vendor.max(by_cvss).min(500), reason)
+    urgency(
+        format!("severity:{}", patch.kb),
+        vendor.max(by_cvss).min(500),
+        reason,
+    )
 }
 
 fn exploited(patch: &PatchFacts) -> Option<Contribution> {
     let cve = patch.cves.iter().find(|c| c.known_exploited)?;
-    Some(urgency(format!("exploited:{}", cve.id), 300, "known to be exploited (CISA)"))
+    Some(urgency(
+        format!("exploited:{}", cve.id),
+        300,
+        "known to be exploited (CISA)",
+    ))
 }
 
 fn exposure(devices: &DeviceSummary) -> Contribution {
     let points = u64::from(devices.exposed) * 200 / u64::from(devices.total.max(1));
-    let points = if devices.exposed > 0 { points.max(50) } else { 0 };
+    let points = if devices.exposed > 0 {
+        points.max(50)
+    } else {
+        0
+    };
     urgency(
         "exposure",
         u16::try_from(points.min(200)).unwrap_or(200),
@@ -264,7 +314,9 @@ fn confidence(input: &RiskInput) -> u16 {
     if any(|p| p.published.is_none()) {
         confidence -= 150;
     }
-    if any(|p| p.severity == Severity::Unknown && p.cves.iter().all(|c| c.base_score_tenths.is_none())) {
+    if any(|p| {
+        p.severity == Severity::Unknown && p.cves.iter().all(|c| c.base_score_tenths.is_none())
+    }) {
         confidence -= 250;
     }
     if any(|p| p.cves.iter().any(|c| c.unavailable)) {
@@ -299,7 +351,10 @@ mod tests {
     fn input(total: u32) -> RiskInput {
         RiskInput {
             patches: vec![patch()],
-            devices: DeviceSummary { total, ..DeviceSummary::default() },
+            devices: DeviceSummary {
+                total,
+                ..DeviceSummary::default()
+            },
             may_reboot: true,
             rollback: true,
             today: date(2024, 6, 1),
@@ -309,8 +364,12 @@ mod tests {
     #[test]
     fn the_score_is_the_sum_of_its_parts() {
         let result = assess(&input(12));
-        let sum: u16 =
-            result.contributions.iter().filter(|c| c.figure == Figure::Change).map(|c| c.points).sum();
+        let sum: u16 = result
+            .contributions
+            .iter()
+            .filter(|c| c.figure == Figure::Change)
+            .map(|c| c.points)
+            .sum();
         assert_eq!(result.score_permille, sum);
         assert!(!result.degraded);
     }

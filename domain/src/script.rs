@@ -16,7 +16,15 @@ pub const TIMESTAMP_HEADER: &str = "x-autoops-timestamp";
 pub const SCRIPT_NAME: &str = "AutoOps-Device";
 /// Runtime variables the script must declare, in order; without all of them we refuse to run it.
 pub const SCRIPT_VARIABLES: [&str; 9] = [
-    "mode", "kb", "jobId", "device", "notBefore", "notAfter", "services", "callbackUrl", "token",
+    "mode",
+    "kb",
+    "jobId",
+    "device",
+    "notBefore",
+    "notAfter",
+    "services",
+    "callbackUrl",
+    "token",
 ];
 
 /// What the script is asked to do.

@@ -59,8 +59,9 @@ pub struct AmendArgs {
     /// Who, what, why.
     #[command(flatten)]
     pub ask: AskArgs,
-    /// Change as YAML or JSON: windows, blackouts, deadline, remove_devices, reboot, rollback
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["windows", "deadline", "remove_devices", "reboot", "rollback"])]
+    /// The change as a file.
+    #[arg(long, value_name = "FILE",
+        help = "Change as YAML or JSON: windows, blackouts, deadline, remove_devices, reboot, rollback", conflicts_with_all = ["windows", "deadline", "remove_devices", "reboot", "rollback"])]
     pub file: Option<PathBuf>,
     /// New maintenance windows, such as "sat,sun 22:00-04:00"; they replace all
     #[arg(long = "window", value_name = "WINDOW", value_parser = plan::window)]

@@ -1,7 +1,7 @@
 //! What a person or script sees: tables, lines and JSON on stdout, errors on stderr. Nothing that
 //! came from outside reaches a terminal with control characters in it.
 
-use std::fmt::Display;
+use std::{fmt::Display, io::Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use domain::input::InvalidInput;
@@ -54,12 +54,18 @@ pub fn short(text: impl Display, most: usize) -> String {
 
 /// Prints a line.
 pub fn line(text: impl Display) {
-    println!("{}", clean(text));
+    print(clean(text));
 }
 
 /// Prints a remark to stderr.
 pub fn remark(text: impl Display) {
-    eprintln!("{}", clean(text));
+    // As in `print`.
+    let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
+}
+
+/// A reader that has gone, as `head` does, is no reason to panic.
+fn print(text: impl Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// Prints a value as one line of JSON.
@@ -67,7 +73,16 @@ pub fn remark(text: impl Display) {
 /// # Errors
 /// When the value cannot be JSON.
 pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(value)?);
+    print(serde_json::to_string(value)?);
+    Ok(())
+}
+
+/// Prints a value as JSON that people edit.
+///
+/// # Errors
+/// When the value cannot be JSON.
+pub fn pretty_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    print(serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
@@ -75,23 +90,23 @@ pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
 pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
     let mut rows = rows.into_iter().peekable();
     if rows.peek().is_none() {
-        println!("none");
+        print("none");
         return;
     }
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
     for row in rows {
         table.add_row(row.map(clean));
     }
-    println!("{table}");
+    print(table);
 }
 
 /// Prints an error with its causes; each finding about an input has its own line.
 pub fn error(error: &anyhow::Error) {
     for line in error_lines(error) {
-        eprintln!("{line}");
+        remark(line);
     }
 }
 

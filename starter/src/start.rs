@@ -72,7 +72,7 @@ enum Facts {
 pub async fn run(setup: &Setup, args: &StartArgs) -> anyhow::Result<u8> {
     let (plan, request) = args.plan.request(Timestamp::now())?;
     if args.dry_run {
-        println!("{}", serde_json::to_string_pretty(&request)?);
+        output::pretty_json(&request)?;
         return Ok(0);
     }
     let temporal = setup.temporal().await?;

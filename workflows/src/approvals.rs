@@ -53,18 +53,25 @@ pub(crate) async fn decide<W: AsksPeople>(
         Check::NeedsAuthority if aimless => Answer::NothingOpen,
         Check::NeedsDifference { meant, current } => {
             let difference = difference(ctx, matter.plan, meant, &current).await;
-            Answer::WrongHash { current, difference }
+            Answer::WrongHash {
+                current,
+                difference,
+            }
         }
         Check::NeedsAuthority => {
             let authority = look_up(ctx, matter, &decision).await;
-            let (Authority::Allowed { identity: sure, .. } | Authority::Denied { identity: sure, .. }) =
-                &authority;
+            let (Authority::Allowed { identity: sure, .. }
+            | Authority::Denied { identity: sure, .. }) = &authority;
             identity = *sure;
             ctx.state_mut(|s| s.book().count(&decision, &authority))
         }
     };
     ctx.state_mut(|s| s.book().remember(&decision.id, &answer));
-    Answered { decision, answer, identity }
+    Answered {
+        decision,
+        answer,
+        identity,
+    }
 }
 
 async fn look_up<W: AsksPeople>(
@@ -73,7 +80,9 @@ async fn look_up<W: AsksPeople>(
     decision: &Decision,
 ) -> Authority {
     let (least_role, four_eyes) = ctx.state_mut(|s| {
-        s.book().open_request().map_or((None, false), |r| (Some(r.role), r.four_eyes))
+        s.book()
+            .open_request()
+            .map_or((None, false), |r| (Some(r.role), r.four_eyes))
     });
     let input = AuthorizeInput {
         by: decision.by.clone(),
@@ -93,14 +102,20 @@ async fn look_up<W: AsksPeople>(
 }
 
 /// Asks who a person is and what the person may do. A look-up that fails for good is a "no".
-pub(crate) async fn authorize<W: 'static>(ctx: &WorkflowContext<W>, input: AuthorizeInput) -> Authority {
+pub(crate) async fn authorize<W: 'static>(
+    ctx: &WorkflowContext<W>,
+    input: AuthorizeInput,
+) -> Authority {
     let summary = format!("may {} {}?", input.by, input.action.as_str());
-    ctx.execute_activity(Authorize, input, options::store(summary)).await.unwrap_or_else(|error| {
-        Authority::Denied {
-            reason: format!("the person could not be looked up: {}", Failed::of(&error).message),
+    ctx.execute_activity(Authorize, input, options::store(summary))
+        .await
+        .unwrap_or_else(|error| Authority::Denied {
+            reason: format!(
+                "the person could not be looked up: {}",
+                Failed::of(&error).message
+            ),
             identity: Identity::Claimed,
-        }
-    })
+        })
 }
 
 async fn difference<W: 'static>(
@@ -109,10 +124,20 @@ async fn difference<W: 'static>(
     meant: String,
     current: &str,
 ) -> Vec<String> {
-    let input = DifferenceInput { plan: plan.clone(), meant, current: current.to_owned() };
-    match ctx.execute_activity(Difference, input, options::store("compare plans")).await {
+    let input = DifferenceInput {
+        plan: plan.clone(),
+        meant,
+        current: current.to_owned(),
+    };
+    match ctx
+        .execute_activity(Difference, input, options::store("compare plans"))
+        .await
+    {
         Ok(answer) => answer.difference,
-        Err(error) => vec![format!("plans could not be compared: {}", Failed::of(&error).message)],
+        Err(error) => vec![format!(
+            "plans could not be compared: {}",
+            Failed::of(&error).message
+        )],
     }
 }
 
@@ -133,7 +158,11 @@ pub(crate) fn read(
         by: person(&input.by)?,
         // A decision by hand means the request that was open when it came.
         request: input.request_id.clone().or_else(|| {
-            if input.plan_hash.is_none() { open_then.cloned() } else { None }
+            if input.plan_hash.is_none() {
+                open_then.cloned()
+            } else {
+                None
+            }
         }),
         plan_hash: input.plan_hash.clone(),
         reason: reason(input.reason.as_deref())?,
@@ -144,7 +173,8 @@ pub(crate) fn read(
 
 /// Reads a person.
 pub(crate) fn person(by: &str) -> Result<PersonId, InvalidInput> {
-    by.parse::<PersonId>().map_err(|e| InvalidInput::one(Problem::new("by", by, e.to_string())))
+    by.parse::<PersonId>()
+        .map_err(|e| InvalidInput::one(Problem::new("by", by, e.to_string())))
 }
 
 /// Reads a reason.

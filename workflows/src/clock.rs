@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use temporalio_workflow::{
-    TimerOptions, TimerResult, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext, select,
+    TimerOptions, TimerResult, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
+    select,
 };
 
 /// Returns the time of the current workflow task.
 pub(crate) fn of(time: Option<std::time::SystemTime>) -> Timestamp {
-    time.and_then(|t| Timestamp::try_from(t).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+    time.and_then(|t| Timestamp::try_from(t).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Returns the time of the current workflow task.
@@ -20,7 +22,8 @@ pub(crate) fn now<W>(ctx: &WorkflowContext<W>) -> Timestamp {
 /// Adds seconds, staying inside what a timestamp can hold.
 pub(crate) fn after(from: Timestamp, secs: u64) -> Timestamp {
     let secs = i64::try_from(secs).unwrap_or(i64::MAX);
-    from.checked_add(SignedDuration::from_secs(secs)).unwrap_or(Timestamp::MAX)
+    from.checked_add(SignedDuration::from_secs(secs))
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// What ended a wait.
@@ -50,15 +53,25 @@ pub(crate) async fn wait<W: 'static>(
         return Woken::Cancelled;
     }
     let span = until.duration_since(now(ctx));
-    let Ok(span) = Duration::try_from(span) else { return Woken::Time };
+    let Ok(span) = Duration::try_from(span) else {
+        return Woken::Time;
+    };
     if span.is_zero() {
         return Woken::Time;
     }
     let timer_token = WorkflowCancellationToken::new();
-    let options =
-        TimerOptions::builder(span).cancellation_token(timer_token.clone()).summary(summary.to_owned()).build();
-    let root = if heed_cancel { ctx.cancellation_token() } else { WorkflowCancellationToken::new() };
-    let news = WaitConditionOptions::builder().cancellation_token(root).build();
+    let options = TimerOptions::builder(span)
+        .cancellation_token(timer_token.clone())
+        .summary(summary.to_owned())
+        .build();
+    let root = if heed_cancel {
+        ctx.cancellation_token()
+    } else {
+        WorkflowCancellationToken::new()
+    };
+    let news = WaitConditionOptions::builder()
+        .cancellation_token(root)
+        .build();
     let woken = select! {
         outcome = ctx.wait_condition_with_options(|state| condition(state), news) => match outcome {
             Ok(()) => Woken::News,

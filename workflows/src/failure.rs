@@ -31,21 +31,35 @@ impl Failed {
                 timed_out,
                 retry_after: app.next_retry_delay(),
             },
-            Some(other) => {
-                Self { failure_type: None, message: other.to_string(), timed_out, retry_after: None }
-            }
-            None => Self { failure_type: None, message: error.to_string(), timed_out, retry_after: None },
+            Some(other) => Self {
+                failure_type: None,
+                message: other.to_string(),
+                timed_out,
+                retry_after: None,
+            },
+            None => Self {
+                failure_type: None,
+                message: error.to_string(),
+                timed_out,
+                retry_after: None,
+            },
         }
     }
 
     /// Returns true for a failure of this kind.
     pub(crate) fn is(&self, kind: FailureKind) -> bool {
-        self.failure_type.as_deref().is_some_and(|t| failures::is_kind(t, kind))
+        self.failure_type
+            .as_deref()
+            .is_some_and(|t| failures::is_kind(t, kind))
     }
 
     /// Ends the workflow with this failure.
     pub(crate) fn into_termination(self) -> WorkflowTermination {
-        end(self.failure_type.unwrap_or_else(|| "autoops.failed".to_owned()), self.message)
+        end(
+            self.failure_type
+                .unwrap_or_else(|| "autoops.failed".to_owned()),
+            self.message,
+        )
     }
 }
 

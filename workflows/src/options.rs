@@ -41,27 +41,57 @@ pub(crate) fn store(summary: impl Into<String>) -> ActivityOptions {
 
 /// Reading from `SuperOps`: retried without limit, a dead `SuperOps` pauses and does not fail.
 pub(crate) fn superops_read(summary: impl Into<String>) -> ActivityOptions {
-    options(queues::SUPEROPS, 60, retry(2, 300, 0), Some(queues::PRIORITY_POLL), summary.into())
+    options(
+        queues::SUPEROPS,
+        60,
+        retry(2, 300, 0),
+        Some(queues::PRIORITY_POLL),
+        summary.into(),
+    )
 }
 
 /// Walking over the `SuperOps` inventory.
 pub(crate) fn inventory(summary: impl Into<String>) -> ActivityOptions {
-    options(queues::INVENTORY, 60, retry(2, 300, 0), Some(queues::PRIORITY_INVENTORY), summary.into())
+    options(
+        queues::INVENTORY,
+        60,
+        retry(2, 300, 0),
+        Some(queues::PRIORITY_INVENTORY),
+        summary.into(),
+    )
 }
 
 /// Refreshing the online snapshot: a miss is made good by the next round.
 pub(crate) fn inventory_refresh(summary: impl Into<String>) -> ActivityOptions {
-    options(queues::INVENTORY, 60, retry(2, 10, 2), Some(queues::PRIORITY_INVENTORY), summary.into())
+    options(
+        queues::INVENTORY,
+        60,
+        retry(2, 10, 2),
+        Some(queues::PRIORITY_INVENTORY),
+        summary.into(),
+    )
 }
 
 /// Starting a script: never repeated by Temporal, because the first try may have reached the device.
 pub(crate) fn script_start(summary: impl Into<String>) -> ActivityOptions {
-    options(queues::SUPEROPS, 60, retry(1, 1, 1), Some(queues::PRIORITY_SCRIPT), summary.into())
+    options(
+        queues::SUPEROPS,
+        60,
+        retry(1, 1, 1),
+        Some(queues::PRIORITY_SCRIPT),
+        summary.into(),
+    )
 }
 
 /// Reading a script's activity row back.
 pub(crate) fn script_read(summary: impl Into<String>) -> ActivityOptions {
-    options(queues::SUPEROPS, 60, retry(2, 60, 0), Some(queues::PRIORITY_SCRIPT), summary.into())
+    options(
+        queues::SUPEROPS,
+        60,
+        retry(2, 60, 0),
+        Some(queues::PRIORITY_SCRIPT),
+        summary.into(),
+    )
 }
 
 /// NVD: slow and often unwell; given up after a while, the score is then marked unavailable.

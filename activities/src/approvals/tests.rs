@@ -1,0 +1,109 @@
+use contracts::activities::approvals::AuthorizeInput;
+use domain::{
+    approval::Choice,
+    people::{Authority, ControlAction, Identity, Person, Role},
+};
+use hmac::Mac;
+use temporalio_sdk::testing::ActivityEnvironment;
+
+use super::{ApprovalActivities, VERSION, signed};
+use crate::testing::{World, client, environment};
+
+async fn world() -> World {
+    let world = World::new().await;
+    for (id, role) in [("dana", Role::Approver), ("lee", Role::Lead)] {
+        let person = Person {
+            id: id.parse().unwrap(), name: String::new(), role, clients: std::collections::BTreeSet::new(),
+        };
+        world.deps.store.identities.put_person(person).await.unwrap();
+    }
+    world
+}
+
+fn activities(world: &World) -> ActivityEnvironment {
+    environment(ApprovalActivities::new(&world.deps, world.guardrails()))
+}
+
+fn decision(by: &str) -> AuthorizeInput {
+    AuthorizeInput {
+        by: by.parse().unwrap(),
+        action: ControlAction::Decide,
+        workflow_id: "patch-deployment/first-plan".to_owned(),
+        client: client(),
+        least_role: Some(Role::Approver),
+        requester: None,
+        four_eyes: false,
+        halted: false,
+        choice: Some(Choice::Approve),
+        request: Some("first-plan/1".parse().unwrap()),
+        plan_hash: Some("beef".to_owned()),
+        proof: None,
+    }
+}
+
+fn proven(world: &World, input: AuthorizeInput) -> AuthorizeInput {
+    let key = world.deps.settings.decision_key.clone().unwrap();
+    let digits = hex::encode(signed(&key, &input).unwrap().finalize().into_bytes());
+    AuthorizeInput { proof: Some(format!("{VERSION}{digits}")), ..input }
+}
+
+async fn ask(world: &World, input: AuthorizeInput) -> Authority {
+    activities(world).run(ApprovalActivities::authorize, input).await.unwrap()
+}
+
+fn denied(authority: &Authority) -> &str {
+    match authority {
+        Authority::Denied { reason, .. } => reason,
+        Authority::Allowed { .. } => panic!("expected a no"),
+    }
+}
+
+#[tokio::test]
+async fn a_claim_is_believed_in_development_only() {
+    let mut world = world().await;
+    let allowed = ask(&world, decision("dana")).await;
+    assert_eq!(allowed, Authority::Allowed { role: Role::Approver, identity: Identity::Claimed });
+    world.deps.settings.accept_claimed_identity = false;
+    let answer = ask(&world, decision("dana")).await;
+    assert!(denied(&answer).contains("claimed"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn nobody_knows_a_stranger() {
+    let world = world().await;
+    let answer = ask(&world, decision("mallory")).await;
+    assert!(denied(&answer).contains("nobody of this name"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_proof_counts_only_for_the_decision_it_signs() {
+    let mut world = world().await;
+    world.deps.settings.accept_claimed_identity = false;
+    let good = proven(&world, decision("dana"));
+    let allowed = ask(&world, good.clone()).await;
+    assert_eq!(allowed, Authority::Allowed { role: Role::Approver, identity: Identity::Proven });
+    let changed = [
+        AuthorizeInput { by: "lee".parse().unwrap(), ..good.clone() },
+        AuthorizeInput { choice: Some(Choice::Reject), ..good.clone() },
+        AuthorizeInput { plan_hash: Some("dead".to_owned()), ..good.clone() },
+        AuthorizeInput { request: Some("first-plan/2".parse().unwrap()), ..good.clone() },
+        AuthorizeInput { workflow_id: "patch-deployment/other".to_owned(), ..good.clone() },
+        AuthorizeInput { action: ControlAction::Abort, ..good.clone() },
+        AuthorizeInput { proof: Some("v1=zz".to_owned()), ..good.clone() },
+        AuthorizeInput { proof: Some(String::new()), ..good.clone() },
+    ];
+    for input in changed {
+        assert!(denied(&ask(&world, input).await).contains("signature"));
+    }
+    world.deps.settings.decision_key = None;
+    assert!(denied(&ask(&world, good).await).contains("signature"));
+}
+
+#[tokio::test]
+async fn going_on_after_a_halt_needs_a_lead() {
+    let world = world().await;
+    let resume =
+        |by: &str| AuthorizeInput { action: ControlAction::Resume, halted: true, ..decision(by) };
+    assert!(denied(&ask(&world, resume("dana")).await).contains("lead"));
+    assert!(matches!(ask(&world, resume("lee")).await, Authority::Allowed { .. }));
+}

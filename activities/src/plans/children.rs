@@ -21,11 +21,11 @@ impl PlanActivities {
     pub(super) async fn ended_children(
         &self,
         input: &CheckChildrenInput,
-        is_over: impl AsyncFn(&str) -> Outcome<bool>,
+        runs: &impl Runs,
     ) -> Outcome<CheckChildrenResult> {
         let mut ended = Vec::new();
         for run in &input.runs {
-            if is_over(&run.workflow_id).await? {
+            if runs.is_over(&run.workflow_id).await? {
                 let outcome = self.outcome_of(&input.plan, run).await?;
                 ended.push(EndedChild { device: run.device.clone(), attempt: run.attempt, outcome });
             }
@@ -87,19 +87,26 @@ impl PlanActivities {
     }
 }
 
-/// Asks Temporal whether a workflow is over; one it does not know is over too.
-pub(super) async fn is_over(temporal: &Client, workflow_id: &str) -> Outcome<bool> {
-    let handle = temporal.get_workflow_handle::<UntypedWorkflow>(workflow_id);
-    match handle.describe(WorkflowDescribeOptions::default()).await {
-        Ok(described) => Ok(matches!(
-            described.status(),
-            WorkflowExecutionStatus::Completed
-                | WorkflowExecutionStatus::Failed
-                | WorkflowExecutionStatus::Canceled
-                | WorkflowExecutionStatus::Terminated
-                | WorkflowExecutionStatus::TimedOut
-        )),
-        Err(WorkflowInteractionError::NotFound(_)) => Ok(true),
-        Err(error) => Err(Failed::from(TemporalError::new(error))),
+/// Who knows whether a workflow is over.
+pub(super) trait Runs: Sync {
+    /// One that is not known is over too.
+    fn is_over(&self, workflow_id: &str) -> impl Future<Output = Outcome<bool>> + Send;
+}
+
+impl Runs for Client {
+    async fn is_over(&self, workflow_id: &str) -> Outcome<bool> {
+        let handle = self.get_workflow_handle::<UntypedWorkflow>(workflow_id);
+        match handle.describe(WorkflowDescribeOptions::default()).await {
+            Ok(described) => Ok(matches!(
+                described.status(),
+                WorkflowExecutionStatus::Completed
+                    | WorkflowExecutionStatus::Failed
+                    | WorkflowExecutionStatus::Canceled
+                    | WorkflowExecutionStatus::Terminated
+                    | WorkflowExecutionStatus::TimedOut
+            )),
+            Err(WorkflowInteractionError::NotFound(_)) => Ok(true),
+            Err(error) => Err(Failed::from(TemporalError::new(error))),
+        }
     }
 }

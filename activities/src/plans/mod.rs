@@ -9,7 +9,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use clients::store::{SealedPlan, Store};
+use clients::store::{DeviceRow, SealedPlan, Store, StoreError};
 use contracts::activities::plans::{
     CheckChildrenInput, CheckChildrenResult, CheckInput, DifferenceInput, DifferenceResult, GiveUpResult,
     InstalledResult, LoadPageInput, LoadPageResult, PageDevice, PlanPageInput, ResolveInput, ResolveResult,
@@ -17,7 +17,7 @@ use contracts::activities::plans::{
 };
 use domain::{
     device::Device,
-    ids::{ClientId, PlanId},
+    ids::{ClientId, DeviceId, PlanId},
     outcome::DeviceOutcome,
     plan_check,
 };
@@ -121,9 +121,7 @@ impl PlanActivities {
         ctx: ActivityContext,
         input: CheckChildrenInput,
     ) -> Result<CheckChildrenResult, ActivityError> {
-        let temporal = ctx.client();
-        let is_over = async |workflow_id: &str| children::is_over(&temporal, workflow_id).await;
-        Ok(self.ended_children(&input, is_over).await?)
+        Ok(self.ended_children(&input, &ctx.client()).await?)
     }
 
     /// Says how two revisions differ.
@@ -144,8 +142,7 @@ impl PlanActivities {
         let mut devices = Vec::with_capacity(ids.len());
         for id in ids {
             let row = executions.get_device_row(&input.plan, &id).await?;
-            let settled = row.map(|row| row.result.outcome).filter(|outcome| *outcome != DeviceOutcome::Deferred);
-            devices.push(PageDevice { id, settled });
+            devices.push(page_device(id, row));
         }
         Ok(LoadPageResult { devices })
     }
@@ -164,12 +161,23 @@ impl PlanActivities {
     }
 }
 
+/// A device that was only put off has attempts behind it and is not settled.
+fn page_device(id: DeviceId, row: Option<DeviceRow>) -> PageDevice {
+    match row {
+        None => PageDevice { id, settled: None, attempts: 0 },
+        Some(row) if row.result.outcome == DeviceOutcome::Deferred => {
+            PageDevice { id, settled: None, attempts: row.attempt }
+        }
+        Some(row) => PageDevice { id, settled: Some(row.result.outcome), attempts: 0 },
+    }
+}
+
 /// Reads a sealed revision that must be there.
 pub(crate) async fn sealed(store: &Store, plan: &PlanId, revision: u32) -> Outcome<SealedPlan> {
     let found = store.executions.get_plan(plan, revision).await?;
     found.ok_or_else(|| {
         let what = format!("revision {revision} of plan {plan}");
-        Failed::from(clients::store::StoreError::NotFound { what })
+        Failed::from(StoreError::NotFound { what })
     })
 }
 

@@ -1,7 +1,10 @@
 //! Declarations of the activities: names, inputs and results, apart from their code, so that
 //! workflows are compiled without any client and the compiler checks both sides.
 
-#![expect(missing_debug_implementations, reason = "the macro makes the marker types")]
+#![expect(
+    missing_debug_implementations,
+    reason = "the macro makes the marker types"
+)]
 
 pub mod approvals;
 pub mod inventory;

@@ -294,5 +294,6 @@ impl PlanActivities {
 }
 
 pub use plan_activities::{
-    Check, CheckChildren, Difference, GiveUpStragglers, ListInstalled, LoadPage, NextStragglers, Resolve, Seal,
+    Check, CheckChildren, Difference, GiveUpStragglers, ListInstalled, LoadPage, NextStragglers,
+    Resolve, Seal,
 };

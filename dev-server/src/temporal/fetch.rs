@@ -9,7 +9,9 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use temporalio_sdk_core::ephemeral_server::{EphemeralExe, EphemeralExeVersion, TemporalDevServerConfig};
+use temporalio_sdk_core::ephemeral_server::{
+    EphemeralExe, EphemeralExeVersion, TemporalDevServerConfig,
+};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
@@ -91,17 +93,31 @@ async fn lock(cache: &Path, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<File>
 /// The SDK downloads only on the way to a running server, so one is started and stopped again.
 async fn download(cache: &Path, target: &Path, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().timeout(PROBE).build()?;
-    let answer = client.get(format!("{DOWNLOADS}/cli/{RELEASE}")).query(&[("arch", "amd64"), ("platform", "linux")]).send().await;
+    let answer = client
+        .get(format!("{DOWNLOADS}/cli/{RELEASE}"))
+        .query(&[("arch", "amd64"), ("platform", "linux")])
+        .send()
+        .await;
     answer
         .and_then(reqwest::Response::error_for_status)
-        .map_err(|error| anyhow::anyhow!("{DOWNLOADS} cannot be reached: {}", innermost(&error.without_url())))?;
+        .map_err(|error| {
+            anyhow::anyhow!(
+                "{DOWNLOADS} cannot be reached: {}",
+                innermost(&error.without_url())
+            )
+        })?;
     say(&format!("downloading Temporal CLI {RELEASE} (once)"));
     // Left behind by a process that died; nobody else writes it, we hold the lock.
     let _gone = fs::remove_file(target.with_added_extension("downloading"));
     let config = TemporalDevServerConfig::builder()
         .exe(EphemeralExe::CachedDownload {
             version: EphemeralExeVersion::Fixed(RELEASE.to_owned()),
-            dest_dir: Some(cache.to_str().context("the cache folder has a strange name")?.to_owned()),
+            dest_dir: Some(
+                cache
+                    .to_str()
+                    .context("the cache folder has a strange name")?
+                    .to_owned(),
+            ),
             ttl: None,
         })
         .log(("pretty".to_owned(), "never".to_owned()))
@@ -125,10 +141,18 @@ fn innermost(error: &dyn std::error::Error) -> String {
     at.to_string()
 }
 
-async fn build(options: &FindOptions, target: &Path, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<()> {
+async fn build(
+    options: &FindOptions,
+    target: &Path,
+    say: &(dyn Fn(&str) + Sync),
+) -> anyhow::Result<()> {
     let go = options.on_path("go").context("no `go` on PATH")?;
-    say(&format!("building Temporal CLI {RELEASE} with Go (once, about 3 minutes on 2 cores)"));
-    let folder = tempfile::Builder::new().prefix("building-").tempdir_in(&options.cache)?;
+    say(&format!(
+        "building Temporal CLI {RELEASE} with Go (once, about 3 minutes on 2 cores)"
+    ));
+    let folder = tempfile::Builder::new()
+        .prefix("building-")
+        .tempdir_in(&options.cache)?;
     let mut child = Command::new(go)
         .args(["install", "-v", &format!("{PACKAGE}@{RELEASE}")])
         .env("GOBIN", folder.path())
@@ -143,7 +167,8 @@ async fn build(options: &FindOptions, target: &Path, say: &(dyn Fn(&str) + Sync)
         .spawn()?;
     let begin = Instant::now();
     let mut lines = BufReader::new(child.stderr.take().context("no output of go")?).lines();
-    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
+    let mut tick =
+        tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
     let (mut packages, mut last) = (0, String::new());
     loop {
         tokio::select! {
@@ -163,6 +188,10 @@ async fn build(options: &FindOptions, target: &Path, say: &(dyn Fn(&str) + Sync)
     let status = child.wait().await?;
     ensure!(status.success(), "ended with {status}: {last}");
     fs::rename(folder.path().join("temporal"), target).context("go built no `temporal`")?;
-    say(&format!("built in {} s: {}", begin.elapsed().as_secs(), target.display()));
+    say(&format!(
+        "built in {} s: {}",
+        begin.elapsed().as_secs(),
+        target.display()
+    ));
     Ok(())
 }

@@ -80,9 +80,15 @@ impl FindOptions {
     pub fn from_env() -> Self {
         let path = env::var_os("PATH").unwrap_or_default();
         Self {
-            explicit: env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from),
+            explicit: env::var_os(VARIABLE)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from),
             search_path: env::split_paths(&path).collect(),
-            cache: cache_folder(|name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)),
+            cache: cache_folder(|name| {
+                env::var_os(name)
+                    .filter(|value| !value.is_empty())
+                    .map(PathBuf::from)
+            }),
             sdk_cache: env::temp_dir(),
             download: true,
             build: true,
@@ -91,7 +97,10 @@ impl FindOptions {
 
     /// Returns the first program of this name on PATH.
     pub(super) fn on_path(&self, name: &str) -> Option<PathBuf> {
-        self.search_path.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+        self.search_path
+            .iter()
+            .map(|folder| folder.join(name))
+            .find(|path| path.is_file())
     }
 }
 
@@ -120,9 +129,15 @@ impl fmt::Display for FindError {
             writeln!(f, "  - {line}")?;
         }
         writeln!(f, "Choose one:")?;
-        writeln!(f, "  - install the Temporal CLI (https://docs.temporal.io/cli), server {major}.{minor} or later, so that `temporal` is on PATH")?;
+        writeln!(
+            f,
+            "  - install the Temporal CLI (https://docs.temporal.io/cli), server {major}.{minor} or later, so that `temporal` is on PATH"
+        )?;
         writeln!(f, "  - or set {VARIABLE} to such a binary")?;
-        write!(f, "  - or install Go (https://go.dev/dl) and start again: it is then built once, in about 3 minutes")
+        write!(
+            f,
+            "  - or install Go (https://go.dev/dl) and start again: it is then built once, in about 3 minutes"
+        )
     }
 }
 
@@ -131,13 +146,18 @@ impl fmt::Display for FindError {
 ///
 /// # Errors
 /// When there is none, or the one that was named is not usable.
-pub async fn find(options: &FindOptions, say: &(dyn Fn(&str) + Sync)) -> Result<TemporalCli, FindError> {
+pub async fn find(
+    options: &FindOptions,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<TemporalCli, FindError> {
     let mut tried = Vec::new();
     if let Some(path) = &options.explicit {
         // Somebody chose it: another one would be a surprise.
         return usable(path, Source::Variable)
             .await
-            .map_err(|problem| FindError { tried: vec![format!("{VARIABLE}: {problem}")] });
+            .map_err(|problem| FindError {
+                tried: vec![format!("{VARIABLE}: {problem}")],
+            });
     }
     tried.push(format!("{VARIABLE}: not set"));
     match options.on_path("temporal") {
@@ -149,7 +169,10 @@ pub async fn find(options: &FindOptions, say: &(dyn Fn(&str) + Sync)) -> Result<
     }
     for (path, source) in [
         (fetch::cached(&options.cache), Source::Cache),
-        (options.sdk_cache.join(fetch::SDK_DOWNLOAD), Source::Download),
+        (
+            options.sdk_cache.join(fetch::SDK_DOWNLOAD),
+            Source::Download,
+        ),
     ] {
         if !path.is_file() {
             tried.push(format!("{source}: no {}", path.display()));
@@ -160,20 +183,34 @@ pub async fn find(options: &FindOptions, say: &(dyn Fn(&str) + Sync)) -> Result<
             Err(problem) => tried.push(format!("{source}: {problem}")),
         }
     }
-    fetch::fetch(options, &mut tried, say).await.ok_or(FindError { tried })
+    fetch::fetch(options, &mut tried, say)
+        .await
+        .ok_or(FindError { tried })
 }
 
 /// Asks a binary for its version and refuses one that is too old.
 pub(super) async fn usable(path: &Path, source: Source) -> Result<TemporalCli, String> {
     let shown = path.display();
-    let text = version_of(path).await.map_err(|error| format!("{shown} cannot be used: {error}"))?;
-    let server_version = server_version(&text)
-        .ok_or_else(|| format!("{shown} is no Temporal CLI: `--version` says `{}`", text.trim()))?;
+    let text = version_of(path)
+        .await
+        .map_err(|error| format!("{shown} cannot be used: {error}"))?;
+    let server_version = server_version(&text).ok_or_else(|| {
+        format!(
+            "{shown} is no Temporal CLI: `--version` says `{}`",
+            text.trim()
+        )
+    })?;
     let (major, minor) = OLDEST;
     if numbers(&server_version).is_none_or(|version| version < OLDEST) {
-        return Err(format!("{shown} has server {server_version}, {major}.{minor} or later is needed"));
+        return Err(format!(
+            "{shown} has server {server_version}, {major}.{minor} or later is needed"
+        ));
     }
-    Ok(TemporalCli { path: path.to_owned(), server_version, source })
+    Ok(TemporalCli {
+        path: path.to_owned(),
+        server_version,
+        source,
+    })
 }
 
 /// Returns what `--version` prints.
@@ -181,9 +218,15 @@ pub(super) async fn usable(path: &Path, source: Source) -> Result<TemporalCli, S
 /// # Errors
 /// When the program does not start, fails, or does not answer.
 pub async fn version_of(path: &Path) -> Result<String, String> {
-    let asking = Command::new(path).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
+    let asking = Command::new(path)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
     let answer = tokio::time::timeout(Duration::from_secs(20), asking).await;
-    let output = answer.map_err(|_| "no answer to `--version`".to_owned())?.map_err(|error| error.to_string())?;
+    let output = answer
+        .map_err(|_| "no answer to `--version`".to_owned())?
+        .map_err(|error| error.to_string())?;
     if !output.status.success() {
         return Err(format!("`--version` ended with {}", output.status));
     }

@@ -33,7 +33,12 @@ impl Machine {
         let path = self.folder.path().join(place);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let written = std::process::Command::new("sh")
-            .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod +x "$2""#, "sh", body])
+            .args([
+                "-c",
+                r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod +x "$2""#,
+                "sh",
+                body,
+            ])
             .arg(&path)
             .status()
             .unwrap();
@@ -66,7 +71,15 @@ async fn each_place_is_taken_before_the_ones_behind_it() {
         machine.options.explicit = None;
         fs::remove_file(path).unwrap();
     }
-    assert_eq!(found, [Source::Variable, Source::Path, Source::Cache, Source::Download]);
+    assert_eq!(
+        found,
+        [
+            Source::Variable,
+            Source::Path,
+            Source::Cache,
+            Source::Download
+        ]
+    );
     assert!(machine.find().await.is_err());
 }
 
@@ -75,7 +88,10 @@ async fn one_that_is_too_old_is_passed_over_and_named() {
     let machine = Machine::new();
     machine.temporal("bin/temporal", OLD);
     let text = machine.find().await.unwrap_err().to_string();
-    assert!(text.contains("has server 1.24.2, 1.29 or later is needed"), "{text}");
+    assert!(
+        text.contains("has server 1.24.2, 1.29 or later is needed"),
+        "{text}"
+    );
     for choice in ["on PATH", "set AUTOOPS_TEMPORAL_CLI", "install Go"] {
         assert!(text.contains(choice), "{text}");
     }
@@ -98,7 +114,10 @@ async fn the_one_that_was_named_is_never_replaced_in_silence() {
         }
         machine.options.explicit = Some(machine.folder.path().join(place));
         let text = machine.find().await.unwrap_err().to_string();
-        assert!(text.contains(said) && text.contains(VARIABLE), "{place}: {text}");
+        assert!(
+            text.contains(said) && text.contains(VARIABLE),
+            "{place}: {text}"
+        );
     }
 }
 
@@ -117,14 +136,29 @@ async fn without_any_it_is_built_once_with_go() {
     let said = Mutex::new(Vec::new());
     let hear = |line: &str| said.lock().unwrap().push(line.to_owned());
     let cli = find(&machine.options, &hear).await.unwrap();
-    assert_eq!((cli.source, &cli.path), (Source::Built, &machine.options.cache.join("temporal-v1.5.1")));
+    assert_eq!(
+        (cli.source, &cli.path),
+        (
+            Source::Built,
+            &machine.options.cache.join("temporal-v1.5.1")
+        )
+    );
     assert!(said.lock().unwrap()[0].contains("building Temporal CLI v1.5.1"));
     assert_eq!(machine.find().await.unwrap().source, Source::Cache);
     let calls = fs::read_to_string(machine.folder.path().join("calls")).unwrap();
-    assert_eq!(calls, "install -v github.com/temporalio/cli/cmd/temporal@v1.5.1\n");
+    assert_eq!(
+        calls,
+        "install -v github.com/temporalio/cli/cmd/temporal@v1.5.1\n"
+    );
     // Nothing half-built stays behind.
-    let names = fs::read_dir(&machine.options.cache).unwrap().map(|entry| entry.unwrap().file_name());
-    assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with("building-")));
+    let names = fs::read_dir(&machine.options.cache)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    assert!(
+        names
+            .into_iter()
+            .all(|name| !name.to_string_lossy().starts_with("building-"))
+    );
 }
 
 #[tokio::test]
@@ -143,7 +177,10 @@ async fn two_at_once_build_it_once() {
     let mut sources = [one.unwrap().source, two.unwrap().source];
     sources.sort_by_key(|source| *source != Source::Built);
     assert_eq!(sources, [Source::Built, Source::Cache]);
-    assert_eq!(fs::read_to_string(machine.folder.path().join("calls")).unwrap(), "call\n");
+    assert_eq!(
+        fs::read_to_string(machine.folder.path().join("calls")).unwrap(),
+        "call\n"
+    );
 }
 
 #[tokio::test]
@@ -159,11 +196,20 @@ async fn a_failed_build_says_what_go_said_last() {
 fn the_cache_is_where_the_user_wants_it() {
     let with = |variables: &[(&str, &str)]| {
         cache_folder(|name| {
-            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| PathBuf::from(value))
         })
     };
-    assert_eq!(with(&[("AUTOOPS_CACHE", "/c"), ("HOME", "/h")]), Path::new("/c"));
-    assert_eq!(with(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")]), Path::new("/x/autoops"));
+    assert_eq!(
+        with(&[("AUTOOPS_CACHE", "/c"), ("HOME", "/h")]),
+        Path::new("/c")
+    );
+    assert_eq!(
+        with(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")]),
+        Path::new("/x/autoops")
+    );
     assert_eq!(with(&[("HOME", "/h")]), Path::new("/h/.cache/autoops"));
 }
 
@@ -171,5 +217,8 @@ fn the_cache_is_where_the_user_wants_it() {
 fn versions_are_read_by_number_and_not_by_letter() {
     assert_eq!(server_version(GOOD).as_deref(), Some("1.29.1"));
     assert!(numbers("1.100.0").unwrap() > OLDEST);
-    assert_eq!(server_version("temporal version 9 (Server dev, UI 1)"), None);
+    assert_eq!(
+        server_version("temporal version 9 (Server dev, UI 1)"),
+        None
+    );
 }

@@ -2,25 +2,22 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions},
-    io,
+    fs, io,
     net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use contracts::search;
-use temporalio_client::{
-    Client, ClientOptions, Connection, ConnectionOptions, tonic::IntoRequest,
-};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, tonic::IntoRequest};
 use temporalio_common::protos::temporal::api::{
     enums::v1::IndexedValueType,
     operatorservice::v1::{AddSearchAttributesRequest, ListSearchAttributesRequest},
 };
 
 use super::find_here;
-use crate::process::{Guarded, Program};
+use crate::process::{Guarded, Program, open_log};
 
 /// Name space of everything on one machine.
 pub(super) const NAMESPACE: &str = "default";
@@ -87,7 +84,10 @@ impl DevTemporal {
         let port = free_or(options.port)?;
         let ui_port = options.ui_port.map(free_or).transpose()?;
         let scratch = tempfile::NamedTempFile::new()?;
-        let log = options.log_file.clone().unwrap_or_else(|| scratch.path().to_owned());
+        let log = options
+            .log_file
+            .clone()
+            .unwrap_or_else(|| scratch.path().to_owned());
         let process = Program::new("temporal", &cli)
             .args(arguments(options, port, ui_port))
             // Settings of the user for another server must not reach this one.
@@ -100,11 +100,21 @@ impl DevTemporal {
             Ok(connection) => connection,
             Err(error) => {
                 drop(process);
-                bail!("{} does not serve on {address}: {error:#}{}", cli.display(), last_lines(&log));
+                bail!(
+                    "{} does not serve on {address}: {error:#}{}",
+                    cli.display(),
+                    last_lines(&log)
+                );
             }
         };
         let ui_url = ui_port.map(|port| format!("http://127.0.0.1:{port}"));
-        Ok(Self { address, ui_url, cli, process, connection })
+        Ok(Self {
+            address,
+            ui_url,
+            cli,
+            process,
+            connection,
+        })
     }
 
     /// Makes a client with our data converter. It shares one connection with all others.
@@ -112,8 +122,9 @@ impl DevTemporal {
     /// # Errors
     /// Never with these settings; the error is kept instead of a panic.
     pub fn client(&self) -> anyhow::Result<Client> {
-        let options =
-            ClientOptions::new(NAMESPACE).data_converter(contracts::converter::data_converter()).build();
+        let options = ClientOptions::new(NAMESPACE)
+            .data_converter(contracts::converter::data_converter())
+            .build();
         Ok(Client::new(self.connection.clone(), options)?)
     }
 
@@ -166,7 +177,11 @@ fn arguments(options: &DevTemporalOptions, port: u16, ui_port: Option<u16>) -> V
     if ui_port.is_none() {
         args.push("--headless".to_owned());
     }
-    ["server", "start-dev"].into_iter().map(str::to_owned).chain(args).collect()
+    ["server", "start-dev"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(args)
+        .collect()
 }
 
 /// Returns the port, or a free one for 0.
@@ -174,19 +189,20 @@ fn free_or(port: u16) -> io::Result<u16> {
     if port != 0 {
         return Ok(port);
     }
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }
 
-fn open_log(path: &PathBuf) -> anyhow::Result<File> {
-    let open = OpenOptions::new().create(true).append(true).open(path);
-    open.with_context(|| format!("opening {}", path.display()))
-}
-
-fn last_lines(log: &PathBuf) -> String {
+fn last_lines(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().rev().take(8).collect();
-    lines.iter().rev().map(|line| format!("\n  {line}")).collect()
+    lines
+        .iter()
+        .rev()
+        .map(|line| format!("\n  {line}"))
+        .collect()
 }
 
 /// Connects, again and again, until it works or cannot work any more.
@@ -228,14 +244,23 @@ async fn connect(address: &str) -> anyhow::Result<Connection> {
 /// A database file of an older version may lack some.
 async fn ensure_search_attributes(connection: &Connection) -> anyhow::Result<()> {
     let mut service = connection.operator_service();
-    let list = ListSearchAttributesRequest { namespace: NAMESPACE.to_owned() };
-    let known = service.list_search_attributes(list.into_request()).await?.into_inner();
+    let list = ListSearchAttributesRequest {
+        namespace: NAMESPACE.to_owned(),
+    };
+    let known = service
+        .list_search_attributes(list.into_request())
+        .await?
+        .into_inner();
     let known: BTreeSet<&str> = known.custom_attributes.keys().map(String::as_str).collect();
     let missing = search::ALL.iter().filter(|(name, _)| !known.contains(name));
-    let missing: std::collections::HashMap<String, i32> =
-        missing.map(|(name, kind)| Ok(((*name).to_owned(), indexed_type(kind)? as i32))).collect::<anyhow::Result<_>>()?;
+    let missing: std::collections::HashMap<String, i32> = missing
+        .map(|(name, kind)| Ok(((*name).to_owned(), indexed_type(kind)? as i32)))
+        .collect::<anyhow::Result<_>>()?;
     if !missing.is_empty() {
-        let add = AddSearchAttributesRequest { search_attributes: missing, namespace: NAMESPACE.to_owned() };
+        let add = AddSearchAttributesRequest {
+            search_attributes: missing,
+            namespace: NAMESPACE.to_owned(),
+        };
         service.add_search_attributes(add.into_request()).await?;
     }
     Ok(())
@@ -259,7 +284,10 @@ mod tests {
     fn every_search_attribute_and_the_queue_settings_are_passed_on() {
         let args = arguments(&DevTemporalOptions::default(), 7000, None).join(" ");
         for (name, kind) in search::ALL {
-            assert!(args.contains(&format!("--search-attribute {name}={kind}")), "{args}");
+            assert!(
+                args.contains(&format!("--search-attribute {name}={kind}")),
+                "{args}"
+            );
             assert!(indexed_type(kind).is_ok(), "{kind}");
         }
         assert!(args.contains("matching.useNewMatcher=true") && args.contains("--headless"));
@@ -268,13 +296,25 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_server_is_named_with_its_last_words() {
         let folder = tempfile::tempdir().unwrap();
+        let cli = folder.path().join("temporal");
+        let write = r#"printf '#!/bin/sh\necho "unable to open the database"; exit 1\n' > "$1"; chmod +x "$1""#;
+        assert!(
+            std::process::Command::new("sh")
+                .args(["-c", write, "sh"])
+                .arg(&cli)
+                .status()
+                .unwrap()
+                .success()
+        );
         let options = DevTemporalOptions {
-            cli: Some("ls".into()),
-            log_file: Some(folder.path().join("log")),
+            cli: Some(cli),
             ..DevTemporalOptions::default()
         };
         let text = DevTemporal::start(options).await.unwrap_err().to_string();
-        assert!(text.contains("it has ended") && text.contains("start-dev"), "{text}");
+        assert!(
+            text.contains("it has ended") && text.contains("unable to open the database"),
+            "{text}"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,11 @@ pub(super) struct Ends {
 
 impl Ends {
     pub(super) fn with(outcome: DeviceOutcome, detail: impl Into<String>) -> Self {
-        Self { outcome, detail: detail.into(), needs_new_approval: false }
+        Self {
+            outcome,
+            detail: detail.into(),
+            needs_new_approval: false,
+        }
     }
 
     pub(super) fn human(detail: impl Into<String>) -> Self {
@@ -74,7 +78,10 @@ impl Attempt {
         };
         // A rollback has no later lane to run in.
         if self.input.intent == Intent::RollBack
-            && matches!(ends.outcome, DeviceOutcome::Deferred | DeviceOutcome::Aborted)
+            && matches!(
+                ends.outcome,
+                DeviceOutcome::Deferred | DeviceOutcome::Aborted
+            )
         {
             ends = Ends::human(format!("could not be rolled back: {}", ends.detail));
         }
@@ -133,11 +140,17 @@ impl Attempt {
             ));
         }
         if let Some(why) = answer.paused {
-            return Err(Ends::with(DeviceOutcome::Deferred, format!("paused: {why}")));
+            return Err(Ends::with(
+                DeviceOutcome::Deferred,
+                format!("paused: {why}"),
+            ));
         }
         let policies = answer.decision.policies.join(", ");
         if answer.decision.verdict == Verdict::Forbidden {
-            return Err(Ends::with(DeviceOutcome::Forbidden, format!("forbidden by {policies}")));
+            return Err(Ends::with(
+                DeviceOutcome::Forbidden,
+                format!("forbidden by {policies}"),
+            ));
         }
         if asks_for_more(&answer.decision.verdict, &self.input.cleared) {
             return Err(Ends {
@@ -154,7 +167,10 @@ impl Attempt {
         let rows = self.patch_rows().await?;
         let mut wanted = Vec::new();
         for kb in &self.input.kbs {
-            let state = rows.iter().find(|r| r.facts.kb == *kb).map_or(PatchState::NotListed, |r| r.state);
+            let state = rows
+                .iter()
+                .find(|r| r.facts.kb == *kb)
+                .map_or(PatchState::NotListed, |r| r.state);
             match state {
                 PatchState::Installed => patches.push(PatchResult {
                     kb: kb.clone(),
@@ -166,7 +182,9 @@ impl Attempt {
                     outcome: DeviceOutcome::NotApplicable,
                     detail: "the patch list does not offer it".to_owned(),
                 }),
-                PatchState::Missing | PatchState::Failed | PatchState::Unknown => wanted.push(kb.clone()),
+                PatchState::Missing | PatchState::Failed | PatchState::Unknown => {
+                    wanted.push(kb.clone())
+                }
             }
         }
         Ok(wanted)
@@ -176,11 +194,18 @@ impl Attempt {
     pub(super) async fn patch_rows(&self) -> Result<Vec<PatchRow>, Ends> {
         let mut rows = Vec::new();
         for page in 1.. {
-            let input =
-                ListPatchesInput { device: self.input.device.clone(), kbs: self.input.kbs.clone(), page };
+            let input = ListPatchesInput {
+                device: self.input.device.clone(),
+                kbs: self.input.kbs.clone(),
+                page,
+            };
             let answer = self
                 .ctx
-                .execute_activity(ListPatches, input, options::superops_read("read the patch list"))
+                .execute_activity(
+                    ListPatches,
+                    input,
+                    options::superops_read("read the patch list"),
+                )
                 .await
                 .map_err(|e| Ends::failed("the patch list could not be read", &Failed::of(&e)))?;
             rows.extend(answer.rows);
@@ -198,9 +223,16 @@ impl Attempt {
             std::mem::replace(&mut s.stage, stage) != stage
         });
         if changed {
-            self.ctx.upsert_search_attributes([search::STAGE.value_set(stage.as_str().to_owned())]);
+            self.ctx
+                .upsert_search_attributes([search::STAGE.value_set(stage.as_str().to_owned())]);
         }
-        let kbs = self.input.kbs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let kbs = self
+            .input
+            .kbs
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
         self.ctx.set_current_details(format!(
             "**{}**: {note}\n\nDevice `{}`, {kbs}, plan `{}` revision {}, attempt {}",
             stage.as_str(),
@@ -215,7 +247,10 @@ impl Attempt {
     pub(super) async fn audit(&self, what: &str, kbs: &[KbId], detail: &str) {
         let record = AuditRecord {
             chain: self.ctx.workflow_id().to_owned(),
-            key: format!("{what}-{}", kbs.iter().map(KbId::digits).collect::<Vec<_>>().join("-")),
+            key: format!(
+                "{what}-{}",
+                kbs.iter().map(KbId::digits).collect::<Vec<_>>().join("-")
+            ),
             at: clock::now(&self.ctx),
             client: self.input.client.clone(),
             actor: Actor::Workflow,
@@ -226,14 +261,24 @@ impl Attempt {
             policy_version: None,
             tokens: None,
         };
-        let written = self.ctx.execute_activity(AppendAudit, record, options::store(what)).await;
+        let written = self
+            .ctx
+            .execute_activity(AppendAudit, record, options::store(what))
+            .await;
         if let Err(error) = written {
-            self.ctx.state_mut(|s| s.note = format!("audit entry refused: {}", Failed::of(&error).message));
+            self.ctx.state_mut(|s| {
+                s.note = format!("audit entry refused: {}", Failed::of(&error).message)
+            });
         }
     }
 
     async fn write_down(&self, result: &DeviceResult) {
-        self.audit(&format!("device_{}", result.outcome.as_str()), &self.input.kbs, &result.detail).await;
+        self.audit(
+            &format!("device_{}", result.outcome.as_str()),
+            &self.input.kbs,
+            &result.detail,
+        )
+        .await;
         let input = SaveDeviceInput {
             plan: self.input.plan.clone(),
             client: self.input.client.clone(),
@@ -242,9 +287,13 @@ impl Attempt {
             attempt: self.input.attempt,
             result: result.clone(),
         };
-        let saved = self.ctx.execute_activity(SaveDevice, input, options::store("write the result")).await;
+        let saved = self
+            .ctx
+            .execute_activity(SaveDevice, input, options::store("write the result"))
+            .await;
         if let Err(error) = saved {
-            self.ctx.state_mut(|s| s.note = format!("result refused: {}", Failed::of(&error).message));
+            self.ctx
+                .state_mut(|s| s.note = format!("result refused: {}", Failed::of(&error).message));
         }
     }
 
@@ -255,7 +304,10 @@ impl Attempt {
             life_secs: self.input.waits.lease_secs,
         };
         // An own lease that cannot be given back ends by itself.
-        let _ = self.ctx.execute_activity(ReleaseLease, input, options::store("give the lease back")).await;
+        let _ = self
+            .ctx
+            .execute_activity(ReleaseLease, input, options::store("give the lease back"))
+            .await;
     }
 
     /// Returns true once somebody has asked to stop.
@@ -293,7 +345,9 @@ pub(super) fn summary_of(patches: &[PatchResult]) -> Ends {
         .into_iter()
         .find(|worst| patches.iter().any(|p| p.outcome == *worst))
         .unwrap_or(D::NotApplicable);
-    let words = patches.iter().map(|p| format!("{}: {}", p.kb, p.detail)).collect::<Vec<_>>();
+    let words = patches
+        .iter()
+        .map(|p| format!("{}: {}", p.kb, p.detail))
+        .collect::<Vec<_>>();
     Ends::with(outcome, words.join("; "))
 }
-

@@ -3,7 +3,10 @@
 //! Started by `PatchDeployment` for each device of a ring. The script on the device reports by
 //! signal `script_finished`; the result goes to the store and, as `device_finished`, to the parent.
 
-#![expect(missing_debug_implementations, reason = "the macro makes the marker types")]
+#![expect(
+    missing_debug_implementations,
+    reason = "the macro makes the marker types"
+)]
 
 mod attempt;
 mod script;
@@ -20,11 +23,7 @@ use contracts::{
     message::Message,
     search,
 };
-use domain::{
-    ids::JobId,
-    outcome::DeviceResult,
-    script::ScriptReport,
-};
+use domain::{ids::JobId, outcome::DeviceResult, script::ScriptReport};
 use temporalio_workflow::{
     SignalWorkflowOptions, SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext,
     WorkflowContextView, WorkflowResult, workflow, workflow_methods,
@@ -70,7 +69,11 @@ impl DevicePatch {
 
     /// The device script has finished.
     #[signal(name = "script_finished")]
-    pub fn script_finished(&mut self, _: &mut SyncWorkflowContext<Self>, report: Message<ScriptFinished>) {
+    pub fn script_finished(
+        &mut self,
+        _: &mut SyncWorkflowContext<Self>,
+        report: Message<ScriptFinished>,
+    ) {
         // A report that cannot be read is as good as none: the run is read back.
         if let Ok(report) = report.into_result()
             && self.reports.len() < MAX_REPORTS
@@ -82,17 +85,26 @@ impl DevicePatch {
     /// What it is doing.
     #[query(name = "status")]
     pub fn status(&self, _: &WorkflowContextView) -> DevicePatchStatus {
-        DevicePatchStatus { stage: self.stage, note: self.note.clone(), jobs: self.jobs.clone() }
+        DevicePatchStatus {
+            stage: self.stage,
+            note: self.note.clone(),
+            jobs: self.jobs.clone(),
+        }
     }
 }
 
 /// Somebody may start this workflow by hand: its id must be the one its callbacks are sent to.
-fn check_id(workflow_id: &str, input: &DevicePatchInput) -> Result<(), temporalio_workflow::WorkflowTermination> {
+fn check_id(
+    workflow_id: &str,
+    input: &DevicePatchInput,
+) -> Result<(), temporalio_workflow::WorkflowTermination> {
     let expected = run_of(input).workflow_id();
     if workflow_id == expected {
         return Ok(());
     }
-    Err(failure::invalid_input(format!("workflow id: `{workflow_id}` is not allowed: {expected}")))
+    Err(failure::invalid_input(format!(
+        "workflow id: `{workflow_id}` is not allowed: {expected}"
+    )))
 }
 
 fn run_of(input: &DevicePatchInput) -> DeviceRun {
@@ -123,9 +135,15 @@ async fn report(
         .summary(format!("{} {}", input.device, result.outcome.as_str()))
         .build();
     let sent = parent
-        .signal(patch_deployment::PatchDeployment::device_finished, finished.into(), options)
+        .signal(
+            patch_deployment::PatchDeployment::device_finished,
+            finished.into(),
+            options,
+        )
         .await;
     if sent.is_err() {
-        ctx.state_mut(|s| "the deployment is over; the result is in the store".clone_into(&mut s.note));
+        ctx.state_mut(|s| {
+            "the deployment is over; the result is in the store".clone_into(&mut s.note)
+        });
     }
 }

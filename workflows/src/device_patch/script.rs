@@ -48,7 +48,9 @@ impl Attempt {
     /// Runs the script once and waits for what came of it.
     pub(super) async fn run_job(&self, job: Job<'_>) -> Result<Ran, Ends> {
         let Some(id) = self.run.job(job.mode, job.kb, job.ordinal) else {
-            return Err(Ends::human("the job id does not fit: plan and device ids are too long"));
+            return Err(Ends::human(
+                "the job id does not fit: plan and device ids are too long",
+            ));
         };
         self.ctx.state_mut(|s| s.jobs.push(id.clone()));
         let began = clock::now(&self.ctx);
@@ -79,10 +81,17 @@ impl Attempt {
         Ok(Ran::Unknown)
     }
 
-    async fn start_script(&self, input: RunScriptInput, give_up: Timestamp) -> Result<Started, Ends> {
+    async fn start_script(
+        &self,
+        input: RunScriptInput,
+        give_up: Timestamp,
+    ) -> Result<Started, Ends> {
         loop {
             let summary = format!("{} on {}", input.mode, input.device);
-            let started = self.ctx.execute_activity(RunScript, input.clone(), options::script_start(summary)).await;
+            let started = self
+                .ctx
+                .execute_activity(RunScript, input.clone(), options::script_start(summary))
+                .await;
             let failed = match started {
                 Ok(_) => return Ok(Started::Yes),
                 Err(error) => Failed::of(&error),
@@ -95,14 +104,22 @@ impl Attempt {
             if !not_sent || clock::now(&self.ctx) >= give_up {
                 return Ok(Started::No(failed.message));
             }
-            let pause = failed.retry_after.unwrap_or(Duration::from_secs(self.input.waits.script_poll_secs));
+            let pause = failed
+                .retry_after
+                .unwrap_or(Duration::from_secs(self.input.waits.script_poll_secs));
             let next = clock::after(clock::now(&self.ctx), pause.as_secs().max(1));
-            self.pause_until(next.min(give_up), "SuperOps is busy").await?;
+            self.pause_until(next.min(give_up), "SuperOps is busy")
+                .await?;
         }
     }
 
     /// Waits for the report; after `callback_secs` also reads the activity row.
-    async fn await_report(&self, id: &JobId, began: Timestamp, longest: Timestamp) -> Result<Ran, Ends> {
+    async fn await_report(
+        &self,
+        id: &JobId,
+        began: Timestamp,
+        longest: Timestamp,
+    ) -> Result<Ran, Ends> {
         let patience = clock::after(clock::now(&self.ctx), self.input.waits.callback_secs);
         let mut next = patience.min(longest);
         loop {
@@ -126,7 +143,12 @@ impl Attempt {
 
     /// After an ambiguous start: waits for the callback, then looks for the activity row. `None`
     /// means that there is no sign of the run.
-    async fn read_back(&self, id: &JobId, began: Timestamp, longest: Timestamp) -> Result<Option<Ran>, Ends> {
+    async fn read_back(
+        &self,
+        id: &JobId,
+        began: Timestamp,
+        longest: Timestamp,
+    ) -> Result<Option<Ran>, Ends> {
         let patience = clock::after(clock::now(&self.ctx), self.input.waits.callback_secs);
         if let Some(report) = self.wait_for_report(id, patience.min(longest)).await? {
             return Ok(Some(Ran::Reported(report)));
@@ -137,17 +159,24 @@ impl Attempt {
         }
     }
 
-    async fn wait_for_report(&self, id: &JobId, until: Timestamp) -> Result<Option<ScriptReport>, Ends> {
+    async fn wait_for_report(
+        &self,
+        id: &JobId,
+        until: Timestamp,
+    ) -> Result<Option<ScriptReport>, Ends> {
         let half_life = (self.input.waits.lease_secs / 2).max(1);
         loop {
             let now = clock::now(&self.ctx);
             let next = clock::after(now, half_life).min(until);
             // The script is running: cancellation waits for its end.
-            let woken =
-                clock::wait(&self.ctx, next, "script report", false, |s: &super::DevicePatch| {
-                    s.reports.contains_key(id)
-                })
-                .await;
+            let woken = clock::wait(
+                &self.ctx,
+                next,
+                "script report",
+                false,
+                |s: &super::DevicePatch| s.reports.contains_key(id),
+            )
+            .await;
             if let Some(report) = self.ctx.state(|s| s.reports.get(id).cloned()) {
                 return Ok(Some(report));
             }
@@ -159,9 +188,16 @@ impl Attempt {
     }
 
     async fn find_run(&self, since: Timestamp) -> Result<RunState, Ends> {
-        let input = FindRunInput { device: self.input.device.clone(), since };
+        let input = FindRunInput {
+            device: self.input.device.clone(),
+            since,
+        };
         self.ctx
-            .execute_activity(FindRun, input, options::script_read("read the script run back"))
+            .execute_activity(
+                FindRun,
+                input,
+                options::script_read("read the script run back"),
+            )
             .await
             .map(|answer| answer.state)
             .map_err(|e| Ends::failed("the script run could not be read back", &Failed::of(&e)))

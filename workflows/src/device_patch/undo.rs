@@ -31,7 +31,11 @@ impl Attempt {
             } else {
                 (DeviceOutcome::Failed, trouble.to_owned())
             };
-            patches.push(PatchResult { kb: kb.clone(), outcome, detail });
+            patches.push(PatchResult {
+                kb: kb.clone(),
+                outcome,
+                detail,
+            });
         }
         Ok(summary_of(patches))
     }
@@ -40,20 +44,37 @@ impl Attempt {
     pub(super) async fn roll_back_all(&self, patches: &mut Vec<PatchResult>) -> Result<Ends, Ends> {
         for kb in self.input.kbs.iter().rev() {
             let (outcome, detail) = self.remove(kb, "the deployment was stopped").await?;
-            patches.push(PatchResult { kb: kb.clone(), outcome, detail });
+            patches.push(PatchResult {
+                kb: kb.clone(),
+                outcome,
+                detail,
+            });
         }
         Ok(summary_of(patches))
     }
 
     /// Removes one KB and proves it gone.
-    pub(super) async fn remove(&self, kb: &KbId, why: &str) -> Result<(DeviceOutcome, String), Ends> {
+    pub(super) async fn remove(
+        &self,
+        kb: &KbId,
+        why: &str,
+    ) -> Result<(DeviceOutcome, String), Ends> {
         self.renew_lease().await?;
         self.stage(DeviceStage::RollingBack, &format!("removing {kb}: {why}"));
         let human = |what: &str| (DeviceOutcome::NeedsHuman, format!("{why}; {what}"));
-        let job = Job { mode: ScriptMode::Uninstall, kb: Some(kb), ordinal: 0, not_after: None };
+        let job = Job {
+            mode: ScriptMode::Uninstall,
+            kb: Some(kb),
+            ordinal: 0,
+            not_after: None,
+        };
         let report = match self.run_job(job).await? {
             Ran::Reported(report) => report,
-            Ran::NotStarted(reason) => return Ok(human(&format!("the removal could not be started: {reason}"))),
+            Ran::NotStarted(reason) => {
+                return Ok(human(&format!(
+                    "the removal could not be started: {reason}"
+                )));
+            }
             Ran::FailedSilently | Ran::Unknown => return Ok(human("the removal did not report")),
         };
         match report.outcome {
@@ -66,7 +87,12 @@ impl Attempt {
         if let Err(trouble) = self.restart_if_asked(report.reboot_required, UNDO).await? {
             return Ok(human(&format!("after the removal: {trouble}")));
         }
-        let job = Job { mode: ScriptMode::Verify, kb: Some(kb), ordinal: UNDO, not_after: None };
+        let job = Job {
+            mode: ScriptMode::Verify,
+            kb: Some(kb),
+            ordinal: UNDO,
+            not_after: None,
+        };
         Ok(match self.run_job(job).await? {
             Ran::Reported(report) if report.installed == Some(false) => {
                 (DeviceOutcome::RolledBack, format!("{why}; removed"))

@@ -46,7 +46,9 @@ impl Attempt {
             self.renew_lease().await?;
             self.stage(DeviceStage::Installing, &format!("installing {kb}"));
             match self.install(kb, window).await? {
-                Installed::Yes { reboot_required: needed } => {
+                Installed::Yes {
+                    reboot_required: needed,
+                } => {
                     reboot_required |= needed;
                     on_device.push(kb.clone());
                 }
@@ -54,7 +56,11 @@ impl Attempt {
                     return Err(Ends::with(DeviceOutcome::Deferred, why));
                 }
                 Installed::No(outcome, detail) => {
-                    patches.push(PatchResult { kb: kb.clone(), outcome, detail });
+                    patches.push(PatchResult {
+                        kb: kb.clone(),
+                        outcome,
+                        detail,
+                    });
                 }
                 Installed::Perhaps(why) => {
                     in_doubt.insert(kb.clone(), why);
@@ -72,7 +78,9 @@ impl Attempt {
         let checked = self.ask_script(&on_device).await?;
         for kb in &on_device {
             let said = checked.get(kb).and_then(|r| r.installed);
-            let result = self.confirm_by_scan(kb, since, said, in_doubt.get(kb)).await?;
+            let result = self
+                .confirm_by_scan(kb, since, said, in_doubt.get(kb))
+                .await?;
             patches.push(result);
         }
         if let Some(trouble) = self.health_trouble(&checked, since).await? {
@@ -82,23 +90,39 @@ impl Attempt {
     }
 
     async fn install(&self, kb: &KbId, window: OpenWindow) -> Result<Installed, Ends> {
-        let job = Job { mode: ScriptMode::Install, kb: Some(kb), ordinal: 0, not_after: window.closes_at };
+        let job = Job {
+            mode: ScriptMode::Install,
+            kb: Some(kb),
+            ordinal: 0,
+            not_after: window.closes_at,
+        };
         let report = match self.run_job(job).await? {
             Ran::Reported(report) => report,
-            Ran::FailedSilently => return self.after_failed_install(kb, "the script failed without a report").await,
+            Ran::FailedSilently => {
+                return self
+                    .after_failed_install(kb, "the script failed without a report")
+                    .await;
+            }
             Ran::Unknown => return Ok(Installed::Perhaps("the script did not report".to_owned())),
             Ran::NotStarted(why) => {
-                return Ok(Installed::No(DeviceOutcome::NeedsHuman, format!("not started: {why}")));
+                return Ok(Installed::No(
+                    DeviceOutcome::NeedsHuman,
+                    format!("not started: {why}"),
+                ));
             }
         };
         Ok(match report.outcome {
-            ScriptOutcome::Succeeded => Installed::Yes { reboot_required: report.reboot_required },
-            ScriptOutcome::NotApplicable => {
-                Installed::No(DeviceOutcome::NotApplicable, "it does not apply to this device".to_owned())
-            }
-            ScriptOutcome::Superseded => {
-                Installed::No(DeviceOutcome::Superseded, "a newer update contains it".to_owned())
-            }
+            ScriptOutcome::Succeeded => Installed::Yes {
+                reboot_required: report.reboot_required,
+            },
+            ScriptOutcome::NotApplicable => Installed::No(
+                DeviceOutcome::NotApplicable,
+                "it does not apply to this device".to_owned(),
+            ),
+            ScriptOutcome::Superseded => Installed::No(
+                DeviceOutcome::Superseded,
+                "a newer update contains it".to_owned(),
+            ),
             ScriptOutcome::OutsideWindow => Installed::No(
                 DeviceOutcome::Deferred,
                 "the device took the job up after its window had closed".to_owned(),
@@ -106,7 +130,10 @@ impl Attempt {
             ScriptOutcome::Failed | ScriptOutcome::NotRemovable => {
                 let why = format!("installation failed{}", exit_words(&report));
                 match report.installed {
-                    Some(false) => Installed::No(self.clean_failure(), format!("{why}, nothing was left behind")),
+                    Some(false) => Installed::No(
+                        self.clean_failure(),
+                        format!("{why}, nothing was left behind"),
+                    ),
                     _ => return self.after_failed_install(kb, &why).await,
                 }
             }
@@ -124,7 +151,11 @@ impl Attempt {
 
     /// A failure that left nothing behind has brought the device back to where it was.
     fn clean_failure(&self) -> DeviceOutcome {
-        if self.input.roll_back_failures { DeviceOutcome::RolledBack } else { DeviceOutcome::Failed }
+        if self.input.roll_back_failures {
+            DeviceOutcome::RolledBack
+        } else {
+            DeviceOutcome::Failed
+        }
     }
 
     /// Restarts by policy; `Err` inside says what is wrong with the device afterwards.
@@ -143,9 +174,16 @@ impl Attempt {
         }
         self.renew_lease().await?;
         self.stage(DeviceStage::Rebooting, "restarting");
-        let job = Job { mode: ScriptMode::Reboot, kb: None, ordinal, not_after: None };
+        let job = Job {
+            mode: ScriptMode::Reboot,
+            kb: None,
+            ordinal,
+            not_after: None,
+        };
         if let Ran::NotStarted(why) = self.run_job(job).await? {
-            return Err(Ends::human(format!("the restart could not be started: {why}")));
+            return Err(Ends::human(format!(
+                "the restart could not be started: {why}"
+            )));
         }
         let began = clock::now(&self.ctx);
         let give_up = clock::after(began, self.input.health.online_within_secs);
@@ -157,7 +195,10 @@ impl Attempt {
             .await?;
         Ok(match back {
             Some(_) => Ok(()),
-            None => Err(format!("not back online within {} s after its restart", self.input.health.online_within_secs)),
+            None => Err(format!(
+                "not back online within {} s after its restart",
+                self.input.health.online_within_secs
+            )),
         })
     }
 
@@ -167,7 +208,12 @@ impl Attempt {
         let mut reports = BTreeMap::new();
         for kb in kbs {
             self.renew_lease().await?;
-            let job = Job { mode: ScriptMode::Verify, kb: Some(kb), ordinal: 0, not_after: None };
+            let job = Job {
+                mode: ScriptMode::Verify,
+                kb: Some(kb),
+                ordinal: 0,
+                not_after: None,
+            };
             if let Ran::Reported(report) = self.run_job(job).await? {
                 reports.insert(kb.clone(), report);
             }
@@ -183,18 +229,34 @@ impl Attempt {
         script_says: Option<bool>,
         doubt: Option<&String>,
     ) -> Result<PatchResult, Ends> {
-        let result = |outcome, detail: String| Ok(PatchResult { kb: kb.clone(), outcome, detail });
+        let result = |outcome, detail: String| {
+            Ok(PatchResult {
+                kb: kb.clone(),
+                outcome,
+                detail,
+            })
+        };
         let give_up = clock::after(clock::now(&self.ctx), self.input.waits.verify_secs);
         let settled = clock::after(since, self.input.waits.rescan_settle_secs);
         let mut looked_at = None;
         loop {
-            let scanned = self.device().await?.last_reported_at.filter(|at| *at > since);
+            let scanned = self
+                .device()
+                .await?
+                .last_reported_at
+                .filter(|at| *at > since);
             if scanned.is_some() && scanned != looked_at {
                 looked_at = scanned;
                 let rows = self.patch_rows().await?;
-                let state = rows.iter().find(|r| r.facts.kb == *kb).map_or(PatchState::NotListed, |r| r.state);
+                let state = rows
+                    .iter()
+                    .find(|r| r.facts.kb == *kb)
+                    .map_or(PatchState::NotListed, |r| r.state);
                 if state == PatchState::Installed {
-                    return result(DeviceOutcome::Verified, "a scan after the installation says installed".to_owned());
+                    return result(
+                        DeviceOutcome::Verified,
+                        "a scan after the installation says installed".to_owned(),
+                    );
                 }
                 let late_enough = scanned.is_some_and(|at| at > settled);
                 if late_enough && matches!(state, PatchState::Missing | PatchState::Failed) {
@@ -207,9 +269,13 @@ impl Attempt {
             if clock::now(&self.ctx) >= give_up || self.cancelled() {
                 break;
             }
-            self.stage(DeviceStage::Verifying, &format!("waiting for a scan made after {since}"));
+            self.stage(
+                DeviceStage::Verifying,
+                &format!("waiting for a scan made after {since}"),
+            );
             let next = clock::after(clock::now(&self.ctx), self.input.waits.verify_poll_secs);
-            self.pause_until(next.min(give_up), "confirming scan").await?;
+            self.pause_until(next.min(give_up), "confirming scan")
+                .await?;
             self.renew_lease().await?;
         }
         match script_says {
@@ -223,7 +289,9 @@ impl Attempt {
             ),
             None => result(
                 DeviceOutcome::NeedsHuman,
-                doubt.cloned().unwrap_or_else(|| "neither script nor scan confirm it".to_owned()),
+                doubt
+                    .cloned()
+                    .unwrap_or_else(|| "neither script nor scan confirm it".to_owned()),
             ),
         }
     }
@@ -235,7 +303,11 @@ impl Attempt {
         since: Timestamp,
     ) -> Result<Option<String>, Ends> {
         let stopped = |report: &ScriptReport| {
-            report.services.iter().find(|s| !s.running).map(|s| format!("service {} does not run", s.name))
+            report
+                .services
+                .iter()
+                .find(|s| !s.running)
+                .map(|s| format!("service {} does not run", s.name))
         };
         if let Some(trouble) = checked.values().find_map(stopped) {
             return Ok(Some(trouble));
@@ -243,26 +315,47 @@ impl Attempt {
         self.stage(DeviceStage::WatchingHealth, "watching for critical alerts");
         let soak_ends = clock::after(clock::now(&self.ctx), self.input.health.soak_secs);
         while clock::now(&self.ctx) < soak_ends && !self.cancelled() {
-            let half_life = clock::after(clock::now(&self.ctx), (self.input.waits.lease_secs / 2).max(1));
-            self.pause_until(soak_ends.min(half_life), "health soak").await?;
+            let half_life = clock::after(
+                clock::now(&self.ctx),
+                (self.input.waits.lease_secs / 2).max(1),
+            );
+            self.pause_until(soak_ends.min(half_life), "health soak")
+                .await?;
             self.renew_lease().await?;
         }
-        let input = CriticalAlertsInput { device: self.input.device.clone(), since };
+        let input = CriticalAlertsInput {
+            device: self.input.device.clone(),
+            since,
+        };
         let alerts = self
             .ctx
-            .execute_activity(CriticalAlerts, input, options::superops_read("look for critical alerts"))
+            .execute_activity(
+                CriticalAlerts,
+                input,
+                options::superops_read("look for critical alerts"),
+            )
             .await
             .map_err(|e| Ends::failed("alerts could not be read", &Failed::of(&e)))?
             .alerts;
         if !alerts.is_empty() {
-            return Ok(Some(format!("{} new critical alerts: {}", alerts.len(), alerts.join(", "))));
+            return Ok(Some(format!(
+                "{} new critical alerts: {}",
+                alerts.len(),
+                alerts.join(", ")
+            )));
         }
         let give_up = clock::after(clock::now(&self.ctx), self.input.health.online_within_secs);
-        let online = self.poll_snapshot(give_up, "device online", |device| device.online).await?;
-        Ok(online.is_none().then(|| "offline after its installation".to_owned()))
+        let online = self
+            .poll_snapshot(give_up, "device online", |device| device.online)
+            .await?;
+        Ok(online
+            .is_none()
+            .then(|| "offline after its installation".to_owned()))
     }
 }
 
 fn exit_words(report: &ScriptReport) -> String {
-    report.exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"))
+    report
+        .exit_code
+        .map_or_else(String::new, |code| format!(" with exit code {code}"))
 }

@@ -29,9 +29,15 @@ impl Attempt {
             match self.try_lease().await? {
                 LeaseResult::Held { .. } => return Ok(()),
                 LeaseResult::HeldBy { owner, until } => {
-                    self.stage(DeviceStage::WaitingForLease, &format!("held by {owner} until {until}"));
+                    self.stage(
+                        DeviceStage::WaitingForLease,
+                        &format!("held by {owner} until {until}"),
+                    );
                     if clock::now(&self.ctx) >= give_up {
-                        return Err(Ends::with(DeviceOutcome::Deferred, format!("held by {owner}")));
+                        return Err(Ends::with(
+                            DeviceOutcome::Deferred,
+                            format!("held by {owner}"),
+                        ));
                     }
                 }
             }
@@ -70,16 +76,32 @@ impl Attempt {
                 .await
                 .map_err(|e| Ends::failed("the window could not be computed", &Failed::of(&e)))?;
             let Some(opening) = answer.opening else {
-                return Err(Ends::with(DeviceOutcome::Deferred, "no maintenance window opens"));
+                return Err(Ends::with(
+                    DeviceOutcome::Deferred,
+                    "no maintenance window opens",
+                ));
             };
             if opening.opens_at <= now {
-                return Ok(OpenWindow { closes_at: opening.closes_at });
+                return Ok(OpenWindow {
+                    closes_at: opening.closes_at,
+                });
             }
-            if self.input.deadline.is_some_and(|deadline| opening.opens_at > deadline) {
-                return Err(Ends::with(DeviceOutcome::Deferred, "the next window opens after the deadline"));
+            if self
+                .input
+                .deadline
+                .is_some_and(|deadline| opening.opens_at > deadline)
+            {
+                return Err(Ends::with(
+                    DeviceOutcome::Deferred,
+                    "the next window opens after the deadline",
+                ));
             }
-            self.stage(DeviceStage::WaitingForWindow, &format!("opens {}", opening.opens_at));
-            self.pause_until(opening.opens_at, "maintenance window").await?;
+            self.stage(
+                DeviceStage::WaitingForWindow,
+                &format!("opens {}", opening.opens_at),
+            );
+            self.pause_until(opening.opens_at, "maintenance window")
+                .await?;
         }
     }
 
@@ -87,10 +109,18 @@ impl Attempt {
     pub(super) async fn wait_until_online(&self, window: OpenWindow) -> Result<Device, Ends> {
         let start = clock::now(&self.ctx);
         let patience = clock::after(start, self.input.waits.script_timeout_secs);
-        let give_up = window.closes_at.map_or(patience, |closes| closes.min(patience));
-        match self.poll_snapshot(give_up, "device online", |device| device.online).await? {
+        let give_up = window
+            .closes_at
+            .map_or(patience, |closes| closes.min(patience));
+        match self
+            .poll_snapshot(give_up, "device online", |device| device.online)
+            .await?
+        {
             Some(device) => Ok(device),
-            None => Err(Ends::with(DeviceOutcome::Deferred, "offline while its window was open")),
+            None => Err(Ends::with(
+                DeviceOutcome::Deferred,
+                "offline while its window was open",
+            )),
         }
     }
 
@@ -112,10 +142,16 @@ impl Attempt {
                 return Ok(None);
             }
             if !device.online {
-                let since = device.last_communicated_at.map_or("unknown".to_owned(), |t| t.to_string());
-                self.stage(DeviceStage::WaitingForDevice, &format!("offline, last seen {since}"));
+                let since = device
+                    .last_communicated_at
+                    .map_or("unknown".to_owned(), |t| t.to_string());
+                self.stage(
+                    DeviceStage::WaitingForDevice,
+                    &format!("offline, last seen {since}"),
+                );
             }
-            self.pause_until(clock::after(now, interval).min(give_up), summary).await?;
+            self.pause_until(clock::after(now, interval).min(give_up), summary)
+                .await?;
             self.renew_lease().await?;
             interval = (interval * 2).min(self.input.waits.online_poll_secs * MAX_BACKOFF);
         }
@@ -123,7 +159,9 @@ impl Attempt {
 
     /// Reads the device from the shared snapshot.
     pub(super) async fn device(&self) -> Result<Device, Ends> {
-        let input = GetDeviceInput { device: self.input.device.clone() };
+        let input = GetDeviceInput {
+            device: self.input.device.clone(),
+        };
         self.ctx
             .execute_activity(GetDevice, input, options::store("read the online snapshot"))
             .await
@@ -136,9 +174,9 @@ impl Attempt {
     pub(super) async fn renew_lease(&self) -> Result<(), Ends> {
         match self.try_lease().await? {
             LeaseResult::Held { .. } => Ok(()),
-            LeaseResult::HeldBy { owner, .. } => {
-                Err(Ends::human(format!("lost the lease of the device to {owner}")))
-            }
+            LeaseResult::HeldBy { owner, .. } => Err(Ends::human(format!(
+                "lost the lease of the device to {owner}"
+            ))),
         }
     }
 
@@ -146,10 +184,19 @@ impl Attempt {
     /// cuts this wait short, because a device must not be left half done.
     pub(super) async fn pause_until(&self, until: Timestamp, summary: &str) -> Result<(), Ends> {
         let untouched = self.ctx.state(|s| s.jobs.is_empty());
-        let woken =
-            clock::wait(&self.ctx, until, summary, untouched || !self.cancelled(), |_: &DevicePatch| false).await;
+        let woken = clock::wait(
+            &self.ctx,
+            until,
+            summary,
+            untouched || !self.cancelled(),
+            |_: &DevicePatch| false,
+        )
+        .await;
         if woken == Woken::Cancelled && untouched {
-            return Err(Ends::with(DeviceOutcome::Aborted, "stopped before anything was done"));
+            return Err(Ends::with(
+                DeviceOutcome::Aborted,
+                "stopped before anything was done",
+            ));
         }
         Ok(())
     }

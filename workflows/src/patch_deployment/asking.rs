@@ -37,7 +37,9 @@ impl Story {
                 let mut why = sealed.decision.policies.clone();
                 why.extend(sealed.decision.errors.iter().cloned());
                 let detail = format!("guardrails forbid it: {}", why.join(", "));
-                return Ok(Turn::Over(self.early_result(DeploymentOutcome::Forbidden, detail)));
+                return Ok(Turn::Over(
+                    self.early_result(DeploymentOutcome::Forbidden, detail),
+                ));
             }
             Verdict::NeedsApproval(need) => Some(need),
             Verdict::Auto => None,
@@ -45,11 +47,15 @@ impl Story {
         let spec = self.s(|s| s.request.approval.clone());
         let Some(need) = stricter_need(need, &spec) else {
             self.clear(Verdict::Auto);
-            let actor = Actor::Policy { ids: sealed.decision.policies.clone() };
-            self.audit("runs_unattended", actor, vec![], serde_json::Value::Null).await;
+            let actor = Actor::Policy {
+                ids: sealed.decision.policies.clone(),
+            };
+            self.audit("runs_unattended", actor, vec![], serde_json::Value::Null)
+                .await;
             return Ok(Turn::Go);
         };
-        self.ask(&need, &sealed.decision.policy_version, sealed.difference).await
+        self.ask(&need, &sealed.decision.policy_version, sealed.difference)
+            .await
     }
 
     async fn ask(
@@ -60,7 +66,8 @@ impl Story {
     ) -> Result<Turn, WorkflowTermination> {
         loop {
             let asked_at = clock::now(&self.ctx);
-            self.open_request(need, policy_version, std::mem::take(&mut difference)).await?;
+            self.open_request(need, policy_version, std::mem::take(&mut difference))
+                .await?;
             let how = self.await_decision().await;
             let waited = clock::now(&self.ctx).duration_since(asked_at).as_secs();
             self.s_mut(|s| s.carry.approval_secs += waited);
@@ -71,14 +78,24 @@ impl Story {
                 }
                 How::Superseded => return Ok(Turn::Again),
                 How::Rejected => {
-                    let by = self.s(|s| s.carry.book.ended().map(|e| e.by.clone())).unwrap_or_default();
-                    let names = by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    let by = self
+                        .s(|s| s.carry.book.ended().map(|e| e.by.clone()))
+                        .unwrap_or_default();
+                    let names = by
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ");
                     let detail = format!("rejected by {names}");
-                    return Ok(Turn::Over(self.early_result(DeploymentOutcome::Rejected, detail)));
+                    return Ok(Turn::Over(
+                        self.early_result(DeploymentOutcome::Rejected, detail),
+                    ));
                 }
                 How::TimedOut => {
                     let detail = "nobody answered before the deadline".to_owned();
-                    return Ok(Turn::Over(self.early_result(DeploymentOutcome::TimedOut, detail)));
+                    return Ok(Turn::Over(
+                        self.early_result(DeploymentOutcome::TimedOut, detail),
+                    ));
                 }
                 How::Cancelled => {
                     let over = self.aborted_before_work();
@@ -102,8 +119,17 @@ impl Story {
         let now = clock::now(&self.ctx);
         let (id, hash, requester) = self.s_mut(|s| {
             s.carry.requests += 1;
-            let hash = s.carry.plan.as_ref().map(|p| p.hash.clone()).unwrap_or_default();
-            (format!("{}/{}", s.plan_id, s.carry.requests), hash, s.request.requested_by.clone())
+            let hash = s
+                .carry
+                .plan
+                .as_ref()
+                .map(|p| p.hash.clone())
+                .unwrap_or_default();
+            (
+                format!("{}/{}", s.plan_id, s.carry.requests),
+                hash,
+                s.request.requested_by.clone(),
+            )
         });
         let request = Request {
             id: id.parse().map_err(failure::invalid_input)?,
@@ -113,7 +139,10 @@ impl Story {
             quorum: need.quorum,
             opened_at: now,
             deadline: clock::after(now, need.timeout_secs),
-            escalation: need.escalation.as_ref().map(|e| (clock::after(now, e.after_secs), e.role)),
+            escalation: need
+                .escalation
+                .as_ref()
+                .map(|e| (clock::after(now, e.after_secs), e.role)),
             escalated: false,
             requester,
             four_eyes: need.four_eyes,
@@ -124,10 +153,21 @@ impl Story {
             "request": request.id, "role": request.role, "quorum": request.quorum,
             "deadline": request.deadline, "difference": difference,
         });
-        self.audit("approval_opened", Actor::Workflow, vec![request.plan_hash.clone()], detail).await;
+        self.audit(
+            "approval_opened",
+            Actor::Workflow,
+            vec![request.plan_hash.clone()],
+            detail,
+        )
+        .await;
         let note = format!("asking {} x {}", request.quorum, request.role.as_str());
         self.stage(Stage::AwaitingApproval, note).await;
-        self.notify(NoticeKind::ApprovalOpened, "an approval is asked for".to_owned(), difference).await;
+        self.notify(
+            NoticeKind::ApprovalOpened,
+            "an approval is asked for".to_owned(),
+            difference,
+        )
+        .await;
         // Decisions that came before the request and named its hash count now.
         for decision in early {
             self.work_off_decision(decision).await;
@@ -158,9 +198,14 @@ impl Story {
             }
             if let Some(role) = self.s_mut(|s| s.carry.book.escalate(now)) {
                 let detail = serde_json::json!({ "role": role });
-                self.audit("approval_escalated", Actor::Workflow, vec![], detail).await;
-                let words = format!("nobody has answered yet; {} is asked as well", role.as_str());
-                self.approval_changed(NoticeKind::ApprovalEscalated, &words, vec![]).await;
+                self.audit("approval_escalated", Actor::Workflow, vec![], detail)
+                    .await;
+                let words = format!(
+                    "nobody has answered yet; {} is asked as well",
+                    role.as_str()
+                );
+                self.approval_changed(NoticeKind::ApprovalEscalated, &words, vec![])
+                    .await;
                 continue;
             }
             if let Some(how) = self.s_mut(|s| s.carry.book.expire(now)) {
@@ -181,9 +226,18 @@ impl Story {
     /// Answers one decision, writes it down, tells people when it was the last one.
     pub(super) async fn work_off_decision(&self, decision: Decision) {
         let was_open = self.s(|s| s.carry.book.open_request().is_some());
-        let (client, plan, requester) =
-            self.s(|s| (s.request.client.clone(), s.plan_id.clone(), s.request.requested_by.clone()));
-        let matter = Matter { client: &client, plan: &plan, requester: requester.as_ref() };
+        let (client, plan, requester) = self.s(|s| {
+            (
+                s.request.client.clone(),
+                s.plan_id.clone(),
+                s.request.requested_by.clone(),
+            )
+        });
+        let matter = Matter {
+            client: &client,
+            plan: &plan,
+            requester: requester.as_ref(),
+        };
         let answered = approvals::decide(&self.ctx, &matter, decision).await;
         let what = match &answered.answer {
             Answer::Counted { .. } => "decision_counted",
@@ -196,7 +250,10 @@ impl Story {
             Answer::AlreadyDecided { .. } => "decision_after_the_end",
         };
         let name = answered.decision.by.to_string();
-        let actor = Actor::Person { name: name.clone(), identity: answered.identity };
+        let actor = Actor::Person {
+            name: name.clone(),
+            identity: answered.identity,
+        };
         let evidence = answered.decision.plan_hash.iter().cloned().collect();
         let detail = serde_json::json!({
             "choice": choice_word(answered.decision.choice), "decision": answered.decision.id,
@@ -205,7 +262,8 @@ impl Story {
         self.audit(what, actor, evidence, detail).await;
         if was_open && self.s(|s| s.carry.book.open_request().is_none()) {
             let words = format!("{} by {name}", choice_word(answered.decision.choice));
-            self.approval_changed(NoticeKind::ApprovalDecided, &words, vec![]).await;
+            self.approval_changed(NoticeKind::ApprovalDecided, &words, vec![])
+                .await;
         }
     }
 
@@ -218,12 +276,24 @@ impl Story {
             How::Approved => "approved",
             How::Rejected => "rejected",
         };
-        self.audit("approval_closed", Actor::Workflow, vec![], serde_json::json!({ "how": how })).await;
-        self.approval_changed(NoticeKind::ApprovalClosed, words, vec![]).await;
+        self.audit(
+            "approval_closed",
+            Actor::Workflow,
+            vec![],
+            serde_json::json!({ "how": how }),
+        )
+        .await;
+        self.approval_changed(NoticeKind::ApprovalClosed, words, vec![])
+            .await;
     }
 
     /// Shows and tells that something about the request has changed.
-    pub(super) async fn approval_changed(&self, kind: NoticeKind, words: &str, difference: Vec<String>) {
+    pub(super) async fn approval_changed(
+        &self,
+        kind: NoticeKind,
+        words: &str,
+        difference: Vec<String>,
+    ) {
         let stage = self.s(|s| s.carry.status.stage);
         self.stage(stage, words).await;
         self.notify(kind, words.to_owned(), difference).await;
@@ -242,13 +312,23 @@ impl Story {
         });
         let answer = self
             .ctx
-            .execute_activity(NextOpening, input, options::store("compute the next window"))
+            .execute_activity(
+                NextOpening,
+                input,
+                options::store("compute the next window"),
+            )
             .await
             .map_err(|e| Failed::of(&e).into_termination())?;
         let until = answer.opening.map_or(now, |o| o.opens_at);
         while clock::now(&self.ctx) < until {
-            self.stage(Stage::AwaitingApproval, format!("held, asked again {until}")).await;
-            let woken = self.wait_for_news(until, "held until the next window").await;
+            self.stage(
+                Stage::AwaitingApproval,
+                format!("held, asked again {until}"),
+            )
+            .await;
+            let woken = self
+                .wait_for_news(until, "held until the next window")
+                .await;
             self.work_off_inbox().await;
             if let Some(over) = self.aborted_before_work() {
                 return Ok(Some(Turn::Over(over)));
@@ -267,8 +347,10 @@ impl Story {
         let now = clock::now(&self.ctx);
         self.s_mut(|s| {
             let carry = &mut s.carry;
-            carry.cleared =
-                carry.plan.as_ref().map(|p| Cleared { plan_hash: p.hash.clone(), verdict });
+            carry.cleared = carry.plan.as_ref().map(|p| Cleared {
+                plan_hash: p.hash.clone(),
+                verdict,
+            });
             carry.cleared_at = Some(now);
             if let Some(ended) = carry.book.ended() {
                 carry.status.approved_by.clone_from(&ended.by);
@@ -289,8 +371,7 @@ impl Story {
     /// counts as an abort.
     pub(super) async fn wait_for_news(&self, until: jiff::Timestamp, summary: &str) -> Woken {
         let heed = self.s(|s| s.carry.aborted.is_none());
-        let woken =
-            clock::wait(&self.ctx, until, summary, heed, |w| w.s().has_news()).await;
+        let woken = clock::wait(&self.ctx, until, summary, heed, |w| w.s().has_news()).await;
         if woken == Woken::Cancelled {
             let reason = self.ctx.cancellation_token().reason().unwrap_or_default();
             self.s_mut(|s| s.carry.aborted = Some(format!("cancelled {reason}").trim().to_owned()));

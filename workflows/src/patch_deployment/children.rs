@@ -1,20 +1,14 @@
 //! The sliding window of device runs: started with Abandon, they report by signal.
 
 use contracts::{
-    activities::{
-        plans::{CheckChildren, CheckChildrenInput, ChildRun, LoadPage, LoadPageInput},
-    },
+    activities::plans::{CheckChildren, CheckChildrenInput, ChildRun, LoadPage, LoadPageInput},
     deployment::{DeploymentInput, DeviceFinished, InFlight},
     device::{DevicePatchInput, Intent},
     ids::DeviceRun,
     search,
 };
 use domain::{
-    audit::Actor,
-    deployment::Stage,
-    guardrail::Verdict,
-    ids::DeviceId,
-    outcome::DeviceOutcome,
+    audit::Actor, deployment::Stage, guardrail::Verdict, ids::DeviceId, outcome::DeviceOutcome,
 };
 use jiff::Timestamp;
 use temporalio_common::search_attributes::SearchAttributes;
@@ -49,7 +43,12 @@ impl Story {
         name: &str,
         rounds: &mut Rounds,
     ) -> Result<bool, WorkflowTermination> {
-        let pages = self.s(|s| s.carry.plan.as_ref().map_or(0, |p| p.rings[ring as usize].pages));
+        let pages = self.s(|s| {
+            s.carry
+                .plan
+                .as_ref()
+                .map_or(0, |p| p.rings[ring as usize].pages)
+        });
         let cursor = self.s(|s| s.carry.cursor);
         if cursor.page >= pages {
             return Ok(false);
@@ -57,14 +56,22 @@ impl Story {
         if rounds.page.is_none() {
             rounds.page = Some(self.load_page(ring, cursor.page).await?);
         }
-        let Some(page) = rounds.page.clone() else { return Ok(false) };
+        let Some(page) = rounds.page.clone() else {
+            return Ok(false);
+        };
         let room = self.room();
         if room == 0 {
             self.stage(Stage::Deploying, format!("ring {name}")).await;
-            self.wait_a_round(rounds, None, "room for the next device").await?;
+            self.wait_a_round(rounds, None, "room for the next device")
+                .await?;
             return Ok(true);
         }
-        let next: Vec<_> = page.iter().skip(cursor.position as usize).take(room).cloned().collect();
+        let next: Vec<_> = page
+            .iter()
+            .skip(cursor.position as usize)
+            .take(room)
+            .cloned()
+            .collect();
         let taken = u32::try_from(next.len()).unwrap_or(u32::MAX);
         let page_done = cursor.position + taken >= u32::try_from(page.len()).unwrap_or(u32::MAX);
         self.s_mut(|s| {
@@ -84,14 +91,17 @@ impl Story {
         if page_done {
             rounds.page = None;
         }
-        let starts = next.into_iter().filter(|d| d.settled.is_none()).map(|d| Start {
-            device: d.id,
-            ring,
-            attempt: d.attempts + 1,
-            intent: Intent::Install,
-            undoes: None,
-            straggler: false,
-        });
+        let starts = next
+            .into_iter()
+            .filter(|d| d.settled.is_none())
+            .map(|d| Start {
+                device: d.id,
+                ring,
+                attempt: d.attempts + 1,
+                intent: Intent::Install,
+                undoes: None,
+                straggler: false,
+            });
         self.start(starts.collect()).await?;
         self.show().await;
         Ok(true)
@@ -99,7 +109,9 @@ impl Story {
 
     /// Returns how many more devices may be worked on.
     pub(super) fn room(&self) -> usize {
-        self.s(|s| (s.request.limits.max_in_flight as usize).saturating_sub(s.carry.in_flight.len()))
+        self.s(|s| {
+            (s.request.limits.max_in_flight as usize).saturating_sub(s.carry.in_flight.len())
+        })
     }
 
     async fn load_page(
@@ -136,8 +148,11 @@ impl Story {
                 };
                 s.carry.in_flight.insert(start.device.clone(), flight)
             });
-            let child =
-                self.ctx.start_child_workflow(DevicePatch::run, contracts::message::Message::from(input), self.child_options(&start));
+            let child = self.ctx.start_child_workflow(
+                DevicePatch::run,
+                contracts::message::Message::from(input),
+                self.child_options(&start),
+            );
             pending.push(async move { (start, child.await.map(|_| ())) });
         }
         for (start, started) in join_all(pending).await {
@@ -149,8 +164,10 @@ impl Story {
                     ..
                 }) => self.read_result_of(&start).await?,
                 Err(error) => {
-                    let detail = serde_json::json!({ "device": start.device, "why": error.to_string() });
-                    self.audit("device_not_started", Actor::Workflow, vec![], detail).await;
+                    let detail =
+                        serde_json::json!({ "device": start.device, "why": error.to_string() });
+                    self.audit("device_not_started", Actor::Workflow, vec![], detail)
+                        .await;
                     self.s_mut(|s| {
                         s.carry.finished.push(DeviceFinished {
                             device: start.device.clone(),
@@ -208,7 +225,11 @@ impl Story {
                 time_zone: s.request.time_zone.clone(),
                 deadline: s.request.deadline,
                 figures: s.carry.assessed.as_ref().map(figures).unwrap_or_default(),
-                cleared: s.carry.cleared.as_ref().map_or(Verdict::Forbidden, |c| c.verdict.clone()),
+                cleared: s
+                    .carry
+                    .cleared
+                    .as_ref()
+                    .map_or(Verdict::Forbidden, |c| c.verdict.clone()),
                 waits: s.request.waits,
             }
         })
@@ -221,15 +242,33 @@ impl Story {
     }
 
     fn child_run(&self, device: DeviceId, attempt: u32, intent: Intent) -> ChildRun {
-        let start = Start { device, ring: 0, attempt, intent, undoes: None, straggler: false };
-        ChildRun { workflow_id: self.run_of(&start).workflow_id(), device: start.device, attempt }
+        let start = Start {
+            device,
+            ring: 0,
+            attempt,
+            intent,
+            undoes: None,
+            straggler: false,
+        };
+        ChildRun {
+            workflow_id: self.run_of(&start).workflow_id(),
+            device: start.device,
+            attempt,
+        }
     }
 
     async fn check_children(&self, runs: Vec<ChildRun>) -> Result<(), WorkflowTermination> {
-        let input = CheckChildrenInput { plan: self.s(|s| s.plan_id.clone()), runs };
+        let input = CheckChildrenInput {
+            plan: self.s(|s| s.plan_id.clone()),
+            runs,
+        };
         let answer = self
             .ctx
-            .execute_activity(CheckChildren, input, options::store("ask about silent devices"))
+            .execute_activity(
+                CheckChildren,
+                input,
+                options::store("ask about silent devices"),
+            )
             .await
             .map_err(|e| Failed::of(&e).into_termination())?;
         self.s_mut(|s| {
@@ -255,20 +294,33 @@ impl Story {
         self.refresh_snapshot(rounds).await?;
         let now = clock::now(&self.ctx);
         let silence = self.s(|s| s.request.waits.script_timeout_secs);
-        let check_at = *rounds.check_at.get_or_insert_with(|| clock::after(now, silence));
+        let check_at = *rounds
+            .check_at
+            .get_or_insert_with(|| clock::after(now, silence));
         if now >= check_at {
             rounds.check_at = None;
-            let runs: Vec<_> = self.s(|s| s.carry.in_flight.clone()).into_iter().map(|(device, f)| {
-                let intent = if f.undoes.is_some() { Intent::RollBack } else { Intent::Install };
-                self.child_run(device, f.attempt, intent)
-            }).collect();
+            let runs: Vec<_> = self
+                .s(|s| s.carry.in_flight.clone())
+                .into_iter()
+                .map(|(device, f)| {
+                    let intent = if f.undoes.is_some() {
+                        Intent::RollBack
+                    } else {
+                        Intent::Install
+                    };
+                    self.child_run(device, f.attempt, intent)
+                })
+                .collect();
             if !runs.is_empty() {
                 self.check_children(runs).await?;
             }
             return Ok(());
         }
         let mut next = check_at;
-        for candidate in [until, rounds.refresh_at, rounds.stragglers_at].into_iter().flatten() {
+        for candidate in [until, rounds.refresh_at, rounds.stragglers_at]
+            .into_iter()
+            .flatten()
+        {
             if candidate > now {
                 next = next.min(candidate);
             }
@@ -278,7 +330,10 @@ impl Story {
     }
 
     /// Reads the device list again when it is old, one reader per client: devices wait for it.
-    pub(super) async fn refresh_snapshot(&self, rounds: &mut Rounds) -> Result<(), WorkflowTermination> {
+    pub(super) async fn refresh_snapshot(
+        &self,
+        rounds: &mut Rounds,
+    ) -> Result<(), WorkflowTermination> {
         let now = clock::now(&self.ctx);
         if rounds.refresh_at.is_some_and(|at| now < at) {
             return Ok(());
@@ -299,11 +354,17 @@ impl Story {
         let mut asks_anew = false;
         for done in finished {
             counted |= self.s_mut(|s| {
-                let known = s.carry.in_flight.get(&done.device).is_some_and(|f| f.attempt == done.attempt);
+                let known = s
+                    .carry
+                    .in_flight
+                    .get(&done.device)
+                    .is_some_and(|f| f.attempt == done.attempt);
                 if !known {
                     return false;
                 }
-                let Some(flight) = s.carry.in_flight.remove(&done.device) else { return false };
+                let Some(flight) = s.carry.in_flight.remove(&done.device) else {
+                    return false;
+                };
                 let status = &mut s.carry.status;
                 if done.outcome == DeviceOutcome::Deferred {
                     status.stragglers += 1;
@@ -324,7 +385,8 @@ impl Story {
             asks_anew |= done.needs_new_approval;
         }
         if asks_anew && self.s(|s| s.carry.turn_asked.is_none()) {
-            self.ask_anew("guardrails now ask for more".to_owned()).await;
+            self.ask_anew("guardrails now ask for more".to_owned())
+                .await;
         }
         // Not for every device: a deployment of thousands would fill its history with it.
         let due = self.s(|s| {
@@ -342,8 +404,15 @@ impl Story {
         let handles: Vec<_> = flying
             .into_iter()
             .map(|(device, flight)| {
-                let intent = if flight.undoes.is_some() { Intent::RollBack } else { Intent::Install };
-                self.ctx.external_workflow(self.child_run(device, flight.attempt, intent).workflow_id, None)
+                let intent = if flight.undoes.is_some() {
+                    Intent::RollBack
+                } else {
+                    Intent::Install
+                };
+                self.ctx.external_workflow(
+                    self.child_run(device, flight.attempt, intent).workflow_id,
+                    None,
+                )
             })
             .collect();
         let why = || Some("the deployment was aborted".to_owned());
@@ -368,7 +437,8 @@ impl Story {
             request: s.request.clone(),
             carry: Some(Box::new(s.carry.clone())),
         });
-        self.ctx.continue_as_new(input.into(), ContinueAsNewOptions::default())?;
+        self.ctx
+            .continue_as_new(input.into(), ContinueAsNewOptions::default())?;
         Ok(())
     }
 }

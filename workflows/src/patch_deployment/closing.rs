@@ -34,20 +34,35 @@ impl Story {
         if !asked {
             return Ok(());
         }
-        self.stage(Stage::RollingBack, "undoing what was installed").await;
-        self.audit("rollback_started", Actor::Workflow, vec![], serde_json::Value::Null).await;
+        self.stage(Stage::RollingBack, "undoing what was installed")
+            .await;
+        self.audit(
+            "rollback_started",
+            Actor::Workflow,
+            vec![],
+            serde_json::Value::Null,
+        )
+        .await;
         let mut rounds = Rounds::default();
         let mut cursor = None;
         loop {
-            let input = PlanPageInput { plan: self.s(|s| s.plan_id.clone()), cursor };
+            let input = PlanPageInput {
+                plan: self.s(|s| s.plan_id.clone()),
+                cursor,
+            };
             let answer = self
                 .ctx
-                .execute_activity(ListInstalled, input, options::store("list what was installed"))
+                .execute_activity(
+                    ListInstalled,
+                    input,
+                    options::store("list what was installed"),
+                )
                 .await
                 .map_err(|e| Failed::of(&e).into_termination())?;
             for device in answer.devices {
                 while self.room() == 0 {
-                    self.wait_a_round(&mut rounds, None, "rollbacks in flight").await?;
+                    self.wait_a_round(&mut rounds, None, "rollbacks in flight")
+                        .await?;
                     self.count_finished().await;
                 }
                 let start = Start {
@@ -71,7 +86,8 @@ impl Story {
             if self.s(|s| s.carry.in_flight.is_empty()) {
                 break;
             }
-            self.wait_a_round(&mut rounds, None, "rollbacks in flight").await?;
+            self.wait_a_round(&mut rounds, None, "rollbacks in flight")
+                .await?;
         }
         Ok(())
     }
@@ -105,7 +121,11 @@ impl Story {
     }
 
     /// The result of a deployment that touched nothing.
-    pub(super) fn early_result(&self, outcome: DeploymentOutcome, detail: String) -> DeploymentResult {
+    pub(super) fn early_result(
+        &self,
+        outcome: DeploymentOutcome,
+        detail: String,
+    ) -> DeploymentResult {
         self.s(|s| DeploymentResult {
             outcome,
             detail,
@@ -119,21 +139,38 @@ impl Story {
     pub(super) async fn close(&self, mut result: DeploymentResult) -> DeploymentResult {
         let now = clock::now(&self.ctx);
         if self.s_mut(|s| s.carry.book.close(How::Cancelled, now)) {
-            self.audit("approval_closed", Actor::Workflow, vec![], serde_json::json!({ "how": How::Cancelled })).await;
+            self.audit(
+                "approval_closed",
+                Actor::Workflow,
+                vec![],
+                serde_json::json!({ "how": How::Cancelled }),
+            )
+            .await;
         }
         let untouched = self.untouched_devices();
         if result.outcome == DeploymentOutcome::Aborted && untouched > 0 {
-            self.s_mut(|s| s.carry.status.counts.add_many(DeviceOutcome::Aborted, untouched));
+            self.s_mut(|s| {
+                s.carry
+                    .status
+                    .counts
+                    .add_many(DeviceOutcome::Aborted, untouched)
+            });
             result.counts = self.s(|s| s.carry.status.counts.clone());
         }
         let detail = serde_json::json!({
             "outcome": result.outcome, "counts": result.counts, "metrics": result.metrics, "detail": result.detail,
         });
-        self.audit("deployment_finished", Actor::Workflow, vec![], detail).await;
+        self.audit("deployment_finished", Actor::Workflow, vec![], detail)
+            .await;
         self.s_mut(|s| s.carry.status.outcome = Some(result.outcome));
-        self.stage(Stage::Done, format!("{}: {}", result.outcome.as_str(), result.detail)).await;
+        self.stage(
+            Stage::Done,
+            format!("{}: {}", result.outcome.as_str(), result.detail),
+        )
+        .await;
         let words = format!("{}: {}", result.outcome.as_str(), result.detail);
-        self.notify(NoticeKind::DeploymentFinished, words, vec![]).await;
+        self.notify(NoticeKind::DeploymentFinished, words, vec![])
+            .await;
         while self.s(|s| !s.carry.inbox.is_empty()) || !self.ctx.all_handlers_finished() {
             self.work_off_inbox().await;
             let soon = clock::after(clock::now(&self.ctx), 1);
@@ -148,7 +185,13 @@ impl Story {
     /// Writes down that the deployment fails, before it does.
     pub(super) async fn refuse(&self, why: &str) {
         self.s_mut(|s| s.carry.status.outcome = Some(DeploymentOutcome::Refused));
-        self.audit("deployment_refused", Actor::Workflow, vec![], serde_json::json!({ "why": why })).await;
+        self.audit(
+            "deployment_refused",
+            Actor::Workflow,
+            vec![],
+            serde_json::json!({ "why": why }),
+        )
+        .await;
         self.stage(Stage::Done, why).await;
     }
 
@@ -160,4 +203,3 @@ impl Story {
         })
     }
 }
-

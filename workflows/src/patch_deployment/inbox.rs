@@ -6,7 +6,9 @@ use contracts::{
         approvals::AuthorizeInput,
         plans::{Check, CheckInput, Resolve, ResolveInput},
     },
-    deployment::{AmendInput, ControlAnswer, ControlInput, DecideInput, DecisionInput, ExtendInput, Pending},
+    deployment::{
+        AmendInput, ControlAnswer, ControlInput, DecideInput, DecisionInput, ExtendInput, Pending,
+    },
     message::Message,
 };
 use domain::{
@@ -35,31 +37,55 @@ impl PatchDeployment {
         input: Message<DecisionInput>,
     ) {
         let at = clock::of(ctx.workflow_time());
-        let signal = if choice == Choice::Approve { "approve" } else { "reject" };
+        let signal = if choice == Choice::Approve {
+            "approve"
+        } else {
+            "reject"
+        };
         match input.into_result() {
             Ok(input) => self.push_decision(choice, input, at),
             Err(problem) => {
-                self.push(Pending::Malformed { signal: signal.into(), problem: problem.to_string(), at });
+                self.push(Pending::Malformed {
+                    signal: signal.into(),
+                    problem: problem.to_string(),
+                    at,
+                });
                 String::new()
             }
         };
     }
 
     fn push_decision(&mut self, choice: Choice, input: DecisionInput, at: Timestamp) -> String {
-        let Ok(state) = &mut self.state else { return String::new() };
+        let Ok(state) = &mut self.state else {
+            return String::new();
+        };
         let decision_id = match &input.decision_id {
             Some(id) if !id.is_empty() && id.len() <= 200 => id.clone(),
             _ => state.next_message_id(),
         };
         let open_then = state.carry.book.open_request().map(|r| r.id.clone());
-        let pending = Pending::Decision { decision_id: decision_id.clone(), choice, input, open_then, at };
+        let pending = Pending::Decision {
+            decision_id: decision_id.clone(),
+            choice,
+            input,
+            open_then,
+            at,
+        };
         self.push(pending);
         decision_id
     }
 
     pub(super) fn record_decide(ctx: &WorkflowContext<Self>, input: DecideInput) -> String {
         let at = clock::now(ctx);
-        let DecideInput { choice, by, reason, decision_id, request_id, plan_hash, proof } = input;
+        let DecideInput {
+            choice,
+            by,
+            reason,
+            decision_id,
+            request_id,
+            plan_hash,
+            proof,
+        } = input;
         let input = DecisionInput {
             by,
             reason,
@@ -86,15 +112,28 @@ impl PatchDeployment {
         action: ControlAction,
         input: Message<ControlInput>,
     ) -> String {
-        self.record(action.as_str(), at, input, |input, id| Pending::Control { input, action, id, at })
+        self.record(action.as_str(), at, input, |input, id| Pending::Control {
+            input,
+            action,
+            id,
+            at,
+        })
     }
 
     pub(super) fn record_amend(&mut self, at: Timestamp, input: Message<AmendInput>) -> String {
-        self.record("change_plan", at, input, |input, id| Pending::Amend { input, id, at })
+        self.record("change_plan", at, input, |input, id| Pending::Amend {
+            input,
+            id,
+            at,
+        })
     }
 
     pub(super) fn record_extend(&mut self, at: Timestamp, input: Message<ExtendInput>) -> String {
-        self.record("extend", at, input, |input, id| Pending::Extend { input, id, at })
+        self.record("extend", at, input, |input, id| Pending::Extend {
+            input,
+            id,
+            at,
+        })
     }
 
     fn record<T>(
@@ -104,13 +143,17 @@ impl PatchDeployment {
         input: Message<T>,
         pending: impl FnOnce(T, String) -> Pending,
     ) -> String {
-        let Ok(state) = &mut self.state else { return String::new() };
+        let Ok(state) = &mut self.state else {
+            return String::new();
+        };
         let id = state.next_message_id();
         self.push(match input.into_result() {
             Ok(input) => pending(input, id.clone()),
-            Err(problem) => {
-                Pending::Malformed { signal: signal.to_owned(), problem: problem.to_string(), at }
-            }
+            Err(problem) => Pending::Malformed {
+                signal: signal.to_owned(),
+                problem: problem.to_string(),
+                at,
+            },
         });
         id
     }
@@ -128,20 +171,41 @@ impl Story {
     /// Works off what people have sent.
     pub(super) async fn work_off_inbox(&self) {
         while let Some(pending) = self.s_mut(|s| {
-            if s.carry.inbox.is_empty() { None } else { Some(s.carry.inbox.remove(0)) }
+            if s.carry.inbox.is_empty() {
+                None
+            } else {
+                Some(s.carry.inbox.remove(0))
+            }
         }) {
             match pending {
-                Pending::Decision { decision_id, choice, input, open_then, at } => {
-                    match approvals::read(decision_id.clone(), choice, &input, open_then.as_ref(), at) {
+                Pending::Decision {
+                    decision_id,
+                    choice,
+                    input,
+                    open_then,
+                    at,
+                } => {
+                    match approvals::read(
+                        decision_id.clone(),
+                        choice,
+                        &input,
+                        open_then.as_ref(),
+                        at,
+                    ) {
                         Ok(decision) => self.work_off_decision(decision).await,
                         Err(problem) => {
-                            let answer = domain::approval::Answer::NotAllowed { reason: problem.to_string() };
+                            let answer = domain::approval::Answer::NotAllowed {
+                                reason: problem.to_string(),
+                            };
                             self.s_mut(|s| s.carry.book.remember(&decision_id, &answer));
-                            self.audit_refused(choice_word(choice), &problem.to_string()).await;
+                            self.audit_refused(choice_word(choice), &problem.to_string())
+                                .await;
                         }
                     }
                 }
-                Pending::Control { input, action, id, .. } => {
+                Pending::Control {
+                    input, action, id, ..
+                } => {
                     let answer = self.work_off_control(action, &input).await;
                     self.s_mut(|s| s.answer_control(id, answer));
                 }
@@ -153,14 +217,17 @@ impl Story {
                     let answer = self.work_off_extend(&input).await;
                     self.s_mut(|s| s.answer_control(id, answer));
                 }
-                Pending::Malformed { signal, problem, .. } => self.audit_refused(&signal, &problem).await,
+                Pending::Malformed {
+                    signal, problem, ..
+                } => self.audit_refused(&signal, &problem).await,
             }
         }
     }
 
     async fn audit_refused(&self, signal: &str, problem: &str) {
         let detail = serde_json::json!({ "signal": signal, "problem": problem });
-        self.audit("message_refused", Actor::Workflow, vec![], detail).await;
+        self.audit("message_refused", Actor::Workflow, vec![], detail)
+            .await;
     }
 
     /// Asks whether the person may, and writes a "no" down.
@@ -175,8 +242,11 @@ impl Story {
         let (person, reason) = match read {
             Ok(read) => read,
             Err(problem) => {
-                self.audit_refused(action.as_str(), &problem.to_string()).await;
-                return Err(ControlAnswer::Refused { problem: problem.to_string() });
+                self.audit_refused(action.as_str(), &problem.to_string())
+                    .await;
+                return Err(ControlAnswer::Refused {
+                    problem: problem.to_string(),
+                });
             }
         };
         let (client, requester) =
@@ -198,16 +268,27 @@ impl Story {
         match approvals::authorize(&self.ctx, input).await {
             Authority::Allowed { identity, .. } => Ok((person, identity, reason)),
             Authority::Denied { reason, identity } => {
-                let actor = Actor::Person { name: person.to_string(), identity };
+                let actor = Actor::Person {
+                    name: person.to_string(),
+                    identity,
+                };
                 let detail = serde_json::json!({ "action": action.as_str(), "why": reason });
-                self.audit("control_not_allowed", actor, vec![], detail).await;
+                self.audit("control_not_allowed", actor, vec![], detail)
+                    .await;
                 Err(ControlAnswer::NotAllowed { reason })
             }
         }
     }
 
     async fn work_off_control(&self, action: ControlAction, input: &ControlInput) -> ControlAnswer {
-        let allowed = self.allow(action, &input.by, input.reason.as_deref(), input.proof.clone()).await;
+        let allowed = self
+            .allow(
+                action,
+                &input.by,
+                input.reason.as_deref(),
+                input.proof.clone(),
+            )
+            .await;
         let (person, identity, reason) = match allowed {
             Ok(allowed) => allowed,
             Err(answer) => return answer,
@@ -217,9 +298,13 @@ impl Story {
         let answer = self.s_mut(|s| {
             let carry = &mut s.carry;
             if carry.status.stage == Stage::Done || carry.aborted.is_some() {
-                return ControlAnswer::NothingToDo { note: "the deployment is over or ending".to_owned() };
+                return ControlAnswer::NothingToDo {
+                    note: "the deployment is over or ending".to_owned(),
+                };
             }
-            let done = |note: &str| ControlAnswer::Done { note: note.to_owned() };
+            let done = |note: &str| ControlAnswer::Done {
+                note: note.to_owned(),
+            };
             match action {
                 ControlAction::Pause => {
                     carry.paused = true;
@@ -230,59 +315,103 @@ impl Story {
                     carry.halted = None;
                     done("it goes on")
                 }
-                ControlAction::Resume => {
-                    ControlAnswer::NothingToDo { note: "it is neither paused nor halted".to_owned() }
-                }
+                ControlAction::Resume => ControlAnswer::NothingToDo {
+                    note: "it is neither paused nor halted".to_owned(),
+                },
                 ControlAction::Abort => {
                     carry.aborted = Some(who);
-                    done("no further device is started; running ones are stopped where that is safe")
+                    done(
+                        "no further device is started; running ones are stopped where that is safe",
+                    )
                 }
                 ControlAction::Halt => {
-                    let suspect = input.kb.as_ref().map_or_else(String::new, |kb| format!(" ({kb})"));
+                    let suspect = input
+                        .kb
+                        .as_ref()
+                        .map_or_else(String::new, |kb| format!(" ({kb})"));
                     carry.halted = Some(format!("{who}{suspect}"));
                     done("halted; resume or abort it")
                 }
                 ControlAction::Decide | ControlAction::Amend | ControlAction::Extend => {
-                    ControlAnswer::Refused { problem: "not a control".to_owned() }
+                    ControlAnswer::Refused {
+                        problem: "not a control".to_owned(),
+                    }
                 }
             }
         });
-        let actor = Actor::Person { name: person.to_string(), identity };
+        let actor = Actor::Person {
+            name: person.to_string(),
+            identity,
+        };
         let evidence = input.kb.iter().map(ToString::to_string).collect();
         let what = format!("control_{}", action.as_str());
-        self.audit(&what, actor, evidence, serde_json::json!({ "why": why, "answer": answer })).await;
+        self.audit(
+            &what,
+            actor,
+            evidence,
+            serde_json::json!({ "why": why, "answer": answer }),
+        )
+        .await;
         answer
     }
 
     /// A new plan is checked before it replaces the old one; a refused one changes nothing.
     async fn work_off_amend(&self, input: &AmendInput) -> ControlAnswer {
-        let allowed =
-            self.allow(ControlAction::Amend, &input.by, input.reason.as_deref(), input.proof.clone()).await;
+        let allowed = self
+            .allow(
+                ControlAction::Amend,
+                &input.by,
+                input.reason.as_deref(),
+                input.proof.clone(),
+            )
+            .await;
         let (person, identity, reason) = match allowed {
             Ok(allowed) => allowed,
             Err(answer) => return answer,
         };
         if input.change.is_empty() {
-            return ControlAnswer::Refused { problem: "change: `` is not allowed: at least one field".to_owned() };
+            return ControlAnswer::Refused {
+                problem: "change: `` is not allowed: at least one field".to_owned(),
+            };
         }
         if self.s(|s| s.carry.status.stage == Stage::Done) {
-            return ControlAnswer::NothingToDo { note: "the deployment is over".to_owned() };
+            return ControlAnswer::NothingToDo {
+                note: "the deployment is over".to_owned(),
+            };
         }
-        let (plan, mut request, mut removed) =
-            self.s(|s| (s.plan_id.clone(), s.request.clone(), s.carry.removed.clone()));
+        let (plan, mut request, mut removed) = self.s(|s| {
+            (
+                s.plan_id.clone(),
+                s.request.clone(),
+                s.carry.removed.clone(),
+            )
+        });
         input.change.apply(&mut request);
         removed.extend(input.change.remove_devices.iter().cloned());
         removed.sort();
         removed.dedup();
-        let check = CheckInput { request: request.clone() };
-        let mut checked = self.ctx.execute_activity(Check, check, options::store("check the new plan")).await;
+        let check = CheckInput {
+            request: request.clone(),
+        };
+        let mut checked = self
+            .ctx
+            .execute_activity(Check, check, options::store("check the new plan"))
+            .await;
         if checked.is_ok() {
-            let resolve = ResolveInput { plan, request: request.clone(), removed: removed.clone() };
-            let resolved = self.ctx.execute_activity(Resolve, resolve, options::store("resolve the new plan"));
+            let resolve = ResolveInput {
+                plan,
+                request: request.clone(),
+                removed: removed.clone(),
+            };
+            let resolved =
+                self.ctx
+                    .execute_activity(Resolve, resolve, options::store("resolve the new plan"));
             checked = resolved.await.map(|_| ());
         }
         if let Err(error) = checked {
-            return ControlAnswer::Refused { problem: Failed::of(&error).message };
+            return ControlAnswer::Refused {
+                problem: Failed::of(&error).message,
+            };
         }
         let why = reason.unwrap_or_else(|| "no reason given".to_owned());
         self.s_mut(|s| {
@@ -291,20 +420,40 @@ impl Story {
             s.carry.removed = removed;
             s.carry.turn_asked = Some(format!("amended by {person}: {why}"));
         });
-        let actor = Actor::Person { name: person.to_string(), identity };
-        self.audit("plan_amended", actor, vec![], serde_json::json!({ "why": why, "change": input.change })).await;
-        ControlAnswer::Done { note: "the plan is sealed and asked about anew".to_owned() }
+        let actor = Actor::Person {
+            name: person.to_string(),
+            identity,
+        };
+        self.audit(
+            "plan_amended",
+            actor,
+            vec![],
+            serde_json::json!({ "why": why, "change": input.change }),
+        )
+        .await;
+        ControlAnswer::Done {
+            note: "the plan is sealed and asked about anew".to_owned(),
+        }
     }
 
     async fn work_off_extend(&self, input: &ExtendInput) -> ControlAnswer {
-        let allowed =
-            self.allow(ControlAction::Extend, &input.by, input.reason.as_deref(), input.proof.clone()).await;
+        let allowed = self
+            .allow(
+                ControlAction::Extend,
+                &input.by,
+                input.reason.as_deref(),
+                input.proof.clone(),
+            )
+            .await;
         let (person, identity, _) = match allowed {
             Ok(allowed) => allowed,
             Err(answer) => return answer,
         };
         if !(1..=MAX_EXTENSION_SECS).contains(&input.by_secs) {
-            let problem = format!("by_secs: `{}` is not allowed: 1 to {MAX_EXTENSION_SECS}", input.by_secs);
+            let problem = format!(
+                "by_secs: `{}` is not allowed: 1 to {MAX_EXTENSION_SECS}",
+                input.by_secs
+            );
             return ControlAnswer::Refused { problem };
         }
         let moved = self.s_mut(|s| {
@@ -313,12 +462,30 @@ impl Story {
             s.carry.book.extend(later).then_some(later)
         });
         let Some(deadline) = moved else {
-            return ControlAnswer::NothingToDo { note: "no approval request is open".to_owned() };
+            return ControlAnswer::NothingToDo {
+                note: "no approval request is open".to_owned(),
+            };
         };
-        let actor = Actor::Person { name: person.to_string(), identity };
-        self.audit("approval_extended", actor, vec![], serde_json::json!({ "deadline": deadline })).await;
-        self.approval_changed(contracts::activities::notify::NoticeKind::ApprovalExtended, "more time", vec![]).await;
-        ControlAnswer::Done { note: format!("the request is open until {deadline}") }
+        let actor = Actor::Person {
+            name: person.to_string(),
+            identity,
+        };
+        self.audit(
+            "approval_extended",
+            actor,
+            vec![],
+            serde_json::json!({ "deadline": deadline }),
+        )
+        .await;
+        self.approval_changed(
+            contracts::activities::notify::NoticeKind::ApprovalExtended,
+            "more time",
+            vec![],
+        )
+        .await;
+        ControlAnswer::Done {
+            note: format!("the request is open until {deadline}"),
+        }
     }
 }
 

@@ -5,7 +5,10 @@
 //! `children` and `stragglers` (5 to 7), `closing` (8 and 9), `inbox` (what people send), `show`
 //! (what they see).
 
-#![expect(missing_debug_implementations, reason = "the macro makes the marker types")]
+#![expect(
+    missing_debug_implementations,
+    reason = "the macro makes the marker types"
+)]
 
 mod asking;
 mod children;
@@ -58,7 +61,9 @@ impl AsksPeople for PatchDeployment {
 impl PatchDeployment {
     #[init]
     fn new(ctx: &WorkflowContextView, input: Message<DeploymentInput>) -> Self {
-        Self { state: State::new(ctx, input) }
+        Self {
+            state: State::new(ctx, input),
+        }
     }
 
     /// Runs the deployment to its end.
@@ -67,7 +72,12 @@ impl PatchDeployment {
         if let Err(problem) = ctx.state(|s| s.state.as_ref().map(|_| ()).map_err(Clone::clone)) {
             return Err(failure::invalid_input(problem));
         }
-        Story { ctx: ctx.clone(), shown: RefCell::default() }.run().await
+        Story {
+            ctx: ctx.clone(),
+            shown: RefCell::default(),
+        }
+        .run()
+        .await
     }
 
     /// A person approves.
@@ -120,7 +130,11 @@ impl PatchDeployment {
 
     /// A device run has ended.
     #[signal(name = "device_finished")]
-    pub fn device_finished(&mut self, _: &mut SyncWorkflowContext<Self>, input: Message<DeviceFinished>) {
+    pub fn device_finished(
+        &mut self,
+        _: &mut SyncWorkflowContext<Self>,
+        input: Message<DeviceFinished>,
+    ) {
         if let (Ok(finished), Ok(state)) = (input.into_result(), &mut self.state) {
             state.carry.finished.push(finished);
         }
@@ -129,28 +143,44 @@ impl PatchDeployment {
     /// Where it stands.
     #[query(name = "status")]
     pub fn status(&self, _: &WorkflowContextView) -> Result<DeploymentStatus, Refusal> {
-        self.state.as_ref().map(|s| s.carry.status.clone()).map_err(|e| e.clone().into())
+        self.state
+            .as_ref()
+            .map(|s| s.carry.status.clone())
+            .map_err(|e| e.clone().into())
     }
 
     /// Refuses only what cannot be read: a refused update leaves no trace in history.
     #[update_validator(decide)]
-    fn validate_decide(&self, _: &WorkflowContextView, input: &Message<DecideInput>) -> Result<(), Refusal> {
+    fn validate_decide(
+        &self,
+        _: &WorkflowContextView,
+        input: &Message<DecideInput>,
+    ) -> Result<(), Refusal> {
         readable(input)
     }
 
     /// A person decides on exactly this request and plan, and is told what came of it.
     #[update(name = "decide")]
-    pub async fn decide(ctx: &mut WorkflowContext<Self>, input: Message<DecideInput>) -> Result<Answer, Refusal> {
+    pub async fn decide(
+        ctx: &mut WorkflowContext<Self>,
+        input: Message<DecideInput>,
+    ) -> Result<Answer, Refusal> {
         let input = input.into_result()?;
         Self::usable(ctx)?;
         let id = Self::record_decide(ctx, input);
         let answered = |s: &Self| s.s().carry.book.answer_to(&id).is_some();
-        ctx.wait_condition_with_options(answered, detached()).await?;
-        ctx.state(|s| s.s().carry.book.answer_to(&id).cloned()).ok_or_else(|| "no answer".into())
+        ctx.wait_condition_with_options(answered, detached())
+            .await?;
+        ctx.state(|s| s.s().carry.book.answer_to(&id).cloned())
+            .ok_or_else(|| "no answer".into())
     }
 
     #[update_validator(request_pause)]
-    fn validate_pause(&self, _: &WorkflowContextView, input: &Message<ControlInput>) -> Result<(), Refusal> {
+    fn validate_pause(
+        &self,
+        _: &WorkflowContextView,
+        input: &Message<ControlInput>,
+    ) -> Result<(), Refusal> {
         readable(input)
     }
 
@@ -164,7 +194,11 @@ impl PatchDeployment {
     }
 
     #[update_validator(request_resume)]
-    fn validate_resume(&self, _: &WorkflowContextView, input: &Message<ControlInput>) -> Result<(), Refusal> {
+    fn validate_resume(
+        &self,
+        _: &WorkflowContextView,
+        input: &Message<ControlInput>,
+    ) -> Result<(), Refusal> {
         readable(input)
     }
 
@@ -178,7 +212,11 @@ impl PatchDeployment {
     }
 
     #[update_validator(request_abort)]
-    fn validate_abort(&self, _: &WorkflowContextView, input: &Message<ControlInput>) -> Result<(), Refusal> {
+    fn validate_abort(
+        &self,
+        _: &WorkflowContextView,
+        input: &Message<ControlInput>,
+    ) -> Result<(), Refusal> {
         readable(input)
     }
 
@@ -192,7 +230,11 @@ impl PatchDeployment {
     }
 
     #[update_validator(request_halt)]
-    fn validate_halt(&self, _: &WorkflowContextView, input: &Message<ControlInput>) -> Result<(), Refusal> {
+    fn validate_halt(
+        &self,
+        _: &WorkflowContextView,
+        input: &Message<ControlInput>,
+    ) -> Result<(), Refusal> {
         readable(input)
     }
 
@@ -206,7 +248,11 @@ impl PatchDeployment {
     }
 
     #[update_validator(amend)]
-    fn validate_amend(&self, _: &WorkflowContextView, input: &Message<AmendInput>) -> Result<(), Refusal> {
+    fn validate_amend(
+        &self,
+        _: &WorkflowContextView,
+        input: &Message<AmendInput>,
+    ) -> Result<(), Refusal> {
         readable(input)
     }
 
@@ -222,7 +268,11 @@ impl PatchDeployment {
     }
 
     #[update_validator(extend_approval)]
-    fn validate_extend(&self, _: &WorkflowContextView, input: &Message<ExtendInput>) -> Result<(), Refusal> {
+    fn validate_extend(
+        &self,
+        _: &WorkflowContextView,
+        input: &Message<ExtendInput>,
+    ) -> Result<(), Refusal> {
         readable(input)
     }
 
@@ -254,17 +304,24 @@ impl PatchDeployment {
         ctx.state(|s| s.state.as_ref().map(|_| ()).map_err(|e| e.clone().into()))
     }
 
-    async fn control_answer(ctx: &mut WorkflowContext<Self>, id: String) -> Result<ControlAnswer, Refusal> {
+    async fn control_answer(
+        ctx: &mut WorkflowContext<Self>,
+        id: String,
+    ) -> Result<ControlAnswer, Refusal> {
         Self::usable(ctx)?;
         let answered = |s: &Self| s.s().answer_to_control(&id).is_some();
-        ctx.wait_condition_with_options(answered, detached()).await?;
-        ctx.state(|s| s.s().answer_to_control(&id).cloned()).ok_or_else(|| "no answer".into())
+        ctx.wait_condition_with_options(answered, detached())
+            .await?;
+        ctx.state(|s| s.s().answer_to_control(&id).cloned())
+            .ok_or_else(|| "no answer".into())
     }
 }
 
 /// The answer to an update comes also when the workflow is cancelled meanwhile.
 fn detached() -> WaitConditionOptions {
-    WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build()
+    WaitConditionOptions::builder()
+        .cancellation_token(WorkflowCancellationToken::new())
+        .build()
 }
 
 fn readable<T>(input: &Message<T>) -> Result<(), Refusal> {

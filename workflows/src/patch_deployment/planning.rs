@@ -3,7 +3,9 @@
 use contracts::{
     activities::{
         inventory::{SyncClient, SyncClientInput, SyncDevicesPage, SyncPageInput, SyncSitesPage},
-        plans::{Check, CheckInput, Resolve, ResolveInput, ResolveResult, Seal, SealInput, SealResult},
+        plans::{
+            Check, CheckInput, Resolve, ResolveInput, ResolveResult, Seal, SealInput, SealResult,
+        },
         policy::Figures,
         risk::{Assess, AssessInput, Refine, RefineInput},
         superops::{ListPatches, ListPatchesInput},
@@ -34,14 +36,19 @@ impl Story {
             return Ok(());
         }
         let request = self.s(|s| s.request.clone());
-        let check = CheckInput { request: request.clone() };
+        let check = CheckInput {
+            request: request.clone(),
+        };
         self.ctx
             .execute_activity(Check, check, options::store("check the request"))
             .await
             .map_err(|e| Failed::of(&e).into_termination())?;
-        let requester = request.requested_by.map_or("nobody".to_owned(), |p| p.to_string());
+        let requester = request
+            .requested_by
+            .map_or("nobody".to_owned(), |p| p.to_string());
         let detail = serde_json::json!({ "requested_by": requester, "client": request.client });
-        self.audit("deployment_started", Actor::Workflow, vec![], detail).await;
+        self.audit("deployment_started", Actor::Workflow, vec![], detail)
+            .await;
         self.stage(Stage::Planning, "reading devices").await;
         self.read_inventory().await
     }
@@ -49,13 +56,19 @@ impl Story {
     /// Reads client, sites and devices from `SuperOps` into the store, page by page.
     async fn read_inventory(&self) -> Result<(), WorkflowTermination> {
         let client = self.s(|s| s.request.client.clone());
-        let known = SyncClientInput { client: client.clone() };
+        let known = SyncClientInput {
+            client: client.clone(),
+        };
         self.ctx
             .execute_activity(SyncClient, known, options::inventory("read the client"))
             .await
             .map_err(|e| Failed::of(&e).into_termination())?;
         for page in 1.. {
-            let input = SyncPageInput { client: client.clone(), page, max_age_secs: 0 };
+            let input = SyncPageInput {
+                client: client.clone(),
+                page,
+                max_age_secs: 0,
+            };
             let answer = self
                 .ctx
                 .execute_activity(SyncSitesPage, input, options::inventory("read sites"))
@@ -69,12 +82,28 @@ impl Story {
     }
 
     /// Walks over the device list; `refresh` is best effort.
-    pub(super) async fn read_devices(&self, max_age_secs: u64, refresh: bool) -> Result<(), WorkflowTermination> {
+    pub(super) async fn read_devices(
+        &self,
+        max_age_secs: u64,
+        refresh: bool,
+    ) -> Result<(), WorkflowTermination> {
         let client = self.s(|s| s.request.client.clone());
         for page in 1.. {
-            let input = SyncPageInput { client: client.clone(), page, max_age_secs };
-            let how = if refresh { options::inventory_refresh } else { options::inventory };
-            match self.ctx.execute_activity(SyncDevicesPage, input, how("read devices".to_owned())).await {
+            let input = SyncPageInput {
+                client: client.clone(),
+                page,
+                max_age_secs,
+            };
+            let how = if refresh {
+                options::inventory_refresh
+            } else {
+                options::inventory
+            };
+            match self
+                .ctx
+                .execute_activity(SyncDevicesPage, input, how("read devices".to_owned()))
+                .await
+            {
                 Ok(answer) if answer.has_more && !answer.fresh => {}
                 Ok(_) => break,
                 // The next round makes a missed refresh good.
@@ -87,7 +116,8 @@ impl Story {
 
     /// Finds devices and patch details, assesses risk, seals the plan with guardrails' answer.
     pub(super) async fn plan(&self) -> Result<SealResult, WorkflowTermination> {
-        self.stage(Stage::Planning, "finding devices and patches").await;
+        self.stage(Stage::Planning, "finding devices and patches")
+            .await;
         let resolved = self.resolve().await?;
         let patches = self.patch_details(&resolved).await?;
         self.stage(Stage::Assessing, "assessing risk").await;
@@ -108,7 +138,10 @@ impl Story {
     }
 
     /// Reads the patch lists of some devices until every KB is found.
-    async fn patch_details(&self, resolved: &ResolveResult) -> Result<Vec<PatchFacts>, WorkflowTermination> {
+    async fn patch_details(
+        &self,
+        resolved: &ResolveResult,
+    ) -> Result<Vec<PatchFacts>, WorkflowTermination> {
         let selectors = self.s(|s| s.request.patches.clone());
         let mut missing: Vec<KbId> = selectors.iter().map(|p| p.kb.clone()).collect();
         let mut found: Vec<PatchFacts> = Vec::new();
@@ -117,10 +150,18 @@ impl Story {
                 if missing.is_empty() {
                     break 'probes;
                 }
-                let input = ListPatchesInput { device: device.clone(), kbs: missing.clone(), page };
+                let input = ListPatchesInput {
+                    device: device.clone(),
+                    kbs: missing.clone(),
+                    page,
+                };
                 let answer = self
                     .ctx
-                    .execute_activity(ListPatches, input, options::superops_read("read patch details"))
+                    .execute_activity(
+                        ListPatches,
+                        input,
+                        options::superops_read("read patch details"),
+                    )
                     .await
                     .map_err(|e| Failed::of(&e).into_termination())?;
                 for row in answer.rows {
@@ -135,7 +176,10 @@ impl Story {
             }
         }
         if let (Some(kb), true) = (missing.first(), resolved.probes_are_all) {
-            let index = selectors.iter().position(|p| p.kb == *kb).unwrap_or_default();
+            let index = selectors
+                .iter()
+                .position(|p| p.kb == *kb)
+                .unwrap_or_default();
             return Err(failure::invalid_input(format!(
                 "patches[{index}].kb: `{kb}` is not allowed: a KB that SuperOps lists for at least one of the {} devices of the plan",
                 resolved.devices.total
@@ -158,7 +202,10 @@ impl Story {
         let mut facts = Vec::new();
         for cve in cves {
             let input = LookupCveInput { cve: cve.clone() };
-            let answer = self.ctx.execute_activity(LookupCve, input, options::nvd(format!("look up {cve}"))).await;
+            let answer = self
+                .ctx
+                .execute_activity(LookupCve, input, options::nvd(format!("look up {cve}")))
+                .await;
             facts.push(answer.unwrap_or_else(|_| unavailable_cve(cve)));
         }
         facts
@@ -180,13 +227,25 @@ impl Story {
             .execute_activity(Assess, input.clone(), options::store("assess risk by rule"))
             .await
             .map_err(|e| Failed::of(&e).into_termination())?;
-        let refine = RefineInput { assessed: input, risk: rule.clone() };
-        let refined =
-            self.ctx.execute_activity(Refine, refine, options::model("ask the model about the risk")).await;
+        let refine = RefineInput {
+            assessed: input,
+            risk: rule.clone(),
+        };
+        let refined = self
+            .ctx
+            .execute_activity(
+                Refine,
+                refine,
+                options::model("ask the model about the risk"),
+            )
+            .await;
         let (risk, tokens, note) = match refined {
             Ok(refined) if refined.dropped.is_empty() => (refined.risk, refined.tokens, None),
             Ok(refined) => {
-                let note = format!("dropped evidence that does not exist: {}", refined.dropped.join(", "));
+                let note = format!(
+                    "dropped evidence that does not exist: {}",
+                    refined.dropped.join(", ")
+                );
                 (refined.risk, refined.tokens, Some(note))
             }
             // Without the model everything still works, marked degraded.
@@ -196,19 +255,31 @@ impl Story {
                 (risk, 0, Some(Failed::of(&error).message))
             }
         };
-        let assessed = Assessed { patches, devices: resolved.devices, risk };
+        let assessed = Assessed {
+            patches,
+            devices: resolved.devices,
+            risk,
+        };
         let risk = assessed.risk.clone();
         self.s_mut(|s| {
             s.carry.status.risk = Some(risk.clone());
             s.carry.assessed = Some(assessed.clone());
         });
-        let actor = Actor::Agent { name: "risk_assessment".to_owned(), model: risk.model.clone() };
-        let evidence = risk.contributions.iter().map(|c| c.evidence.clone()).collect();
+        let actor = Actor::Agent {
+            name: "risk_assessment".to_owned(),
+            model: risk.model.clone(),
+        };
+        let evidence = risk
+            .contributions
+            .iter()
+            .map(|c| c.evidence.clone())
+            .collect();
         let detail = serde_json::json!({
             "score_permille": risk.score_permille, "level": risk.level, "urgency_permille": risk.urgency_permille,
             "confidence_permille": risk.confidence_permille, "degraded": risk.degraded, "note": note,
         });
-        self.audit_with_tokens("risk_assessed", actor, evidence, detail, Some(tokens)).await;
+        self.audit_with_tokens("risk_assessed", actor, evidence, detail, Some(tokens))
+            .await;
         Ok(assessed)
     }
 
@@ -230,13 +301,20 @@ impl Story {
             let carry = &mut s.carry;
             carry.status.plan_hash = Some(sealed.plan.hash.clone());
             carry.status.revision = sealed.plan.revision;
-            carry.status.forbidden.clone_from(&sealed.decision.forbidden);
+            carry
+                .status
+                .forbidden
+                .clone_from(&sealed.decision.forbidden);
             // Devices done under an earlier revision are counted again as their pages are read.
             carry.status.rings = sealed
                 .plan
                 .rings
                 .iter()
-                .map(|r| RingStatus { name: r.name.clone(), devices: r.count, ..RingStatus::default() })
+                .map(|r| RingStatus {
+                    name: r.name.clone(),
+                    devices: r.count,
+                    ..RingStatus::default()
+                })
                 .collect();
             // Stragglers of an earlier revision come back with their pages.
             carry.status.stragglers = 0;
@@ -247,7 +325,9 @@ impl Story {
             carry.rings_done_at = None;
             carry.turn_asked = None;
         });
-        let actor = Actor::Policy { ids: sealed.decision.policies.clone() };
+        let actor = Actor::Policy {
+            ids: sealed.decision.policies.clone(),
+        };
         let verdict = match &sealed.decision.verdict {
             Verdict::Forbidden => "forbidden",
             Verdict::NeedsApproval(_) => "needs approval",
@@ -258,14 +338,18 @@ impl Story {
             "forbidden_devices": sealed.forbidden_count, "errors": sealed.decision.errors,
             "difference": sealed.difference,
         });
-        self.audit("plan_sealed", actor, vec![sealed.plan.hash.clone()], detail).await;
+        self.audit("plan_sealed", actor, vec![sealed.plan.hash.clone()], detail)
+            .await;
         Ok(sealed)
     }
 }
 
 /// Figures guardrails are asked with.
 pub(super) fn figures(assessed: &Assessed) -> Figures {
-    let exploited = assessed.patches.iter().any(|p| p.cves.iter().any(|c| c.known_exploited));
+    let exploited = assessed
+        .patches
+        .iter()
+        .any(|p| p.cves.iter().any(|c| c.known_exploited));
     Figures::of(&assessed.risk, exploited, assessed.devices.total)
 }
 

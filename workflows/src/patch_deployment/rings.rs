@@ -62,7 +62,8 @@ impl Story {
                 return Ok(Some(Deployed::Through));
             }
             if !std::mem::replace(&mut rounds.stopped, true) {
-                self.stage(Stage::Deploying, format!("stopping: {why}")).await;
+                self.stage(Stage::Deploying, format!("stopping: {why}"))
+                    .await;
                 self.cancel_in_flight().await;
             }
             self.wait_a_round(rounds, None, "devices in flight").await?;
@@ -71,9 +72,14 @@ impl Story {
         if self.s(|s| s.carry.stopped_by_gate || s.carry.turn_asked.is_some()) {
             if idle {
                 let again = self.s(|s| !s.carry.stopped_by_gate);
-                return Ok(Some(if again { Deployed::Again } else { Deployed::Through }));
+                return Ok(Some(if again {
+                    Deployed::Again
+                } else {
+                    Deployed::Through
+                }));
             }
-            self.stage(Stage::Deploying, "waiting for devices in flight").await;
+            self.stage(Stage::Deploying, "waiting for devices in flight")
+                .await;
             self.wait_a_round(rounds, None, "devices in flight").await?;
             return Ok(None);
         }
@@ -97,13 +103,22 @@ impl Story {
             if rounds.halted_at.is_none() {
                 rounds.halted_at = Some(now);
                 self.stage(Stage::Halted, why.clone()).await;
-                self.notify(NoticeKind::Halted, format!("halted: {why}"), vec![]).await;
+                self.notify(NoticeKind::Halted, format!("halted: {why}"), vec![])
+                    .await;
             }
             let since = rounds.halted_at.unwrap_or(now);
             let until = clock::after(since, self.s(|s| s.request.waits.halt_secs));
             if now >= until {
-                self.s_mut(|s| s.carry.aborted = Some(format!("nobody resumed it after its halt: {why}")));
-                self.audit("halt_expired", Actor::Workflow, vec![], serde_json::json!({ "why": why })).await;
+                self.s_mut(|s| {
+                    s.carry.aborted = Some(format!("nobody resumed it after its halt: {why}"))
+                });
+                self.audit(
+                    "halt_expired",
+                    Actor::Workflow,
+                    vec![],
+                    serde_json::json!({ "why": why }),
+                )
+                .await;
                 return Ok(true);
             }
             self.wait_a_round(rounds, Some(until), "halted").await?;
@@ -135,7 +150,12 @@ impl Story {
         if self.start_next_batch(ring, &name, rounds).await? {
             return Ok(());
         }
-        let working = self.s(|s| s.carry.in_flight.values().any(|f| f.ring == ring && !f.straggler));
+        let working = self.s(|s| {
+            s.carry
+                .in_flight
+                .values()
+                .any(|f| f.ring == ring && !f.straggler)
+        });
         if working {
             self.stage(Stage::Deploying, format!("ring {name}")).await;
             return self.wait_a_round(rounds, None, "devices in flight").await;
@@ -144,36 +164,60 @@ impl Story {
         let attempted = self.ring_counts(ring).0.attempted > 0;
         let until = clock::after(clock::now(&self.ctx), if attempted { soak } else { 0 });
         self.s_mut(|s| s.carry.soak_until = Some(until));
-        self.stage(Stage::Soaking, format!("ring {name} soaks until {until}")).await;
+        self.stage(Stage::Soaking, format!("ring {name} soaks until {until}"))
+            .await;
         Ok(())
     }
 
     /// Guardrails, pause flags and the ledger are asked again before each ring.
-    async fn open_ring(&self, ring: u32, name: &str, rounds: &mut Rounds) -> Result<(), WorkflowTermination> {
+    async fn open_ring(
+        &self,
+        ring: u32,
+        name: &str,
+        rounds: &mut Rounds,
+    ) -> Result<(), WorkflowTermination> {
         let answer = self.ask_guardrails(Some(ring)).await?;
         if let Some(why) = answer.paused {
             self.stage(Stage::Paused, why).await;
-            let next = clock::after(clock::now(&self.ctx), self.s(|s| s.request.waits.pause_poll_secs));
+            let next = clock::after(
+                clock::now(&self.ctx),
+                self.s(|s| s.request.waits.pause_poll_secs),
+            );
             return self.wait_a_round(rounds, Some(next), "pause flag").await;
         }
-        let stop = answer.stopped.first().map(|s| format!("{} is stopped: {}", s.kb, s.reason));
+        let stop = answer
+            .stopped
+            .first()
+            .map(|s| format!("{} is stopped: {}", s.kb, s.reason));
         let policies = answer.decision.policies.join(", ");
         let forbidden = (answer.decision.verdict == Verdict::Forbidden)
             .then(|| format!("guardrails now forbid ring {name}: {policies}"));
         if let Some(why) = stop.or(forbidden) {
-            let actor = Actor::Policy { ids: answer.decision.policies.clone() };
-            self.audit("ring_forbidden", actor, vec![], serde_json::json!({ "ring": name, "why": why })).await;
+            let actor = Actor::Policy {
+                ids: answer.decision.policies.clone(),
+            };
+            self.audit(
+                "ring_forbidden",
+                actor,
+                vec![],
+                serde_json::json!({ "ring": name, "why": why }),
+            )
+            .await;
             self.s_mut(|s| s.carry.halted = Some(why));
             return Ok(());
         }
         let cleared = self.s(|s| s.carry.cleared.clone());
         if cleared.is_none_or(|c| asks_for_more(&answer.decision.verdict, &c.verdict)) {
-            self.ask_anew(format!("guardrails now ask for more: {policies}")).await;
+            self.ask_anew(format!("guardrails now ask for more: {policies}"))
+                .await;
             return Ok(());
         }
         self.s_mut(|s| s.carry.ring_open = true);
-        let actor = Actor::Policy { ids: answer.decision.policies };
-        let detail = serde_json::json!({ "ring": name, "policy_version": answer.decision.policy_version });
+        let actor = Actor::Policy {
+            ids: answer.decision.policies,
+        };
+        let detail =
+            serde_json::json!({ "ring": name, "policy_version": answer.decision.policy_version });
         self.audit("ring_opened", actor, vec![], detail).await;
         self.stage(Stage::Deploying, format!("ring {name}")).await;
         Ok(())
@@ -181,14 +225,23 @@ impl Story {
 
     /// A stricter need supersedes the approval: another turn through planning and approval.
     pub(super) async fn ask_anew(&self, why: String) {
-        self.audit("approval_outdated", Actor::Workflow, vec![], serde_json::json!({ "why": why })).await;
+        self.audit(
+            "approval_outdated",
+            Actor::Workflow,
+            vec![],
+            serde_json::json!({ "why": why }),
+        )
+        .await;
         self.s_mut(|s| {
             s.carry.cleared = None;
             s.carry.turn_asked = Some(why);
         });
     }
 
-    async fn ask_guardrails(&self, ring: Option<u32>) -> Result<EvaluateResult, WorkflowTermination> {
+    async fn ask_guardrails(
+        &self,
+        ring: Option<u32>,
+    ) -> Result<EvaluateResult, WorkflowTermination> {
         let input = self.s(|s| {
             let plan = s.carry.plan.as_ref()?;
             let assessed = s.carry.assessed.as_ref()?;
@@ -206,7 +259,8 @@ impl Story {
                 inside_window: true,
             })
         });
-        let input = input.ok_or_else(|| failure::invalid_input("plan: no sealed plan to deploy"))?;
+        let input =
+            input.ok_or_else(|| failure::invalid_input("plan: no sealed plan to deploy"))?;
         self.ctx
             .execute_activity(Evaluate, input, options::store("ask guardrails"))
             .await
@@ -221,34 +275,46 @@ impl Story {
         rounds: &mut Rounds,
     ) -> Result<(), WorkflowTermination> {
         if clock::now(&self.ctx) < until {
-            self.stage(Stage::Soaking, format!("ring {name} soaks until {until}")).await;
+            self.stage(Stage::Soaking, format!("ring {name} soaks until {until}"))
+                .await;
             return self.wait_a_round(rounds, Some(until), "soak").await;
         }
         match self.gate_of(ring, true) {
             GateState::Open => {
                 self.s_mut(|s| {
                     s.carry.status.rings[ring as usize].passed = true;
-                    s.carry.cursor = contracts::deployment::Cursor { ring: ring + 1, ..Default::default() };
+                    s.carry.cursor = contracts::deployment::Cursor {
+                        ring: ring + 1,
+                        ..Default::default()
+                    };
                     s.carry.ring_open = false;
                     s.carry.soak_until = None;
                 });
                 rounds.page = None;
                 let (counts, _) = self.ring_counts(ring);
                 let detail = serde_json::json!({ "ring": name, "counts": counts });
-                self.audit("gate_opened", Actor::Workflow, vec![], detail).await;
+                self.audit("gate_opened", Actor::Workflow, vec![], detail)
+                    .await;
                 Ok(())
             }
             GateState::Failed { reason } => self.gate_failed(name, reason).await,
             GateState::Undecided => {
                 // Too few were reached: stragglers of this ring decide, or a person does.
-                let waiting = self.s(|s| s.carry.status.stragglers > 0 || !s.carry.in_flight.is_empty());
+                let waiting =
+                    self.s(|s| s.carry.status.stragglers > 0 || !s.carry.in_flight.is_empty());
                 if !waiting || self.time_for_stragglers_is_over() {
-                    let why = format!("ring {name}: too few devices could be attempted to judge it");
+                    let why =
+                        format!("ring {name}: too few devices could be attempted to judge it");
                     self.s_mut(|s| s.carry.halted = Some(why));
                     return Ok(());
                 }
-                self.stage(Stage::Stragglers, format!("ring {name} waits for devices that are offline")).await;
-                self.wait_a_round(rounds, None, "too few devices to judge").await
+                self.stage(
+                    Stage::Stragglers,
+                    format!("ring {name} waits for devices that are offline"),
+                )
+                .await;
+                self.wait_a_round(rounds, None, "too few devices to judge")
+                    .await
             }
         }
     }
@@ -256,18 +322,27 @@ impl Story {
     async fn gate_failed(&self, name: &str, reason: String) -> Result<(), WorkflowTermination> {
         let ring = self.s(|s| s.carry.cursor.ring);
         let detail = serde_json::json!({ "ring": name, "why": reason });
-        self.audit("gate_failed", Actor::Workflow, vec![], detail).await;
+        self.audit("gate_failed", Actor::Workflow, vec![], detail)
+            .await;
         let why = format!("ring {name}: {reason}");
         match self.gate_spec(ring).on_failure {
             OnGateFailure::Stop => {
                 self.s_mut(|s| s.carry.stopped_by_gate = true);
-                self.notify(NoticeKind::Halted, format!("stopped by its gate: {why}"), vec![]).await;
+                self.notify(
+                    NoticeKind::Halted,
+                    format!("stopped by its gate: {why}"),
+                    vec![],
+                )
+                .await;
             }
             OnGateFailure::Hold => self.s_mut(|s| {
                 s.carry.halted = Some(why);
                 // A person who resumes has seen it: the ring counts as passed.
                 s.carry.status.rings[ring as usize].passed = true;
-                s.carry.cursor = contracts::deployment::Cursor { ring: ring + 1, ..Default::default() };
+                s.carry.cursor = contracts::deployment::Cursor {
+                    ring: ring + 1,
+                    ..Default::default()
+                };
                 s.carry.ring_open = false;
                 s.carry.soak_until = None;
             }),
@@ -289,13 +364,20 @@ impl Story {
                 failed: status.counts.matching(DeviceOutcome::is_failure),
             };
             let idle = status.counts.matching(|o| {
-                o.is_settled_without_work() || matches!(o, DeviceOutcome::Forbidden | DeviceOutcome::Aborted)
+                o.is_settled_without_work()
+                    || matches!(o, DeviceOutcome::Forbidden | DeviceOutcome::Aborted)
             });
             (counts, status.devices.saturating_sub(idle))
         })
     }
 
     fn gate_spec(&self, ring: u32) -> GateSpec {
-        self.s(|s| s.request.rings.get(ring as usize).map(|r| r.gate).unwrap_or_default())
+        self.s(|s| {
+            s.request
+                .rings
+                .get(ring as usize)
+                .map(|r| r.gate)
+                .unwrap_or_default()
+        })
     }
 }

@@ -43,7 +43,12 @@ impl Story {
             status.needs_approval = open.is_some();
             status.approval = open.or_else(|| s.carry.book.request().cloned());
             for (index, ring) in status.rings.iter_mut().enumerate() {
-                let flying = s.carry.in_flight.values().filter(|f| f.ring as usize == index).count();
+                let flying = s
+                    .carry
+                    .in_flight
+                    .values()
+                    .filter(|f| f.ring as usize == index)
+                    .count();
                 ring.in_flight = u32::try_from(flying).unwrap_or(u32::MAX);
             }
             status.updated_at = now;
@@ -52,17 +57,27 @@ impl Story {
         let seen = vec![
             status.stage.as_str().to_owned(),
             status.needs_approval.to_string(),
-            status.risk_level().map_or("", |level| level.as_str()).to_owned(),
-            status.deadline.map_or_else(String::new, |at| at.to_string()),
+            status
+                .risk_level()
+                .map_or("", |level| level.as_str())
+                .to_owned(),
+            status
+                .deadline
+                .map_or_else(String::new, |at| at.to_string()),
         ];
         if self.shown.replace(seen.clone()) != seen {
             self.ctx.upsert_search_attributes(attributes(&status));
         }
         self.ctx.set_current_details(details(&status));
         let input = SaveStatusInput { status };
-        let saved = self.ctx.execute_activity(SaveStatus, input, options::store("save status")).await;
+        let saved = self
+            .ctx
+            .execute_activity(SaveStatus, input, options::store("save status"))
+            .await;
         if let Err(error) = saved {
-            self.s_mut(|s| s.carry.status.note = format!("status not saved: {}", Failed::of(&error).message));
+            self.s_mut(|s| {
+                s.carry.status.note = format!("status not saved: {}", Failed::of(&error).message)
+            });
         }
     }
 
@@ -74,7 +89,8 @@ impl Story {
         evidence: Vec<String>,
         detail: serde_json::Value,
     ) {
-        self.audit_with_tokens(what, actor, evidence, detail, None).await;
+        self.audit_with_tokens(what, actor, evidence, detail, None)
+            .await;
     }
 
     pub(super) async fn audit_with_tokens(
@@ -102,10 +118,14 @@ impl Story {
                 tokens,
             }
         });
-        let written = self.ctx.execute_activity(AppendAudit, record, options::store(what)).await;
+        let written = self
+            .ctx
+            .execute_activity(AppendAudit, record, options::store(what))
+            .await;
         if let Err(error) = written {
             self.s_mut(|s| {
-                s.carry.status.note = format!("audit entry refused: {}", Failed::of(&error).message);
+                s.carry.status.note =
+                    format!("audit entry refused: {}", Failed::of(&error).message);
             });
         }
     }
@@ -116,7 +136,10 @@ impl Story {
             s.carry.message_ordinal += 1;
             let request = s.carry.book.request();
             NoticeInput {
-                key: format!("{}/notice-{}", s.carry.status.workflow_id, s.carry.message_ordinal),
+                key: format!(
+                    "{}/notice-{}",
+                    s.carry.status.workflow_id, s.carry.message_ordinal
+                ),
                 client: s.request.client.clone(),
                 workflow_id: s.carry.status.workflow_id.clone(),
                 kind,
@@ -128,10 +151,15 @@ impl Story {
                 difference,
             }
         });
-        let sent = self.ctx.execute_activity(SendNotice, notice, options::notify("tell people")).await;
+        let sent = self
+            .ctx
+            .execute_activity(SendNotice, notice, options::notify("tell people"))
+            .await;
         if let Err(error) = sent {
-            let detail = serde_json::json!({ "notice": summary, "why": Failed::of(&error).message });
-            self.audit("notice_not_sent", Actor::Workflow, vec![], detail).await;
+            let detail =
+                serde_json::json!({ "notice": summary, "why": Failed::of(&error).message });
+            self.audit("notice_not_sent", Actor::Workflow, vec![], detail)
+                .await;
         }
     }
 }
@@ -156,10 +184,19 @@ fn attributes(
 /// Live details for the Web UI, in markdown.
 fn details(status: &DeploymentStatus) -> String {
     let mut text = format!("**{}** {}\n\n", status.stage.as_str(), status.note);
-    let kbs = status.kbs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let kbs = status
+        .kbs
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     let _ = writeln!(text, "Patches: {kbs}\n");
     if let Some(risk) = &status.risk {
-        let degraded = if risk.degraded { ", degraded: no model" } else { "" };
+        let degraded = if risk.degraded {
+            ", degraded: no model"
+        } else {
+            ""
+        };
         let _ = writeln!(
             text,
             "Risk: **{}** ({} of 1000), urgency {}{degraded}\n",
@@ -169,7 +206,11 @@ fn details(status: &DeploymentStatus) -> String {
         );
     }
     if let Some(request) = &status.approval {
-        let open = if status.needs_approval { "open" } else { "closed" };
+        let open = if status.needs_approval {
+            "open"
+        } else {
+            "closed"
+        };
         let _ = writeln!(
             text,
             "Approval `{}` ({open}): {} x {}, until {}, plan hash `{}`\n",
@@ -181,7 +222,9 @@ fn details(status: &DeploymentStatus) -> String {
         );
     }
     if !status.rings.is_empty() {
-        text.push_str("| Ring | Devices | In flight | Done | Passed |\n| --- | --- | --- | --- | --- |\n");
+        text.push_str(
+            "| Ring | Devices | In flight | Done | Passed |\n| --- | --- | --- | --- | --- |\n",
+        );
         for ring in &status.rings {
             let _ = writeln!(
                 text,
@@ -194,7 +237,12 @@ fn details(status: &DeploymentStatus) -> String {
             );
         }
     }
-    let counted: Vec<_> = status.counts.0.iter().map(|(o, n)| format!("{n} {}", o.as_str())).collect();
+    let counted: Vec<_> = status
+        .counts
+        .0
+        .iter()
+        .map(|(o, n)| format!("{n} {}", o.as_str()))
+        .collect();
     if !counted.is_empty() {
         let _ = writeln!(text, "\n{}", counted.join(", "));
     }

@@ -30,15 +30,24 @@ pub(super) struct State {
 
 impl State {
     /// Reads the input; what cannot be used is said in words.
-    pub(super) fn new(ctx: &WorkflowContextView, input: Message<DeploymentInput>) -> Result<Self, String> {
-        let DeploymentInput { mut request, carry } = input.into_result().map_err(|e| e.to_string())?;
+    pub(super) fn new(
+        ctx: &WorkflowContextView,
+        input: Message<DeploymentInput>,
+    ) -> Result<Self, String> {
+        let DeploymentInput { mut request, carry } =
+            input.into_result().map_err(|e| e.to_string())?;
         let plan_id = ids::plan_of_deployment(ctx.workflow_id()).ok_or_else(|| {
-            format!("workflow id: `{}` is not allowed: patch-deployment/ and a plan id", ctx.workflow_id())
+            format!(
+                "workflow id: `{}` is not allowed: patch-deployment/ and a plan id",
+                ctx.workflow_id()
+            )
         })?;
         if let Some(given) = &request.id
             && *given != plan_id
         {
-            return Err(format!("id: `{given}` is not allowed: {plan_id}, as in the workflow id"));
+            return Err(format!(
+                "id: `{given}` is not allowed: {plan_id}, as in the workflow id"
+            ));
         }
         request.id = Some(plan_id.clone());
         let started_at = clock::of(ctx.start_time());
@@ -50,13 +59,19 @@ impl State {
             Some(carry) => *carry,
             None => fresh(&request, &plan_id, ctx.workflow_id(), started_at),
         };
-        Ok(Self { request, plan_id, carry })
+        Ok(Self {
+            request,
+            plan_id,
+            carry,
+        })
     }
 
     /// Returns true when the sealed plan may be deployed.
     pub(super) fn is_cleared(&self) -> bool {
         match (&self.carry.cleared, &self.carry.plan) {
-            (Some(cleared), Some(plan)) => cleared.plan_hash == plan.hash && self.carry.turn_asked.is_none(),
+            (Some(cleared), Some(plan)) => {
+                cleared.plan_hash == plan.hash && self.carry.turn_asked.is_none()
+            }
             _ => false,
         }
     }
@@ -68,7 +83,11 @@ impl State {
 
     /// Returns the answer given to a control.
     pub(super) fn answer_to_control(&self, id: &str) -> Option<&ControlAnswer> {
-        self.carry.control_answers.iter().find(|(known, _)| known == id).map(|(_, answer)| answer)
+        self.carry
+            .control_answers
+            .iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, answer)| answer)
     }
 
     /// Keeps the answer given to a control.

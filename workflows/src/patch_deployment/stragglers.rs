@@ -13,14 +13,19 @@ use crate::{clock, failure::Failed, options};
 
 impl Story {
     /// Looks for stragglers that came back and starts them.
-    pub(super) async fn start_stragglers(&self, rounds: &mut Rounds) -> Result<(), WorkflowTermination> {
+    pub(super) async fn start_stragglers(
+        &self,
+        rounds: &mut Rounds,
+    ) -> Result<(), WorkflowTermination> {
         let now = clock::now(&self.ctx);
         if self.s(|s| s.carry.status.stragglers) == 0 {
             rounds.stragglers_at = None;
             return Ok(());
         }
         let poll = self.s(|s| s.request.waits.straggler_poll_secs);
-        let due = *rounds.stragglers_at.get_or_insert_with(|| clock::after(now, poll));
+        let due = *rounds
+            .stragglers_at
+            .get_or_insert_with(|| clock::after(now, poll));
         let room = self.room();
         if now < due || room == 0 || self.time_for_stragglers_is_over() {
             return Ok(());
@@ -79,7 +84,11 @@ impl Story {
             self.give_up_stragglers().await?;
             return Ok(Some(Deployed::Through));
         }
-        self.stage(Stage::Stragglers, format!("{waiting} devices have been offline")).await;
+        self.stage(
+            Stage::Stragglers,
+            format!("{waiting} devices have been offline"),
+        )
+        .await;
         let until = self.last_call();
         self.wait_a_round(rounds, Some(until), "stragglers").await?;
         Ok(None)
@@ -93,10 +102,18 @@ impl Story {
     /// The deadline, or the longest wait counted from the last ring's end, whichever comes first.
     fn last_call(&self) -> Timestamp {
         self.s(|s| {
-            let since = s.carry.rings_done_at.or(s.carry.soak_until).or(s.carry.cleared_at);
-            let longest =
-                clock::after(since.unwrap_or(s.carry.status.started_at), s.request.waits.max_wait_secs);
-            s.request.deadline.map_or(longest, |deadline| deadline.min(longest))
+            let since = s
+                .carry
+                .rings_done_at
+                .or(s.carry.soak_until)
+                .or(s.carry.cleared_at);
+            let longest = clock::after(
+                since.unwrap_or(s.carry.status.started_at),
+                s.request.waits.max_wait_secs,
+            );
+            s.request
+                .deadline
+                .map_or(longest, |deadline| deadline.min(longest))
         })
     }
 
@@ -105,10 +122,17 @@ impl Story {
         let mut cursor = None;
         let mut given_up = 0;
         loop {
-            let input = PlanPageInput { plan: self.s(|s| s.plan_id.clone()), cursor };
+            let input = PlanPageInput {
+                plan: self.s(|s| s.plan_id.clone()),
+                cursor,
+            };
             let answer = self
                 .ctx
-                .execute_activity(GiveUpStragglers, input, options::store("give up stragglers"))
+                .execute_activity(
+                    GiveUpStragglers,
+                    input,
+                    options::store("give up stragglers"),
+                )
                 .await
                 .map_err(|e| Failed::of(&e).into_termination())?;
             given_up += answer.given_up;
@@ -119,10 +143,14 @@ impl Story {
         }
         self.s_mut(|s| {
             let waiting = std::mem::take(&mut s.carry.status.stragglers);
-            s.carry.status.counts.add_many(DeviceOutcome::Unreached, waiting);
+            s.carry
+                .status
+                .counts
+                .add_many(DeviceOutcome::Unreached, waiting);
         });
         let detail = serde_json::json!({ "devices": given_up });
-        self.audit("stragglers_given_up", Actor::Workflow, vec![], detail).await;
+        self.audit("stragglers_given_up", Actor::Workflow, vec![], detail)
+            .await;
         Ok(())
     }
 }

@@ -1,1 +1,261 @@
-//! .
+//! A simulated Bedrock on the real wire: `POST /model/{id}/converse`, so that the real AWS SDK
+//! talks to it. It refuses what the real models refuse, answers from the evidence it is shown, and
+//! makes trouble on demand.
+
+mod answer;
+mod rules;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use domain::input::{InvalidInput, from_json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{RunningSim, serve};
+use answer::Manner;
+
+const MAX_LOG: usize = 500;
+
+/// How to start a simulated Bedrock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BedrockSimOptions {
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Every nth answer shows its thinking first; 0 never, 1 always.
+    pub reasoning_every: u32,
+}
+
+/// Trouble on demand. Counts go down as they are used, one kind for each request, in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Every answer comes this late.
+    pub slow_ms: u64,
+    /// The next so many requests are throttled (429).
+    pub throttle: u32,
+    /// The next so many requests find the service unavailable (503).
+    pub unavailable: u32,
+    /// The next so many answers are stopped by a guardrail.
+    pub guardrail: u32,
+    /// The next so many answers are cut off.
+    pub truncate: u32,
+    /// The next so many answers are not JSON.
+    pub nonsense: u32,
+    /// The next so many answers cite evidence that does not exist and try to lower the score to 0.
+    pub hostile: u32,
+}
+
+/// One request as the simulator saw it. Never with its credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Model id, decoded.
+    pub model: String,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// Error code, or how it answered: `normal`, `guardrail`, `truncate`, `nonsense`, `hostile`.
+    pub outcome: String,
+    /// Body of the request.
+    pub body: Value,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    reasoning_every: u32,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    faults: Faults,
+    log: VecDeque<LogEntry>,
+    answered: u32,
+}
+
+impl World {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An error as the service sends it.
+struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    fn validation(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code: "ValidationException",
+            message,
+        }
+    }
+}
+
+/// Starts the simulator.
+///
+/// # Errors
+/// When no port can be opened.
+pub async fn start(options: BedrockSimOptions) -> anyhow::Result<RunningSim> {
+    let world = World {
+        reasoning_every: options.reasoning_every,
+        ..World::default()
+    };
+    let router = Router::new()
+        .route("/model/{id}/converse", post(converse))
+        .route("/faults", get(faults).post(set_faults).delete(clear_faults))
+        .route("/log", get(log))
+        .with_state(Arc::new(world));
+    serve(router, options.port).await
+}
+
+async fn converse(
+    State(world): State<Arc<World>>,
+    Path(model): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let slow = world.lock().faults.slow_ms;
+    tokio::time::sleep(Duration::from_millis(slow)).await;
+    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+    let (response, outcome) = match answer(&world, &model, &headers, &body) {
+        Ok((answer, manner)) => (Json(answer).into_response(), manner.as_str()),
+        Err(refusal) => (refused(&refusal), refusal.code),
+    };
+    let mut inner = world.lock();
+    if inner.log.len() == MAX_LOG {
+        inner.log.pop_front();
+    }
+    let status = response.status().as_u16();
+    inner.log.push_back(LogEntry {
+        model,
+        status,
+        outcome: outcome.to_owned(),
+        body,
+    });
+    drop(inner);
+    response
+}
+
+fn answer(
+    world: &World,
+    model: &str,
+    headers: &HeaderMap,
+    body: &Value,
+) -> Result<(Value, Manner), Refusal> {
+    rules::authorise(headers)?;
+    rules::check(model, body)?;
+    let (manner, thinks) = {
+        let mut inner = world.lock();
+        let manner = next(&mut inner.faults)?;
+        inner.answered += 1;
+        let every = world.reasoning_every;
+        (manner, every > 0 && inner.answered.is_multiple_of(every))
+    };
+    Ok((answer::to(body, manner, thinks), manner))
+}
+
+/// Takes the first kind of trouble that is due.
+fn next(faults: &mut Faults) -> Result<Manner, Refusal> {
+    if take(&mut faults.throttle) {
+        return Err(Refusal {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code: "ThrottlingException",
+            message: "Too many requests, please wait before trying again.".to_owned(),
+        });
+    }
+    if take(&mut faults.unavailable) {
+        return Err(Refusal {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "ServiceUnavailableException",
+            message: "Bedrock is unable to process your request.".to_owned(),
+        });
+    }
+    for (count, manner) in [
+        (&mut faults.guardrail, Manner::Guardrail),
+        (&mut faults.truncate, Manner::Truncate),
+        (&mut faults.nonsense, Manner::Nonsense),
+        (&mut faults.hostile, Manner::Hostile),
+    ] {
+        if take(count) {
+            return Ok(manner);
+        }
+    }
+    Ok(Manner::Normal)
+}
+
+fn take(count: &mut u32) -> bool {
+    let due = *count > 0;
+    *count = count.saturating_sub(1);
+    due
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let mut response =
+        (refusal.status, Json(json!({ "message": refusal.message }))).into_response();
+    // The real service appends an address to the code.
+    let code = format!(
+        "{}:http://internal.amazon.com/coral/com.amazon.bedrock/",
+        refusal.code
+    );
+    if let Ok(code) = HeaderValue::from_str(&code) {
+        response.headers_mut().insert("x-amzn-errortype", code);
+    }
+    response
+}
+
+async fn faults(State(world): State<Arc<World>>) -> Json<Faults> {
+    Json(world.lock().faults.clone())
+}
+
+/// Replaces the named parts and keeps the others.
+async fn set_faults(State(world): State<Arc<World>>, Json(change): Json<Value>) -> Response {
+    let mut inner = world.lock();
+    match merged(&inner.faults, &change) {
+        Ok(faults) => {
+            inner.faults = faults.clone();
+            Json(faults).into_response()
+        }
+        Err(error) => {
+            let body =
+                json!({ "error": { "code": "invalid_input", "message": error.to_string() } });
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+        }
+    }
+}
+
+fn merged(faults: &Faults, change: &Value) -> Result<Faults, InvalidInput> {
+    let checked: Faults = from_json(change)?;
+    let mut all = serde_json::to_value(faults).unwrap_or_default();
+    let (Some(fields), Some(change)) = (all.as_object_mut(), change.as_object()) else {
+        return Ok(checked);
+    };
+    fields.extend(change.clone());
+    from_json(&all)
+}
+
+async fn clear_faults(State(world): State<Arc<World>>) -> Json<Faults> {
+    world.lock().faults = Faults::default();
+    Json(Faults::default())
+}
+
+async fn log(State(world): State<Arc<World>>) -> Json<Vec<LogEntry>> {
+    Json(world.lock().log.iter().cloned().collect())
+}

@@ -1,0 +1,203 @@
+#!/bin/bash
+# AutoOps-Device for macOS. The contract is that of AutoOps-Device.ps1, as far as macOS allows.
+#
+# On a Mac updates are labels of softwareupdate, not KB numbers: `kb` is looked for in the labels and
+# titles. macOS cannot remove an update (uninstall answers not_removable), and on Apple silicon an
+# update that restarts needs a user's password: it then fails, and says so.
+#
+# Arguments are values and never code: they arrive as variables of the environment or of this shell,
+# each is checked against a pattern, and none is ever evaluated.
+set -u -o pipefail
+umask 077
+export PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C
+
+# AUTOOPS_STATE and AUTOOPS_ONLY_REPORT are for tests of this script.
+STATE="${AUTOOPS_STATE:-/Library/Application Support/AutoOps/Device}"
+MAX_LOG=4096
+LOG=""
+
+mode="${mode:-}" kb="${kb:-}" jobId="${jobId:-}" device="${device:-}"
+notBefore="${notBefore:-}" notAfter="${notAfter:-}" services="${services:-}"
+callbackUrl="${callbackUrl:-}" token="${token:-}"
+# Programs we start need none of them.
+export -n mode kb jobId device notBefore notAfter services callbackUrl token
+
+OUTCOME="failed" EXIT_CODE="null" REBOOT="false" INSTALLED="null"
+
+say() { LOG="$LOG$(date -u +%H:%M:%S) $*"$'\n'; }
+refuse() { echo "AutoOps-Device: $1 is not allowed" >&2; exit 64; }
+
+check_arguments() {
+    local time='^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$'
+    [[ $mode =~ ^(check|install|reboot|verify|uninstall|evidence)$ ]] || refuse mode
+    [[ -z $kb || $kb =~ ^[0-9]{6,8}$ ]] || refuse kb
+    [[ -n $kb || $mode == reboot || $mode == evidence ]] || refuse kb
+    [[ $jobId =~ ^[A-Za-z0-9._/-]{1,160}$ ]] || refuse jobId
+    [[ $device =~ ^[A-Za-z0-9_-]{1,40}$ ]] || refuse device
+    [[ -z $notBefore || $notBefore =~ $time ]] || refuse notBefore
+    [[ -z $notAfter || $notAfter =~ $time ]] || refuse notAfter
+    # What changes the device must have an end: a queued run could start days later.
+    case $mode in install | reboot | uninstall) [[ -n $notAfter ]] || refuse notAfter ;; esac
+    [[ ${#services} -le 2000 && $services =~ ^[A-Za-z0-9\ ._:@\$\(\)\&+#/-]*(,[A-Za-z0-9\ ._:@\$\(\)\&+#/-]+)*$ ]] || refuse services
+    [[ $callbackUrl =~ ^(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$ ]] || refuse callbackUrl
+    [[ $token =~ ^[0-9a-f]{64}$ ]] || refuse token
+}
+
+# Both sides have the same form, so that text compares as time does.
+now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
+seconds_of() { printf '%s' "${1%%[.Z]*}"; }
+in_window() {
+    local current; current=$(seconds_of "$(now)")
+    [[ -z $notBefore || ! $current < $(seconds_of "$notBefore") ]] &&
+        [[ -z $notAfter || ! $current > $(seconds_of "$notAfter") ]]
+}
+
+sha256() { openssl dgst -sha256 | sed 's/^.*= *//'; }
+
+# HMAC-SHA256 (RFC 2104) out of plain SHA-256: `openssl -hmac KEY` would show the token to everybody
+# who lists processes. printf is part of this shell and starts none.
+hmac() {
+    local key_hex i byte inner="" outer="" pad
+    key_hex=$(printf '%s' "$token" | od -An -v -tx1 | tr -d ' \n')
+    for ((i = 0; i < 64; i++)); do
+        byte=$((16#${key_hex:i*2:2}))
+        printf -v pad '\\x%02x' $((byte ^ 0x36)); inner+=$pad
+        printf -v pad '\\x%02x' $((byte ^ 0x5c)); outer+=$pad
+    done
+    local digest; digest=$({ printf "$inner"; cat; } | sha256 | sed 's/../\\x&/g')
+    { printf "$outer"; printf "$digest"; } | sha256
+}
+
+json_text() {
+    local text=$1
+    text=$(printf '%s' "$text" | tr -d '\000-\010\013-\037\177')
+    text=${text//\\/\\\\}; text=${text//\"/\\\"}; text=${text//$'\t'/ }; text=${text//$'\n'/\\n}
+    printf '"%s"' "$text"
+}
+
+service_states() {
+    local list="" name running
+    local IFS=,
+    for name in $services; do
+        [[ -z $name ]] && continue
+        running=false
+        launchctl print "system/$name" 2>/dev/null | grep -q 'state = running' && running=true
+        list="$list${list:+,}{\"name\":$(json_text "$name"),\"running\":$running}"
+    done
+    printf '[%s]' "$list"
+}
+
+report_json() {
+    local kb_json=null tail
+    [[ -n $kb ]] && kb_json="\"$kb\""
+    tail=${LOG: -$((${#LOG} < MAX_LOG ? ${#LOG} : MAX_LOG))}
+    printf '{"jobId":%s,"device":%s,"mode":"%s","kb":%s,"outcome":"%s","exitCode":%s,"rebootRequired":%s,"installed":%s,"services":%s,"finishedAt":"%s","log":%s}' \
+        "$(json_text "$jobId")" "$(json_text "$device")" "$mode" "$kb_json" "$OUTCOME" "$EXIT_CODE" \
+        "$REBOOT" "$INSTALLED" "$(service_states)" "$(now)" "$(json_text "$tail")"
+}
+
+# Signs anew for each try: a signature is good for five minutes.
+send() {
+    local body=$1 pause timestamp signature status
+    for pause in 0 2 5 15 30 60; do
+        sleep "$pause"
+        timestamp=$(date -u +%s)
+        signature="v1=$(printf '%s.%s' "$timestamp" "$body" | hmac)"
+        status=$(printf '%s' "$body" | curl --silent --show-error --output /dev/null --write-out '%{http_code}' \
+            --max-time 20 --proto '=https,http' --header 'content-type: application/json' \
+            --header "x-autoops-timestamp: $timestamp" --header "x-autoops-signature: $signature" \
+            --data-binary @- "$callbackUrl" 2>/dev/null) || status=000
+        case $status in
+            2??) return 0 ;;
+            # Nobody waits, or it will never be accepted: trying again changes nothing.
+            400 | 404 | 413 | 422) return 1 ;;
+        esac
+    done
+    return 1
+}
+
+# ---- what macOS can do -------------------------------------------------------------------------
+
+label_of_update() {
+    softwareupdate --list 2>&1 | sed -n 's/^[* ]*Label: //p' | grep -F -- "$kb" | head -n 1
+}
+in_history() { softwareupdate --history 2>/dev/null | grep -qF -- "$kb"; }
+
+run_check() {
+    local label; label=$(label_of_update)
+    say "free space: $(df -k / | awk 'NR==2 {print int($4/1024/1024)}') GB"
+    if in_history; then INSTALLED=true; say "$kb is in the history"
+    elif [[ -n $label ]]; then INSTALLED=false; say "missing: $label"
+    else OUTCOME=not_applicable; say "$kb is neither listed nor in the history"; return; fi
+    OUTCOME=succeeded EXIT_CODE=0
+}
+
+run_install() {
+    local label output
+    in_history && { INSTALLED=true OUTCOME=succeeded EXIT_CODE=0; say "already installed"; return; }
+    label=$(label_of_update)
+    [[ -z $label ]] && { OUTCOME=not_applicable; say "no update with $kb"; return; }
+    say "installing $label"
+    output=$(softwareupdate --install "$label" --agree-to-license 2>&1 </dev/null); EXIT_CODE=$?
+    say "$(printf '%s' "$output" | tail -n 15)"
+    [[ $output == *"estart"* ]] && REBOOT=true
+    if ((EXIT_CODE == 0)); then
+        OUTCOME=succeeded
+        [[ $REBOOT == true ]] || INSTALLED=true
+    fi
+}
+
+run_verify() { run_check; }
+run_uninstall() { OUTCOME=not_removable; say "macOS cannot remove an update"; }
+run_evidence() {
+    say "$(sw_vers 2>/dev/null)"
+    say "up: $(uptime)"
+    say "$(softwareupdate --history 2>/dev/null | tail -n 8)"
+    say "$(log show --last 20m --predicate 'messageType == fault' --style compact 2>/dev/null | tail -n 20)"
+    OUTCOME=succeeded EXIT_CODE=0
+}
+# The report goes out first; the restart comes when it has had a minute.
+run_reboot() { OUTCOME=succeeded EXIT_CODE=0; say "restarting in one minute"; shutdown -r +1 >/dev/null 2>&1 || { OUTCOME=failed EXIT_CODE=1; say "shutdown refused"; }; }
+
+# ------------------------------------------------------------------------------------------------
+
+main() {
+    check_arguments
+    mkdir -p "$STATE" || exit 73
+    find "$STATE" -name '*.json' -mtime +90 -delete 2>/dev/null
+    local marker begun body
+    marker="$STATE/$(printf '%s' "$jobId" | sha256).json"
+    begun="$marker.begun"
+    if [[ -f $marker ]]; then
+        # This job was done: say again how it ended, do nothing again.
+        send "$(cat "$marker")"
+        return
+    fi
+    # mkdir is atomic: of two runs of the same job one goes on.
+    if ! mkdir "$begun" 2>/dev/null; then
+        say "this job was begun before and did not finish"
+        case $mode in
+            reboot)
+                # The restart cut us off: if the machine started since, it is done.
+                OUTCOME=succeeded EXIT_CODE=0 ;;
+            install | uninstall)
+                # What became of it is for `verify` to find out.
+                run_check; [[ $INSTALLED == true && $mode == install ]] || OUTCOME=failed ;;
+            *) "run_$mode" ;;
+        esac
+    elif ! in_window; then
+        OUTCOME=outside_window
+        say "now $(now), allowed $notBefore to $notAfter: nothing was done"
+    elif [[ -n ${AUTOOPS_ONLY_REPORT:-} ]]; then
+        OUTCOME=succeeded EXIT_CODE=0; say "only a report"
+    else
+        "run_$mode"
+    fi
+    body=$(report_json)
+    printf '%s' "$body" >"$marker.new" && mv "$marker.new" "$marker"
+    send "$body" || echo "AutoOps-Device: the report did not arrive" >&2
+    [[ $OUTCOME == failed ]] && return 1
+    return 0
+}
+
+main

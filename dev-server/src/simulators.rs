@@ -1,0 +1,78 @@
+//! The simulators of the outside systems, together.
+
+use anyhow::Context;
+
+use crate::{
+    data_dir::DataDir,
+    demo,
+    options::Ports,
+    sim::{
+        RunningSim, serve,
+        superops::{self, FleetSpec, SuperOpsSim, SuperOpsSimOptions},
+    },
+};
+
+/// All simulators, listening.
+#[derive(Debug)]
+pub struct Simulators {
+    superops: SuperOpsSim,
+    nvd: RunningSim,
+    bedrock: RunningSim,
+}
+
+impl Simulators {
+    /// Starts all of them; the devices go on from the data folder.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub async fn start(
+        ports: &Ports,
+        fleet: FleetSpec,
+        speed: f64,
+        data: &DataDir,
+    ) -> anyhow::Result<Self> {
+        let superops = superops::start(SuperOpsSimOptions {
+            port: ports.superops,
+            token: demo::TOKEN.to_owned(),
+            subdomain: demo::SUBDOMAIN.to_owned(),
+            requests_per_minute: Some(demo::requests_per_minute(speed)),
+            speed,
+            fleet,
+            state_file: Some(data.file("superops.json")),
+        });
+        Ok(Self {
+            superops: superops.await.context("simulator of SuperOps")?,
+            nvd: serve(axum::Router::new(), ports.nvd)
+                .await
+                .context("simulator of NVD")?,
+            bedrock: serve(axum::Router::new(), ports.bedrock)
+                .await
+                .context("simulator of Bedrock")?,
+        })
+    }
+
+    /// GraphQL endpoint of SuperOps.
+    #[must_use]
+    pub fn superops_url(&self) -> String {
+        self.superops.url()
+    }
+
+    /// Base address of NVD.
+    #[must_use]
+    pub fn nvd_url(&self) -> String {
+        self.nvd.url.clone()
+    }
+
+    /// Base address of Bedrock.
+    #[must_use]
+    pub fn bedrock_url(&self) -> String {
+        self.bedrock.url.clone()
+    }
+
+    /// Stops all of them; the state of the devices is saved.
+    pub async fn stop(self) {
+        self.superops.stop().await;
+        self.nvd.stop().await;
+        self.bedrock.stop().await;
+    }
+}

@@ -1,0 +1,204 @@
+//! Everything that runs on one machine, started in order and stopped in the opposite one.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use contracts::queues;
+use secrecy::SecretString;
+use temporalio_client::{Client, tonic::IntoRequest};
+use temporalio_common::protos::temporal::api::{
+    enums::v1::TaskQueueType, taskqueue::v1::TaskQueue,
+    workflowservice::v1::DescribeTaskQueueRequest,
+};
+
+use crate::{
+    Say,
+    callbacks::{self, BySignal},
+    data_dir::{DataDir, DevInfo},
+    demo,
+    links::{beside_us, link},
+    options::{Ports, RunOptions},
+    sim::{RunningSim, serve},
+    simulators::Simulators,
+    temporal::{DevTemporal, DevTemporalOptions, TemporalCli, find_here},
+    worker::{KeptWorker, WorkerSpec},
+};
+
+/// How long to wait for the worker to take its first work.
+const WORKER_READY: Duration = Duration::from_secs(30);
+
+/// Everything, running.
+#[derive(Debug)]
+pub struct Stack {
+    /// Where everything is reached.
+    pub info: DevInfo,
+    // Stopped from here on downwards; dropped in this order, too.
+    worker: Option<KeptWorker>,
+    callbacks: RunningSim,
+    simulators: Simulators,
+    temporal: DevTemporal,
+    data: DataDir,
+}
+
+impl Stack {
+    /// Starts everything. When something does not start, what was started before is stopped.
+    ///
+    /// # Errors
+    /// When a part does not start; the message says which.
+    pub async fn start(options: &RunOptions, data: DataDir, say: Say) -> anyhow::Result<Self> {
+        // Found wrong, these should not cost a start.
+        let people = demo::people(options.people.as_deref(), &data)?;
+        let fleet = demo::fleet(options.fleet.as_deref())?;
+        let key = data.callback_key()?;
+        let ports = Ports::new(options.port_base);
+
+        let cli = find_here(&|line| say(line)).await?;
+        say(&format!(
+            "Temporal server {} ({})",
+            cli.server_version, cli.source
+        ));
+        let temporal = start_temporal(options, &ports, &data, cli).await?;
+        let simulators = Simulators::start(&ports, fleet, options.speed, &data).await?;
+        let receiver = callbacks::router(key.clone(), Arc::new(BySignal::new(temporal.client()?)));
+        let callbacks = serve(receiver, ports.callback)
+            .await
+            .context("callback receiver")?;
+        let info = DevInfo {
+            temporal_address: temporal.address.clone(),
+            temporal_cli: temporal.cli.clone(),
+            temporal_ui_url: temporal.ui_url.clone(),
+            callback_url: callbacks.url.clone(),
+            superops_url: simulators.superops_url(),
+            nvd_url: simulators.nvd_url(),
+            bedrock_url: simulators.bedrock_url(),
+            store_path: data.file("store.sqlite"),
+            api_url: None,
+            web_url: None,
+        };
+        demo::add_people(&info.store_path, people).await?;
+        let worker = match options.no_worker {
+            true => None,
+            false => Some(KeptWorker::start(
+                worker_spec(&info, &key, options.speed, &data)?,
+                say.clone(),
+            )?),
+        };
+        if worker.is_some() && !takes_work(&temporal.client()?).await {
+            say(&format!(
+                "the worker takes no work yet; see {}",
+                data.logs().join("worker.log").display()
+            ));
+        }
+        data.write_info(&info)?;
+        for (name, program) in [
+            ("autoops", beside_us("autoops")?),
+            ("temporal", temporal.cli.clone()),
+        ] {
+            if let Err(error) = link_if_there(&options.bin_dir, name, program) {
+                say(&format!("{error:#}"));
+            }
+        }
+        Ok(Self {
+            info,
+            worker,
+            callbacks,
+            simulators,
+            temporal,
+            data,
+        })
+    }
+
+    /// Waits until the Temporal server has ended: without it nothing goes on.
+    pub async fn temporal_ended(&self) {
+        self.temporal.ended().await;
+    }
+
+    /// Stops everything: first who uses others, last who is used.
+    pub async fn stop(self) {
+        self.data.remove_info();
+        if let Some(worker) = self.worker {
+            worker.stop().await;
+        }
+        // Devices report to the receiver; what cannot be delivered any more goes on at the next start.
+        self.simulators.stop().await;
+        self.callbacks.stop().await;
+        self.temporal.stop().await;
+    }
+}
+
+async fn start_temporal(
+    options: &RunOptions,
+    ports: &Ports,
+    data: &DataDir,
+    cli: TemporalCli,
+) -> anyhow::Result<DevTemporal> {
+    let temporal = DevTemporalOptions {
+        cli: Some(cli.path),
+        port: usual_or_free(ports.temporal),
+        ui_port: (!options.headless).then(|| usual_or_free(ports.temporal_ui)),
+        db_file: Some(data.file("temporal.db")),
+        log_file: Some(data.logs().join("temporal.log")),
+    };
+    DevTemporal::start(temporal)
+        .await
+        .context("Temporal server")
+}
+
+/// Returns the port, or 0 when somebody has it.
+fn usual_or_free(port: u16) -> u16 {
+    if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        port
+    } else {
+        0
+    }
+}
+
+fn worker_spec(
+    info: &DevInfo,
+    key: &SecretString,
+    speed: f64,
+    data: &DataDir,
+) -> anyhow::Result<WorkerSpec> {
+    Ok(WorkerSpec {
+        binary: beside_us("autoops-worker")?,
+        env: demo::worker_env(info, key, speed),
+        without: demo::NOT_FOR_THE_WORKER.to_vec(),
+        log_file: data.logs().join("worker.log"),
+    })
+}
+
+fn link_if_there(folder: &std::path::Path, name: &str, program: PathBuf) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        program.is_file(),
+        "{} is not built: cargo build --workspace --bins",
+        program.display()
+    );
+    link(folder, name, &program.canonicalize()?)
+}
+
+/// Waits until a worker asks for workflow tasks; false when none does in time.
+async fn takes_work(client: &Client) -> bool {
+    let asking = async {
+        loop {
+            let request = DescribeTaskQueueRequest {
+                namespace: client.options().namespace.clone(),
+                task_queue: Some(TaskQueue {
+                    name: queues::MAIN.to_owned(),
+                    ..TaskQueue::default()
+                }),
+                task_queue_type: TaskQueueType::Workflow as i32,
+                ..DescribeTaskQueueRequest::default()
+            };
+            let answer = client
+                .connection()
+                .workflow_service()
+                .describe_task_queue(request.into_request())
+                .await;
+            if answer.is_ok_and(|answer| !answer.into_inner().pollers.is_empty()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(WORKER_READY, asking).await.is_ok()
+}

@@ -1,0 +1,125 @@
+//! What people read when everything runs: where it is, and what to try first.
+
+use std::path::Path;
+
+use crate::{data_dir::DevInfo, demo, options::RunOptions};
+
+/// Port that Temporal's own tools try without being told.
+const USUAL: &str = "127.0.0.1:7233";
+
+/// Makes the table of addresses and the first commands.
+#[must_use]
+pub fn render(info: &DevInfo, options: &RunOptions) -> String {
+    let ui = info.temporal_ui_url.as_deref().unwrap_or("left out");
+    let data = options.data_dir.display().to_string();
+    let faults = info.superops_url.trim_end_matches("/msp");
+    let rows = [
+        ("Temporal Web UI", ui.to_owned()),
+        ("Temporal server", info.temporal_address.clone()),
+        ("SuperOps (simulated)", info.superops_url.clone()),
+        ("NVD (simulated)", info.nvd_url.clone()),
+        ("Bedrock (simulated)", info.bedrock_url.clone()),
+        ("Callbacks of devices", info.callback_url.clone()),
+        ("Data, logs", format!("{data}, {data}/logs")),
+    ];
+    let name_width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or_default();
+    let value_width = rows
+        .iter()
+        .map(|(_, value)| value.chars().count())
+        .max()
+        .unwrap_or_default();
+    let line = format!(
+        "+-{}-+-{}-+\n",
+        "-".repeat(name_width),
+        "-".repeat(value_width)
+    );
+    let mut text = format!("\n{line}");
+    for (name, value) in &rows {
+        text += &format!("| {name:name_width$} | {value:value_width$} |\n");
+    }
+    text += &line;
+    text += "\nTry, in a second terminal:\n\n";
+    for (command, what) in commands(info, &options.bin_dir, faults) {
+        text += &format!("  {command}\n      {what}\n");
+    }
+    text + "\nCtrl-C stops everything; the next start goes on from here.\n"
+}
+
+fn commands(info: &DevInfo, bin: &Path, faults: &str) -> Vec<(String, &'static str)> {
+    let bin = bin.display();
+    let address = if info.temporal_address == USUAL {
+        String::new()
+    } else {
+        format!(" --address {}", info.temporal_address)
+    };
+    vec![
+        (
+            format!("{bin}/autoops patch start {}", demo::FIRST_PLAN),
+            "the first plan: twelve pilot devices, three rings",
+        ),
+        (
+            format!("{bin}/autoops approve first-plan --by dana"),
+            "Dana agrees",
+        ),
+        (
+            format!("{bin}/autoops status first-plan"),
+            "where it stands",
+        ),
+        (
+            format!("{bin}/temporal workflow list{address}"),
+            "the workflows behind it",
+        ),
+        (
+            format!("curl -s {faults}/faults"),
+            "trouble the simulated devices can make; POST changes it",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::options::Cli;
+
+    fn info(address: &str) -> DevInfo {
+        serde_json::from_value(serde_json::json!({
+            "temporal_address": address, "temporal_cli": "/t", "temporal_ui_url": "http://127.0.0.1:8233",
+            "callback_url": "http://127.0.0.1:4000", "superops_url": "http://127.0.0.1:4010/msp",
+            "nvd_url": "http://127.0.0.1:4020", "bedrock_url": "http://127.0.0.1:4030", "store_path": "/s"
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn every_line_of_the_table_is_as_long_as_the_others() {
+        let text = render(&info(USUAL), &Cli::parse_from(["autoops-dev"]).run);
+        let table: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with(['+', '|']))
+            .collect();
+        assert_eq!(table.len(), 9);
+        assert!(
+            table.iter().all(|line| line.len() == table[0].len()),
+            "{text}"
+        );
+        assert!(text.contains("bin/temporal workflow list\n"), "{text}");
+    }
+
+    #[test]
+    fn an_unusual_port_is_in_the_commands() {
+        let text = render(
+            &info("127.0.0.1:9100"),
+            &Cli::parse_from(["autoops-dev"]).run,
+        );
+        assert!(
+            text.contains("workflow list --address 127.0.0.1:9100"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! `autoops audit`: who decided what on which evidence, and whether the trail is whole.
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use clients::store::Actions;
+use contracts::ids;
+use domain::audit::{self, Actor, AuditEntry, BrokenChain};
+use serde::Serialize;
+
+use crate::{
+    output::{self, USAGE_OR_CONNECTION, short},
+    setup::Setup,
+    words,
+};
+
+/// Entries and chains read at once.
+const PAGE: usize = 200;
+
+/// What to do with the audit trail.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Show the entries of a deployment or device run
+    Show(ShowArgs),
+    /// Check that no entry was changed, moved or removed
+    Verify(VerifyArgs),
+}
+
+/// Which chain.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Plan id or workflow id
+    #[arg(value_name = "ID", value_parser = chain)]
+    pub chain: String,
+}
+
+/// Which chains.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Only this deployment with its device runs, or this one device run
+    #[arg(long, value_name = "ID", value_parser = chain)]
+    pub workflow: Option<String>,
+}
+
+/// What a check found.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Chains checked.
+    pub chains: u64,
+    /// Entries checked.
+    pub entries: u64,
+    /// Chains that do not hold, each with its first broken entry.
+    pub broken: Vec<Broken>,
+}
+
+/// A chain that does not hold.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Broken {
+    /// Chain.
+    pub chain: String,
+    /// First broken entry.
+    pub sequence: u64,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl From<BrokenChain> for Broken {
+    fn from(broken: BrokenChain) -> Self {
+        Self { chain: broken.chain, sequence: broken.sequence, why: broken.why }
+    }
+}
+
+/// Shows or checks.
+///
+/// # Errors
+/// When the store cannot be read, or there is no such chain.
+pub async fn run(setup: &Setup, command: &AuditCommand) -> anyhow::Result<u8> {
+    let actions = setup.store()?.actions;
+    match command {
+        AuditCommand::Show(args) => show(setup, actions.as_ref(), &args.chain).await,
+        AuditCommand::Verify(args) => {
+            let found = verify(actions.as_ref(), args.workflow.as_deref()).await?;
+            report(setup, args, &found)
+        }
+    }
+}
+
+async fn show(setup: &Setup, actions: &dyn Actions, chain: &str) -> anyhow::Result<u8> {
+    let mut entries: Vec<AuditEntry> = Vec::new();
+    loop {
+        let after = entries.last().map_or(0, |entry| entry.sequence);
+        let page = actions.read_chain(chain, after, PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        entries.extend(page);
+    }
+    if entries.is_empty() {
+        return Err(anyhow!("no audit trail of {chain} is in the store"));
+    }
+    if setup.format.is_json() {
+        output::json(&entries)?;
+        return Ok(0);
+    }
+    let rows = entries.iter().map(|entry| {
+        let record = &entry.record;
+        [
+            entry.sequence.to_string(),
+            record.at.to_string(),
+            actor(&record.actor),
+            words::plain(&record.what),
+            short(record.evidence.join(", "), 120),
+            short(detail(&record.detail), 200),
+        ]
+    });
+    output::table(["#", "time", "actor", "what", "evidence", "detail"], rows);
+    Ok(0)
+}
+
+fn actor(actor: &Actor) -> String {
+    match actor {
+        Actor::Person { name, identity } => format!("{name} ({})", words::identity(*identity)),
+        Actor::Policy { ids } => format!("policy {}", ids.join(", ")),
+        Actor::Agent { name, model: Some(model) } => format!("agent {name} ({model})"),
+        Actor::Agent { name, model: None } => format!("agent {name}"),
+        Actor::Workflow => "workflow".to_owned(),
+    }
+}
+
+fn detail(detail: &serde_json::Value) -> String {
+    match detail {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::Object(fields) => {
+            let present = fields.iter().filter(|(_, value)| !value.is_null());
+            let words = present.map(|(key, value)| match value.as_str() {
+                Some(text) => format!("{key}: {text}"),
+                None => format!("{key}: {value}"),
+            });
+            words.collect::<Vec<_>>().join("; ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Checks one chain with those of its device runs, or all, page by page.
+///
+/// # Errors
+/// When the store cannot be read, or the named chain is not there.
+pub async fn verify(actions: &dyn Actions, only: Option<&str>) -> anyhow::Result<Verification> {
+    let devices = only.and_then(ids::plan_of_deployment).map(|plan| format!("device-patch/{plan}/"));
+    let wanted = |chain: &str| match (only, &devices) {
+        (None, _) => true,
+        (Some(only), _) if chain == only => true,
+        (Some(_), Some(devices)) => chain.starts_with(devices.as_str()),
+        (Some(_), None) => false,
+    };
+    let mut found = Verification::default();
+    let mut cursor: Option<String> = None;
+    let mut seen = false;
+    loop {
+        let page = actions.list_chains(cursor.as_deref(), PAGE).await?;
+        for chain in page.items.iter().filter(|chain| wanted(chain)) {
+            seen |= only == Some(chain.as_str());
+            found.chains += 1;
+            let (entries, broken) = verify_chain(actions, chain).await?;
+            found.entries += entries;
+            found.broken.extend(broken.map(Broken::from));
+        }
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    match only {
+        Some(only) if !seen => Err(anyhow!("no audit trail of {only} is in the store")),
+        _ => Ok(found),
+    }
+}
+
+async fn verify_chain(actions: &dyn Actions, chain: &str) -> anyhow::Result<(u64, Option<BrokenChain>)> {
+    let mut before: Option<AuditEntry> = None;
+    let mut entries = 0;
+    loop {
+        let after = before.as_ref().map_or(0, |entry| entry.sequence);
+        let page = actions.read_chain(chain, after, PAGE).await.with_context(|| format!("chain {chain}"))?;
+        entries += page.len() as u64;
+        if let Err(broken) = audit::verify(chain, before.as_ref(), &page) {
+            return Ok((entries, Some(broken)));
+        }
+        match page.into_iter().next_back() {
+            Some(last) => before = Some(last),
+            None => return Ok((entries, None)),
+        }
+    }
+}
+
+fn report(setup: &Setup, args: &VerifyArgs, found: &Verification) -> anyhow::Result<u8> {
+    if setup.format.is_json() {
+        output::json(found)?;
+    } else {
+        let of = args.workflow.as_deref().map_or(String::new(), |chain| format!(" of {chain}"));
+        output::line(format!("checked {} entries in {} chains{of}", found.entries, found.chains));
+    }
+    for Broken { chain, sequence, why } in &found.broken {
+        let broken = BrokenChain { chain: chain.clone(), sequence: *sequence, why };
+        output::error(&broken.into());
+    }
+    if !found.broken.is_empty() {
+        return Ok(USAGE_OR_CONNECTION);
+    }
+    if !setup.format.is_json() {
+        output::line("every chain holds");
+    }
+    Ok(0)
+}
+
+/// A plan id means its deployment.
+fn chain(text: &str) -> Result<String, String> {
+    if text.contains('/') {
+        return Ok(text.to_owned());
+    }
+    text.parse().map(|plan| ids::patch_deployment(&plan)).map_err(|error: domain::ids::InvalidId| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clients::store::Store;
+    use domain::{audit::AuditRecord, people::Identity};
+
+    use super::*;
+
+    fn record(chain: &str, key: &str) -> AuditRecord {
+        AuditRecord {
+            chain: chain.into(),
+            key: key.into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            client: "7".parse().unwrap(),
+            actor: Actor::Person { name: "dana".into(), identity: Identity::Claimed },
+            what: "decision_counted".into(),
+            evidence: vec![],
+            detail: serde_json::json!({ "choice": "approve", "reason": null, "n": 3 }),
+            plan_hash: None,
+            policy_version: None,
+            tokens: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deployment_is_checked_with_its_device_runs_only() {
+        let path = std::env::temp_dir().join(format!("autoops-audit-{}/store.db", std::process::id()));
+        let store = Store::embedded(&path).unwrap();
+        for chain in ["patch-deployment/p", "device-patch/p/81", "device-patch/p/82/2", "device-patch/p2/81"] {
+            for key in ["a", "b", "b"] {
+                store.actions.append_audit(record(chain, key)).await.unwrap();
+            }
+        }
+        let actions = store.actions.as_ref();
+        let one = verify(actions, Some("patch-deployment/p")).await.unwrap();
+        assert_eq!(one, Verification { chains: 3, entries: 6, broken: vec![] });
+        assert_eq!(verify(actions, None).await.unwrap().chains, 4);
+        assert!(verify(actions, Some("patch-deployment/q")).await.is_err());
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn who_spoke_is_marked_as_claimed() {
+        let record = record("c", "k");
+        assert_eq!(actor(&record.actor), "dana (claimed)");
+        assert_eq!(detail(&record.detail), "choice: approve; n: 3");
+        assert_eq!(chain("p").unwrap(), "patch-deployment/p");
+        assert!(chain("My Plan").is_err());
+    }
+}

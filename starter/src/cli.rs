@@ -1,0 +1,165 @@
+//! The commands, and which module does which.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use contracts::ids;
+use domain::{approval::Choice, ids::PlanId, people::ControlAction};
+
+use crate::{
+    audit::{self, AuditCommand},
+    control::{self, AmendArgs, AskArgs, ExtendArgs, HaltArgs},
+    decide::{self, DecideArgs},
+    output::{Format, USAGE_OR_CONNECTION},
+    policies::{self, PoliciesCommand},
+    setup::Setup,
+    start::{self, StartArgs},
+    status::{self, ListArgs, StatusArgs},
+    wait::{self, WaitArgs},
+};
+
+/// Starts patch deployments, approves them, and shows what came of them.
+///
+/// Exit status of `wait` and `patch start --wait`: 0 all devices verified, 2 rejected, timed out or
+/// forbidden, 3 failed and rolled back, 4 some devices need a human or were never reached, 5 aborted
+/// or cancelled. Everywhere: 1 wrong usage, refused, or no connection.
+#[derive(Debug, Parser)]
+#[command(name = "autoops", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file.
+    #[arg(long, global = true, value_name = "FILE", help = "Configuration file; AUTOOPS_CONFIG when absent")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON, one document per line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a patch deployment, or wait for its end
+    #[command(subcommand)]
+    Patch(PatchCommand),
+    /// Wait for the end of a deployment
+    Wait(WaitArgs),
+    /// Approve the plan that is asked about
+    Approve(DecideArgs),
+    /// Reject the plan that is asked about
+    Reject(DecideArgs),
+    /// Show where a deployment stands
+    Status(StatusArgs),
+    /// List deployments, newest first
+    List(ListArgs),
+    /// Stop starting new devices
+    Pause(AskArgs),
+    /// Go on after a pause or halt
+    Resume(AskArgs),
+    /// End a deployment
+    Abort(AskArgs),
+    /// Stop a deployment at once because something is wrong
+    Halt(HaltArgs),
+    /// Change the plan of a running deployment; it is approved anew
+    Amend(AmendArgs),
+    /// Give approvers more time
+    Extend(ExtendArgs),
+    /// Check, list, apply and try policies
+    #[command(subcommand)]
+    Policies(PoliciesCommand),
+    /// Show and verify the audit trail
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+/// About patch deployments.
+#[derive(Debug, Subcommand)]
+pub enum PatchCommand {
+    /// Start a patch deployment from a plan file or flags
+    Start(Box<StartArgs>),
+    /// Wait for the end of a deployment
+    Wait(WaitArgs),
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// With the exit status, after help, version or the mistake was printed.
+pub fn parse<I, T>(args: I) -> Result<Cli, u8>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    Cli::try_parse_from(args).map_err(|error| {
+        // Nobody is left to be told when the terminal is gone.
+        let _ = error.print();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+            _ => USAGE_OR_CONNECTION,
+        }
+    })
+}
+
+/// Does what the command line says and returns the exit status.
+///
+/// # Errors
+/// When it could not be done.
+pub async fn run(cli: Cli) -> anyhow::Result<u8> {
+    let format = if cli.json { Format::Json } else { Format::Text };
+    let setup = Setup::new(format, cli.config);
+    match cli.command {
+        Command::Patch(PatchCommand::Start(args)) => start::run(&setup, &args).await,
+        Command::Patch(PatchCommand::Wait(args)) | Command::Wait(args) => wait::run(&setup, &args).await,
+        Command::Approve(args) => decide::run(&setup, &args, Choice::Approve).await,
+        Command::Reject(args) => decide::run(&setup, &args, Choice::Reject).await,
+        Command::Status(args) => status::status(&setup, &args).await,
+        Command::List(args) => status::list(&setup, &args).await,
+        Command::Pause(ask) => control::run(&setup, &ask, None, ControlAction::Pause).await,
+        Command::Resume(ask) => control::run(&setup, &ask, None, ControlAction::Resume).await,
+        Command::Abort(ask) => control::run(&setup, &ask, None, ControlAction::Abort).await,
+        Command::Halt(args) => control::run(&setup, &args.ask, args.kb.as_ref(), ControlAction::Halt).await,
+        Command::Amend(args) => control::amend(&setup, &args).await,
+        Command::Extend(args) => control::extend(&setup, &args).await,
+        Command::Policies(command) => policies::run(&setup, &command).await,
+        Command::Audit(command) => audit::run(&setup, &command).await,
+    }
+}
+
+/// Reads a plan id, or takes it out of the workflow id of a deployment.
+pub(crate) fn plan_id(text: &str) -> Result<PlanId, String> {
+    match ids::plan_of_deployment(text) {
+        Some(plan) => Ok(plan),
+        None => text.parse().map_err(|error: domain::ids::InvalidId| error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_1_and_help_with_0() {
+        assert_eq!(parse(["autoops", "statuss"]).unwrap_err(), 1);
+        assert_eq!(parse(["autoops", "approve", "first-plan"]).unwrap_err(), 1);
+        assert_eq!(parse(["autoops", "--version"]).unwrap_err(), 0);
+        assert_eq!(parse(["autoops", "patch", "start", "--help"]).unwrap_err(), 0);
+    }
+
+    #[test]
+    fn a_deployment_is_named_by_plan_or_workflow_id() {
+        for id in ["first-plan", "patch-deployment/first-plan"] {
+            let cli = parse(["autoops", "wait", id, "--json"]).unwrap();
+            assert!(cli.json);
+            assert!(matches!(cli.command, Command::Wait(args) if args.plan.as_str() == "first-plan"));
+        }
+        assert_eq!(parse(["autoops", "wait", "First Plan"]).unwrap_err(), 1);
+    }
+}
