@@ -74,7 +74,8 @@ impl ApprovalActivities {
             identity,
             accept_claimed: self.accept_claimed,
             requester: input.requester.as_ref(),
-            four_eyes: input.four_eyes,
+            // Four eyes are for a yes: everybody may say no to his own request.
+            four_eyes: input.four_eyes && input.choice != Some(Choice::Reject),
             halted: input.halted,
         }))
     }

@@ -204,3 +204,6 @@ fn is_head_office(name: &str) -> bool {
 fn count(rows: usize) -> u32 {
     u32::try_from(rows).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,3 +95,6 @@ impl RecordActivities {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

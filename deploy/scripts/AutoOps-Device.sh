@@ -29,6 +29,8 @@ refuse() { echo "AutoOps-Device: $1 is not allowed" >&2; exit 64; }
 
 check_arguments() {
     local time='^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$'
+    local names='^([A-Za-z0-9 ._:@$+#-]{1,64}(,[A-Za-z0-9 ._:@$+#-]{1,64}){0,19})?$'
+    local address='^(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$'
     [[ $mode =~ ^(check|install|reboot|verify|uninstall|evidence)$ ]] || refuse mode
     [[ -z $kb || $kb =~ ^[0-9]{6,8}$ ]] || refuse kb
     [[ -n $kb || $mode == reboot || $mode == evidence ]] || refuse kb
@@ -38,8 +40,8 @@ check_arguments() {
     [[ -z $notAfter || $notAfter =~ $time ]] || refuse notAfter
     # What changes the device must have an end: a queued run could start days later.
     case $mode in install | reboot | uninstall) [[ -n $notAfter ]] || refuse notAfter ;; esac
-    [[ ${#services} -le 2000 && $services =~ ^[A-Za-z0-9\ ._:@\$\(\)\&+#/-]*(,[A-Za-z0-9\ ._:@\$\(\)\&+#/-]+)*$ ]] || refuse services
-    [[ $callbackUrl =~ ^(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$ ]] || refuse callbackUrl
+    [[ ${#services} -le 2000 && $services =~ $names ]] || refuse services
+    [[ $callbackUrl =~ $address ]] || refuse callbackUrl
     [[ $token =~ ^[0-9a-f]{64}$ ]] || refuse token
 }
 
@@ -156,6 +158,7 @@ run_evidence() {
     say "$(log show --last 20m --predicate 'messageType == fault' --style compact 2>/dev/null | tail -n 20)"
     OUTCOME=succeeded EXIT_CODE=0
 }
+boot_time() { sysctl -n kern.boottime | sed 's/^{ sec = \([0-9]*\).*/\1/'; }
 # The report goes out first; the restart comes when it has had a minute.
 run_reboot() { OUTCOME=succeeded EXIT_CODE=0; say "restarting in one minute"; shutdown -r +1 >/dev/null 2>&1 || { OUTCOME=failed EXIT_CODE=1; say "shutdown refused"; }; }
 
@@ -173,23 +176,29 @@ main() {
         send "$(cat "$marker")"
         return
     fi
+    if [[ ! -d $begun ]] && ! in_window; then
+        # Not kept: the same job may come again inside its window.
+        OUTCOME=outside_window
+        say "now $(now), allowed $notBefore to $notAfter: nothing was done"
+        send "$(report_json)"
+        return
+    fi
     # mkdir is atomic: of two runs of the same job one goes on.
     if ! mkdir "$begun" 2>/dev/null; then
         say "this job was begun before and did not finish"
         case $mode in
             reboot)
-                # The restart cut us off: if the machine started since, it is done.
-                OUTCOME=succeeded EXIT_CODE=0 ;;
+                # Restarted since: then it is done. A second restart would hit a user.
+                if (($(boot_time) > $(stat -f %m "$begun"))); then OUTCOME=succeeded EXIT_CODE=0; else run_reboot; fi ;;
             install | uninstall)
-                # What became of it is for `verify` to find out.
-                run_check; [[ $INSTALLED == true && $mode == install ]] || OUTCOME=failed ;;
+                # Doing it again could collide with what still runs: say what is there.
+                run_check
+                [[ $mode == install && $INSTALLED == true ]] || OUTCOME=failed ;;
             *) "run_$mode" ;;
         esac
-    elif ! in_window; then
-        OUTCOME=outside_window
-        say "now $(now), allowed $notBefore to $notAfter: nothing was done"
     elif [[ -n ${AUTOOPS_ONLY_REPORT:-} ]]; then
-        OUTCOME=succeeded EXIT_CODE=0; say "only a report"
+        OUTCOME=succeeded EXIT_CODE=0
+        say "only a report"
     else
         "run_$mode"
     fi

@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use reqwest::Client as Http;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::*;
@@ -165,6 +166,83 @@ async fn the_script_learns_whether_to_try_again() {
         assert_eq!(answered, status);
         assert!(text["error"]["message"].is_string());
     }
+}
+
+/// The script for the Mac is plain shell, so what it posts can be checked here.
+#[tokio::test]
+async fn the_script_in_the_repository_posts_what_the_receiver_accepts() {
+    let setup = Setup::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let run = async |mode: &str, not_after: &str| {
+        let job = format!("first-plan/{DEVICE}/{mode}-5034441-0");
+        let token = callback::device_token(
+            &"master".into(),
+            &job.parse().unwrap(),
+            &DEVICE.parse().unwrap(),
+        );
+        let script = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../deploy/scripts/AutoOps-Device.sh"
+        );
+        let mut command = tokio::process::Command::new("bash");
+        command
+            .arg(script)
+            .env("AUTOOPS_STATE", folder.path())
+            .env("AUTOOPS_ONLY_REPORT", "yes");
+        for (name, value) in [
+            ("mode", mode),
+            ("kb", "5034441"),
+            ("jobId", &job),
+            ("device", DEVICE),
+            ("notBefore", ""),
+            ("notAfter", not_after),
+            ("services", "Spooler,MSSQL$A"),
+            ("callbackUrl", &format!("{}{PATH}", setup.sim.url)),
+            ("token", token.expose_secret()),
+        ] {
+            command.env(name, value);
+        }
+        command.output().await.unwrap()
+    };
+    for (mode, not_after) in [
+        ("check", "2999-01-01T00:00:00.123456789Z"),
+        ("check", "2999-01-01T00:00:00Z"),
+        ("install", "2020-01-01T00:00:00Z"),
+    ] {
+        let output = run(mode, not_after).await;
+        assert!(
+            output.status.success(),
+            "{mode}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let seen = setup.noting.seen.lock().unwrap().clone();
+    let outcomes: Vec<_> = seen
+        .iter()
+        .map(|delivery| delivery.report.outcome)
+        .collect();
+    use domain::script::ScriptOutcome as O;
+    assert_eq!(outcomes, [O::Succeeded, O::Succeeded, O::OutsideWindow]);
+    assert_eq!(
+        seen[0], seen[1],
+        "a job is done once, a repeat reports it again"
+    );
+    assert_eq!(seen[0].report.services[1].name, "MSSQL$A");
+
+    // What does not fit is refused, neither run nor repeated.
+    let refused = tokio::process::Command::new("bash")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../deploy/scripts/AutoOps-Device.sh"
+        ))
+        .env("mode", "check; echo injected")
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(
+        !String::from_utf8_lossy(&refused.stderr).contains("injected") && refused.stdout.is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -98,8 +98,11 @@ pub async fn add_people(store: &Path, people: Vec<Person>) -> anyhow::Result<()>
 }
 
 /// Variables of our own environment that would lead the worker away from the simulators.
-pub const NOT_FOR_THE_WORKER: [&str; 10] = [
+pub const NOT_FOR_THE_WORKER: [&str; 13] = [
     "AUTOOPS_CONFIG",
+    "AUTOOPS_SUPEROPS_TOKEN_FILE",
+    "AUTOOPS_NVD_API_KEY_FILE",
+    "AUTOOPS_CALLBACK_KEY_FILE",
     "AUTOOPS_BEDROCK__ENABLED",
     "AWS_PROFILE",
     "AWS_SESSION_TOKEN",
@@ -136,6 +139,8 @@ pub fn worker_env(
         ("AUTOOPS_BEDROCK__REGION", REGION.to_owned()),
         ("AUTOOPS_CALLBACK__PUBLIC_URL", info.callback_url.clone()),
         (CALLBACK_KEY, callback_key.expose_secret().to_owned()),
+        // Nobody likes to wait long after Ctrl-C; what is cut off goes on at the next start.
+        ("AUTOOPS_DRAIN_SECS", "5".to_owned()),
         // The simulator of Bedrock takes any key; the SDK wants one, and must not look for others.
         ("AWS_ACCESS_KEY_ID", "demo".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "demo".to_owned()),

@@ -7,7 +7,9 @@ use crate::{
     demo,
     options::Ports,
     sim::{
-        RunningSim, serve,
+        RunningSim,
+        bedrock::{self, BedrockSimOptions},
+        nvd::{self, NvdSimOptions},
         superops::{self, FleetSpec, SuperOpsSim, SuperOpsSimOptions},
     },
 };
@@ -40,14 +42,19 @@ impl Simulators {
             fleet,
             state_file: Some(data.file("superops.json")),
         });
+        let nvd = nvd::start(NvdSimOptions {
+            port: ports.nvd,
+            api_key: Some(demo::NVD_KEY.to_owned()),
+            limit: true,
+        });
+        let bedrock = bedrock::start(BedrockSimOptions {
+            port: ports.bedrock,
+            reasoning_every: 3,
+        });
         Ok(Self {
             superops: superops.await.context("simulator of SuperOps")?,
-            nvd: serve(axum::Router::new(), ports.nvd)
-                .await
-                .context("simulator of NVD")?,
-            bedrock: serve(axum::Router::new(), ports.bedrock)
-                .await
-                .context("simulator of Bedrock")?,
+            nvd: nvd.await.context("simulator of NVD")?,
+            bedrock: bedrock.await.context("simulator of Bedrock")?,
         })
     }
 

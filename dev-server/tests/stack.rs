@@ -42,6 +42,8 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Starts it and waits until everything runs.
 fn start(folder: &Path) -> (Child, DevInfo) {
+    // Of a run that was killed; it would be taken for the new one.
+    let _not_there = std::fs::remove_file(folder.join("data/dev.json"));
     let mut child = program(folder).spawn().unwrap();
     let info = eventually("dev.json", || {
         assert_eq!(child.try_wait().unwrap(), None, "it has ended");

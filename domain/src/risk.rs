@@ -146,6 +146,17 @@ pub struct RiskAssessment {
     pub model: Option<String>,
 }
 
+impl RiskAssessment {
+    /// Returns the risk of deploying that guardrails are asked with: a model may raise what the rules
+    /// found, and never talk it down.
+    #[must_use]
+    pub fn guarded_permille(&self) -> u16 {
+        let parts = self.contributions.iter().filter(|c| c.figure == Figure::Change);
+        let by_rule = parts.map(|c| c.points).sum::<u16>().min(1000);
+        self.score_permille.max(by_rule)
+    }
+}
+
 /// Assesses by rule. House rule, not a published formula; each cap is stated beside its part:
 /// change = blast radius 300 + criticality 300 + reboot 150 + novelty 200 + no rollback 50,
 /// urgency = severity or CVSS 500 + known exploited 300 + exposure 200.
@@ -372,6 +383,16 @@ mod tests {
             .sum();
         assert_eq!(result.score_permille, sum);
         assert!(!result.degraded);
+    }
+
+    #[test]
+    fn a_model_cannot_talk_the_risk_down_for_guardrails() {
+        let mut result = assess(&input(12));
+        let by_rule = result.score_permille;
+        result.score_permille = by_rule - 100;
+        assert_eq!(result.guarded_permille(), by_rule);
+        result.score_permille = by_rule + 100;
+        assert_eq!(result.guarded_permille(), by_rule + 100);
     }
 
     #[test]

@@ -65,7 +65,11 @@ pub struct Broken {
 
 impl From<BrokenChain> for Broken {
     fn from(broken: BrokenChain) -> Self {
-        Self { chain: broken.chain, sequence: broken.sequence, why: broken.why }
+        Self {
+            chain: broken.chain,
+            sequence: broken.sequence,
+            why: broken.why,
+        }
     }
 }
 
@@ -105,7 +109,7 @@ async fn show(setup: &Setup, actions: &dyn Actions, chain: &str) -> anyhow::Resu
         let record = &entry.record;
         [
             entry.sequence.to_string(),
-            record.at.to_string(),
+            words::time(record.at),
             actor(&record.actor),
             words::plain(&record.what),
             short(record.evidence.join(", "), 120),
@@ -120,7 +124,10 @@ fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Person { name, identity } => format!("{name} ({})", words::identity(*identity)),
         Actor::Policy { ids } => format!("policy {}", ids.join(", ")),
-        Actor::Agent { name, model: Some(model) } => format!("agent {name} ({model})"),
+        Actor::Agent {
+            name,
+            model: Some(model),
+        } => format!("agent {name} ({model})"),
         Actor::Agent { name, model: None } => format!("agent {name}"),
         Actor::Workflow => "workflow".to_owned(),
     }
@@ -146,7 +153,9 @@ fn detail(detail: &serde_json::Value) -> String {
 /// # Errors
 /// When the store cannot be read, or the named chain is not there.
 pub async fn verify(actions: &dyn Actions, only: Option<&str>) -> anyhow::Result<Verification> {
-    let devices = only.and_then(ids::plan_of_deployment).map(|plan| format!("device-patch/{plan}/"));
+    let devices = only
+        .and_then(ids::plan_of_deployment)
+        .map(|plan| format!("device-patch/{plan}/"));
     let wanted = |chain: &str| match (only, &devices) {
         (None, _) => true,
         (Some(only), _) if chain == only => true,
@@ -176,12 +185,18 @@ pub async fn verify(actions: &dyn Actions, only: Option<&str>) -> anyhow::Result
     }
 }
 
-async fn verify_chain(actions: &dyn Actions, chain: &str) -> anyhow::Result<(u64, Option<BrokenChain>)> {
+async fn verify_chain(
+    actions: &dyn Actions,
+    chain: &str,
+) -> anyhow::Result<(u64, Option<BrokenChain>)> {
     let mut before: Option<AuditEntry> = None;
     let mut entries = 0;
     loop {
         let after = before.as_ref().map_or(0, |entry| entry.sequence);
-        let page = actions.read_chain(chain, after, PAGE).await.with_context(|| format!("chain {chain}"))?;
+        let page = actions
+            .read_chain(chain, after, PAGE)
+            .await
+            .with_context(|| format!("chain {chain}"))?;
         entries += page.len() as u64;
         if let Err(broken) = audit::verify(chain, before.as_ref(), &page) {
             return Ok((entries, Some(broken)));
@@ -197,11 +212,26 @@ fn report(setup: &Setup, args: &VerifyArgs, found: &Verification) -> anyhow::Res
     if setup.format.is_json() {
         output::json(found)?;
     } else {
-        let of = args.workflow.as_deref().map_or(String::new(), |chain| format!(" of {chain}"));
-        output::line(format!("checked {} entries in {} chains{of}", found.entries, found.chains));
+        let of = args
+            .workflow
+            .as_deref()
+            .map_or(String::new(), |chain| format!(" of {chain}"));
+        output::line(format!(
+            "checked {} entries in {} chains{of}",
+            found.entries, found.chains
+        ));
     }
-    for Broken { chain, sequence, why } in &found.broken {
-        let broken = BrokenChain { chain: chain.clone(), sequence: *sequence, why };
+    for Broken {
+        chain,
+        sequence,
+        why,
+    } in &found.broken
+    {
+        let broken = BrokenChain {
+            chain: chain.clone(),
+            sequence: *sequence,
+            why,
+        };
         output::error(&broken.into());
     }
     if !found.broken.is_empty() {
@@ -218,7 +248,9 @@ fn chain(text: &str) -> Result<String, String> {
     if text.contains('/') {
         return Ok(text.to_owned());
     }
-    text.parse().map(|plan| ids::patch_deployment(&plan)).map_err(|error: domain::ids::InvalidId| error.to_string())
+    text.parse()
+        .map(|plan| ids::patch_deployment(&plan))
+        .map_err(|error: domain::ids::InvalidId| error.to_string())
 }
 
 #[cfg(test)]
@@ -234,7 +266,10 @@ mod tests {
             key: key.into(),
             at: jiff::Timestamp::UNIX_EPOCH,
             client: "7".parse().unwrap(),
-            actor: Actor::Person { name: "dana".into(), identity: Identity::Claimed },
+            actor: Actor::Person {
+                name: "dana".into(),
+                identity: Identity::Claimed,
+            },
             what: "decision_counted".into(),
             evidence: vec![],
             detail: serde_json::json!({ "choice": "approve", "reason": null, "n": 3 }),
@@ -246,16 +281,33 @@ mod tests {
 
     #[tokio::test]
     async fn a_deployment_is_checked_with_its_device_runs_only() {
-        let path = std::env::temp_dir().join(format!("autoops-audit-{}/store.db", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("autoops-audit-{}/store.db", std::process::id()));
         let store = Store::embedded(&path).unwrap();
-        for chain in ["patch-deployment/p", "device-patch/p/81", "device-patch/p/82/2", "device-patch/p2/81"] {
+        for chain in [
+            "patch-deployment/p",
+            "device-patch/p/81",
+            "device-patch/p/82/2",
+            "device-patch/p2/81",
+        ] {
             for key in ["a", "b", "b"] {
-                store.actions.append_audit(record(chain, key)).await.unwrap();
+                store
+                    .actions
+                    .append_audit(record(chain, key))
+                    .await
+                    .unwrap();
             }
         }
         let actions = store.actions.as_ref();
         let one = verify(actions, Some("patch-deployment/p")).await.unwrap();
-        assert_eq!(one, Verification { chains: 3, entries: 6, broken: vec![] });
+        assert_eq!(
+            one,
+            Verification {
+                chains: 3,
+                entries: 6,
+                broken: vec![]
+            }
+        );
         assert_eq!(verify(actions, None).await.unwrap().chains, 4);
         assert!(verify(actions, Some("patch-deployment/q")).await.is_err());
         std::fs::remove_dir_all(path.parent().unwrap()).unwrap();

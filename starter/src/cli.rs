@@ -24,10 +24,20 @@ use crate::{
 /// forbidden, 3 failed and rolled back, 4 some devices need a human or were never reached, 5 aborted
 /// or cancelled. Everywhere: 1 wrong usage, refused, or no connection.
 #[derive(Debug, Parser)]
-#[command(name = "autoops", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "autoops",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// Configuration file.
-    #[arg(long, global = true, value_name = "FILE", help = "Configuration file; AUTOOPS_CONFIG when absent")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "Configuration file; AUTOOPS_CONFIG when absent"
+    )]
     pub config: Option<PathBuf>,
     /// Answer in JSON, one document per line
     #[arg(long, global = true)]
@@ -110,7 +120,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
     let setup = Setup::new(format, cli.config);
     match cli.command {
         Command::Patch(PatchCommand::Start(args)) => start::run(&setup, &args).await,
-        Command::Patch(PatchCommand::Wait(args)) | Command::Wait(args) => wait::run(&setup, &args).await,
+        Command::Patch(PatchCommand::Wait(args)) | Command::Wait(args) => {
+            wait::run(&setup, &args).await
+        }
         Command::Approve(args) => decide::run(&setup, &args, Choice::Approve).await,
         Command::Reject(args) => decide::run(&setup, &args, Choice::Reject).await,
         Command::Status(args) => status::status(&setup, &args).await,
@@ -118,7 +130,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Pause(ask) => control::run(&setup, &ask, None, ControlAction::Pause).await,
         Command::Resume(ask) => control::run(&setup, &ask, None, ControlAction::Resume).await,
         Command::Abort(ask) => control::run(&setup, &ask, None, ControlAction::Abort).await,
-        Command::Halt(args) => control::run(&setup, &args.ask, args.kb.as_ref(), ControlAction::Halt).await,
+        Command::Halt(args) => {
+            control::run(&setup, &args.ask, args.kb.as_ref(), ControlAction::Halt).await
+        }
         Command::Amend(args) => control::amend(&setup, &args).await,
         Command::Extend(args) => control::extend(&setup, &args).await,
         Command::Policies(command) => policies::run(&setup, &command).await,
@@ -130,7 +144,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
 pub(crate) fn plan_id(text: &str) -> Result<PlanId, String> {
     match ids::plan_of_deployment(text) {
         Some(plan) => Ok(plan),
-        None => text.parse().map_err(|error: domain::ids::InvalidId| error.to_string()),
+        None => text
+            .parse()
+            .map_err(|error: domain::ids::InvalidId| error.to_string()),
     }
 }
 
@@ -150,7 +166,10 @@ mod tests {
         assert_eq!(parse(["autoops", "statuss"]).unwrap_err(), 1);
         assert_eq!(parse(["autoops", "approve", "first-plan"]).unwrap_err(), 1);
         assert_eq!(parse(["autoops", "--version"]).unwrap_err(), 0);
-        assert_eq!(parse(["autoops", "patch", "start", "--help"]).unwrap_err(), 0);
+        assert_eq!(
+            parse(["autoops", "patch", "start", "--help"]).unwrap_err(),
+            0
+        );
     }
 
     #[test]
@@ -158,7 +177,9 @@ mod tests {
         for id in ["first-plan", "patch-deployment/first-plan"] {
             let cli = parse(["autoops", "wait", id, "--json"]).unwrap();
             assert!(cli.json);
-            assert!(matches!(cli.command, Command::Wait(args) if args.plan.as_str() == "first-plan"));
+            assert!(
+                matches!(cli.command, Command::Wait(args) if args.plan.as_str() == "first-plan")
+            );
         }
         assert_eq!(parse(["autoops", "wait", "First Plan"]).unwrap_err(), 1);
     }

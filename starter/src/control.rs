@@ -102,17 +102,31 @@ struct Report<'a> {
 ///
 /// # Errors
 /// When the deployment is over or not known, or Temporal cannot be reached.
-pub async fn run(setup: &Setup, ask: &AskArgs, kb: Option<&KbId>, action: ControlAction) -> anyhow::Result<u8> {
+pub async fn run(
+    setup: &Setup,
+    ask: &AskArgs,
+    kb: Option<&KbId>,
+    action: ControlAction,
+) -> anyhow::Result<u8> {
     let deployment = setup.temporal().await?.deployment(&ask.plan);
-    let input =
-        ControlInput { by: ask.by.to_string(), reason: ask.reason.clone(), kb: kb.cloned(), proof: None };
+    let input = ControlInput {
+        by: ask.by.to_string(),
+        reason: ask.reason.clone(),
+        kb: kb.cloned(),
+        proof: None,
+    };
     let id = Uuid::now_v7().to_string();
     let name = action.as_str();
-    let delivered = deployment.update(&format!("request_{name}"), &id, &input, WITHIN).await;
+    let delivered = deployment
+        .update(&format!("request_{name}"), &id, &input, WITHIN)
+        .await;
     let delivered = known(ask, delivered)?;
     if delivered == Delivered::NotTaken {
         known(ask, deployment.signal(name, &id, &input).await)?;
-        let text = format!("sent; no worker answered within {} s, it takes effect when one comes", WITHIN.as_secs());
+        let text = format!(
+            "sent; no worker answered within {} s, it takes effect when one comes",
+            WITHIN.as_secs()
+        );
         return report(setup, ask, None, (true, text));
     }
     told(setup, ask, &delivered)
@@ -125,7 +139,12 @@ pub async fn run(setup: &Setup, ask: &AskArgs, kb: Option<&KbId>, action: Contro
 pub async fn amend(setup: &Setup, args: &AmendArgs) -> anyhow::Result<u8> {
     let ask = &args.ask;
     let change = args.change()?;
-    let input = AmendInput { by: ask.by.to_string(), reason: ask.reason.clone(), change, proof: None };
+    let input = AmendInput {
+        by: ask.by.to_string(),
+        reason: ask.reason.clone(),
+        change,
+        proof: None,
+    };
     patient(setup, ask, "amend", &input).await
 }
 
@@ -135,25 +154,43 @@ pub async fn amend(setup: &Setup, args: &AmendArgs) -> anyhow::Result<u8> {
 /// As [`amend`].
 pub async fn extend(setup: &Setup, args: &ExtendArgs) -> anyhow::Result<u8> {
     let ask = &args.ask;
-    let input =
-        ExtendInput { by: ask.by.to_string(), by_secs: args.by_secs, reason: ask.reason.clone(), proof: None };
+    let input = ExtendInput {
+        by: ask.by.to_string(),
+        by_secs: args.by_secs,
+        reason: ask.reason.clone(),
+        proof: None,
+    };
     patient(setup, ask, "extend_approval", &input).await
 }
 
 /// Sends what must not arrive twice: there is no signal behind the update.
-async fn patient<I: Serialize + 'static>(setup: &Setup, ask: &AskArgs, name: &str, input: &I) -> anyhow::Result<u8> {
+async fn patient<I: Serialize + 'static>(
+    setup: &Setup,
+    ask: &AskArgs,
+    name: &str,
+    input: &I,
+) -> anyhow::Result<u8> {
     let deployment: Deployment = setup.temporal().await?.deployment(&ask.plan);
     let id = Uuid::now_v7().to_string();
     match known(ask, deployment.update(name, &id, input, PATIENT).await)? {
-        Delivered::NotTaken => bail!("no worker answered within {} s; nothing is known to have changed", PATIENT.as_secs()),
+        Delivered::NotTaken => bail!(
+            "no worker answered within {} s; nothing is known to have changed",
+            PATIENT.as_secs()
+        ),
         delivered => told(setup, ask, &delivered),
     }
 }
 
 fn known<T>(ask: &AskArgs, result: Result<T, Trouble>) -> anyhow::Result<T> {
     result.map_err(|trouble| match trouble {
-        Trouble::NotFound => anyhow!("no deployment of plan {} is known to the Temporal server", ask.plan),
-        Trouble::Closed => anyhow!("the deployment of plan {} is over: see autoops status {0}", ask.plan),
+        Trouble::NotFound => anyhow!(
+            "no deployment of plan {} is known to the Temporal server",
+            ask.plan
+        ),
+        Trouble::Closed => anyhow!(
+            "the deployment of plan {} is over: see autoops status {0}",
+            ask.plan
+        ),
         other => other.into(),
     })
 }
@@ -168,9 +205,18 @@ fn told(setup: &Setup, ask: &AskArgs, delivered: &Delivered<ControlAnswer>) -> a
     }
 }
 
-fn report(setup: &Setup, ask: &AskArgs, answer: Option<&ControlAnswer>, (good, text): (bool, String)) -> anyhow::Result<u8> {
+fn report(
+    setup: &Setup,
+    ask: &AskArgs,
+    answer: Option<&ControlAnswer>,
+    (good, text): (bool, String),
+) -> anyhow::Result<u8> {
     if setup.format.is_json() {
-        output::json(&Report { plan: &ask.plan, answer, words: &text })?;
+        output::json(&Report {
+            plan: &ask.plan,
+            answer,
+            words: &text,
+        })?;
     }
     if !good {
         output::error(&anyhow!(text));
@@ -196,16 +242,24 @@ impl AmendArgs {
             },
         };
         if change.is_empty() {
-            bail!("nothing would change: give --file, --window, --deadline, --remove-device, --reboot or --rollback");
+            bail!(
+                "nothing would change: give --file, --window, --deadline, --remove-device, --reboot or --rollback"
+            );
         }
         Ok(change)
     }
 }
 
 fn rollback(text: &str) -> Result<RollbackSpec, String> {
-    let enabled = |scope| RollbackSpec { enabled: true, scope };
+    let enabled = |scope| RollbackSpec {
+        enabled: true,
+        scope,
+    };
     match text.replace('_', "-").as_str() {
-        "off" => Ok(RollbackSpec { enabled: false, ..RollbackSpec::default() }),
+        "off" => Ok(RollbackSpec {
+            enabled: false,
+            ..RollbackSpec::default()
+        }),
         "failed-devices" => Ok(enabled(RollbackScope::FailedDevices)),
         "all-devices" => Ok(enabled(RollbackScope::AllDevices)),
         _ => Err("allowed is off, failed-devices or all-devices".to_owned()),
@@ -226,18 +280,36 @@ mod tests {
 
     fn change(flags: &[&str]) -> anyhow::Result<PlanChange> {
         let always = ["x", "first-plan", "--by", "dana"];
-        Flags::try_parse_from(always.iter().chain(flags)).unwrap().amend.change()
+        Flags::try_parse_from(always.iter().chain(flags))
+            .unwrap()
+            .amend
+            .change()
     }
 
     #[test]
     fn flags_change_only_what_they_name() {
-        let flags = ["--remove-device", "81,82", "--rollback", "all-devices", "--window", "sat 22:00-04:00"];
+        let flags = [
+            "--remove-device",
+            "81,82",
+            "--rollback",
+            "all-devices",
+            "--window",
+            "sat 22:00-04:00",
+        ];
         let expected = serde_json::json!({
             "remove_devices": ["81", "82"],
             "rollback": { "enabled": true, "scope": "all_devices" },
             "windows": [{ "days": ["sat"], "from": "22:00", "to": "04:00" }],
         });
-        assert_eq!(change(&flags).unwrap(), serde_json::from_value(expected).unwrap());
-        assert!(change(&[]).unwrap_err().to_string().contains("nothing would change"));
+        assert_eq!(
+            change(&flags).unwrap(),
+            serde_json::from_value(expected).unwrap()
+        );
+        assert!(
+            change(&[])
+                .unwrap_err()
+                .to_string()
+                .contains("nothing would change")
+        );
     }
 }

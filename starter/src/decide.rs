@@ -82,9 +82,15 @@ pub async fn run(setup: &Setup, args: &DecideArgs, choice: Choice) -> anyhow::Re
             let text = words::answer(&answer, choice);
             (Some(answer), text)
         }
-        Ok(Delivered::Taken) => (None, format!("taken, not answered yet: see autoops status {}", args.plan)),
+        Ok(Delivered::Taken) => (
+            None,
+            format!("taken, not answered yet: see autoops status {}", args.plan),
+        ),
         Ok(Delivered::NotTaken) => {
-            let text = format!("sent; no worker answered within {} s, it is counted when one comes", args.within_secs);
+            let text = format!(
+                "sent; no worker answered within {} s, it is counted when one comes",
+                args.within_secs
+            );
             (None, text)
         }
         Err(Trouble::Closed) => return Err(too_late(setup, args, &input, &id).await),
@@ -92,8 +98,14 @@ pub async fn run(setup: &Setup, args: &DecideArgs, choice: Choice) -> anyhow::Re
     };
     if setup.format.is_json() {
         let (request_id, plan_hash) = (&input.request_id, input.plan_hash.as_str());
-        let report =
-            Report { plan: &args.plan, decision_id: &id, request_id, plan_hash, answer: answer.as_ref(), words: &text };
+        let report = Report {
+            plan: &args.plan,
+            decision_id: &id,
+            request_id,
+            plan_hash,
+            answer: answer.as_ref(),
+            words: &text,
+        };
         output::json(&report)?;
     }
     if answer.as_ref().is_none_or(words::is_effective) {
@@ -107,10 +119,17 @@ pub async fn run(setup: &Setup, args: &DecideArgs, choice: Choice) -> anyhow::Re
 }
 
 /// Reads where it stands: from the workflow, or as the worker last wrote it down.
-async fn status(setup: &Setup, args: &DecideArgs, deployment: &Deployment) -> anyhow::Result<Option<DeploymentStatus>> {
+async fn status(
+    setup: &Setup,
+    args: &DecideArgs,
+    deployment: &Deployment,
+) -> anyhow::Result<Option<DeploymentStatus>> {
     match deployment.status(LOOK).await {
         Ok(status) => Ok(Some(status)),
-        Err(Trouble::NotFound) => bail!("no deployment of plan {} is known to the Temporal server", args.plan),
+        Err(Trouble::NotFound) => bail!(
+            "no deployment of plan {} is known to the Temporal server",
+            args.plan
+        ),
         Err(Trouble::NoAnswer) => match setup.store() {
             Ok(store) => Ok(store.executions.get_status(&args.plan).await?),
             Err(_) => Ok(None),
@@ -120,16 +139,25 @@ async fn status(setup: &Setup, args: &DecideArgs, deployment: &Deployment) -> an
 }
 
 /// Makes the decision: what is named counts, else what is asked about.
-fn decision(args: &DecideArgs, choice: Choice, status: Option<&DeploymentStatus>) -> anyhow::Result<DecideInput> {
+fn decision(
+    args: &DecideArgs,
+    choice: Choice,
+    status: Option<&DeploymentStatus>,
+) -> anyhow::Result<DecideInput> {
     let asked = status.and_then(|status| status.approval.as_ref());
     let plan_hash = match (&args.hash, asked, status) {
         (Some(hash), ..) => hash.clone(),
         (None, Some(request), _) => request.plan_hash.clone(),
         (None, None, Some(status)) => {
             let stage = words::plain(status.stage.as_str());
-            bail!("plan {} has not asked for an approval (it is {stage}); with --hash a decision is kept until it does", args.plan)
+            bail!(
+                "plan {} has not asked for an approval (it is {stage}); with --hash a decision is kept until it does",
+                args.plan
+            )
         }
-        (None, None, None) => bail!("no worker answers, so the plan cannot be shown: name it by --hash"),
+        (None, None, None) => {
+            bail!("no worker answers, so the plan cannot be shown: name it by --hash")
+        }
     };
     let request_id = match (&args.request, asked) {
         (Some(request), _) => request.clone(),
@@ -137,7 +165,10 @@ fn decision(args: &DecideArgs, choice: Choice, status: Option<&DeploymentStatus>
         // The first request of the plan; beside a hash it decides nothing.
         (None, None) => format!("{}/1", args.plan).parse()?,
     };
-    let decision_id = args.decision_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+    let decision_id = args
+        .decision_id
+        .clone()
+        .unwrap_or_else(|| Uuid::now_v7().to_string());
     Ok(DecideInput {
         choice,
         by: args.by.to_string(),
@@ -180,16 +211,26 @@ fn signal(input: &DecideInput) -> DecisionInput {
 }
 
 /// The workflow is over and can write nothing down any more, so the decision is recorded here.
-async fn too_late(setup: &Setup, args: &DecideArgs, input: &DecideInput, id: &str) -> anyhow::Error {
+async fn too_late(
+    setup: &Setup,
+    args: &DecideArgs,
+    input: &DecideInput,
+    id: &str,
+) -> anyhow::Error {
     let recorded = async {
         let store = setup.store()?;
-        let Some(status) = store.executions.get_status(&args.plan).await? else { bail!("the plan is not in the store") };
+        let Some(status) = store.executions.get_status(&args.plan).await? else {
+            bail!("the plan is not in the store")
+        };
         let record = AuditRecord {
             chain: status.workflow_id,
             key: format!("late/{id}"),
             at: Timestamp::now(),
             client: status.client,
-            actor: Actor::Person { name: input.by.clone(), identity: Identity::Claimed },
+            actor: Actor::Person {
+                name: input.by.clone(),
+                identity: Identity::Claimed,
+            },
             what: "decision_late".to_owned(),
             evidence: vec![input.request_id.to_string()],
             detail: serde_json::json!({ "choice": input.choice, "reason": input.reason }),
@@ -202,11 +243,17 @@ async fn too_late(setup: &Setup, args: &DecideArgs, input: &DecideInput, id: &st
     };
     match recorded.await {
         Ok(outcome) => {
-            let outcome = outcome.map_or("ended".to_owned(), |outcome| format!("ended ({})", words::plain(outcome.as_str())));
-            anyhow!("not counted: it came too late, the deployment has {outcome}; the decision is recorded as late")
+            let outcome = outcome.map_or("ended".to_owned(), |outcome| {
+                format!("ended ({})", words::plain(outcome.as_str()))
+            });
+            anyhow!(
+                "not counted: it came too late, the deployment has {outcome}; the decision is recorded as late"
+            )
         }
         Err(error) => {
-            anyhow!("not counted: it came too late, the deployment has ended; it could not be recorded: {error:#}")
+            anyhow!(
+                "not counted: it came too late, the deployment has ended; it could not be recorded: {error:#}"
+            )
         }
     }
 }
@@ -239,7 +286,9 @@ mod tests {
 
     #[test]
     fn nothing_is_signed_unseen() {
-        let error = decision(&args(None), Choice::Approve, None).unwrap_err().to_string();
+        let error = decision(&args(None), Choice::Approve, None)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("--hash"), "{error}");
     }
 }

@@ -45,7 +45,8 @@ mod tests {
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("autoops-starter-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("autoops-starter-{name}-{}", std::process::id()));
         std::fs::create_dir_all(folder.join(".autoops")).unwrap();
         std::fs::create_dir_all(folder.join("a/b")).unwrap();
         folder
@@ -67,7 +68,10 @@ mod tests {
     fn a_half_written_file_counts_as_absent() {
         let root = scratch("half");
         std::fs::write(root.join(".autoops/dev.json"), r#"{"temporal_addr"#).unwrap();
-        assert_ne!(find(&root.join("a")).map(|found| found.file), Some(root.join(".autoops/dev.json")));
+        assert_ne!(
+            find(&root.join("a")).map(|found| found.file),
+            Some(root.join(".autoops/dev.json"))
+        );
         std::fs::remove_dir_all(root).unwrap();
     }
 }

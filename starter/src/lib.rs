@@ -10,6 +10,7 @@ pub mod output;
 pub mod plan;
 pub mod policies;
 pub mod progress;
+pub mod report;
 pub mod setup;
 pub mod start;
 pub mod status;

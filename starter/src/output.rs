@@ -116,9 +116,16 @@ pub fn error_lines(error: &anyhow::Error) -> Vec<String> {
     match error.downcast_ref::<InvalidInput>() {
         Some(invalid) if invalid.problems.len() > 1 => {
             let what = error.to_string();
-            let head = if what == invalid.to_string() { "input is refused".to_owned() } else { what };
+            let head = if what == invalid.to_string() {
+                "input is refused".to_owned()
+            } else {
+                what
+            };
             let head = format!("error: {}:", clean(head));
-            let findings = invalid.problems.iter().map(|problem| format!("  {}", clean(problem)));
+            let findings = invalid
+                .problems
+                .iter()
+                .map(|problem| format!("  {}", clean(problem)));
             std::iter::once(head).chain(findings).collect()
         }
         _ => vec![format!("error: {}", clean(format!("{error:#}")))],
@@ -134,14 +141,19 @@ mod tests {
 
     #[test]
     fn text_from_outside_cannot_move_the_cursor() {
-        assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d\u{9b}e"), "a\u{fffd}[2Jb c\u{fffd}d\u{fffd}e");
+        assert_eq!(
+            clean("a\u{1b}[2Jb\nc\u{202e}d\u{9b}e"),
+            "a\u{fffd}[2Jb c\u{fffd}d\u{fffd}e"
+        );
         assert_eq!(short("ü".repeat(10), 4), "üüü…");
     }
 
     #[test]
     fn every_finding_has_its_line_and_the_file_is_named() {
         let problems = vec![Problem::new("a", 1, "2"), Problem::new("b", "\u{7}", "3")];
-        let error = Err::<(), _>(InvalidInput { problems }).context("plan.yaml").unwrap_err();
+        let error = Err::<(), _>(InvalidInput { problems })
+            .context("plan.yaml")
+            .unwrap_err();
         let lines = error_lines(&error);
         assert_eq!(lines[0], "error: plan.yaml:");
         assert_eq!(lines[1], "  a: `1` is not allowed: 2");

@@ -9,7 +9,9 @@ use contracts::message::MAX_MESSAGE_BYTES;
 use domain::{
     ids::{ClientId, DeviceId, KbId, PersonId, PlanId},
     input::Problem,
-    plan::{DeviceSelector, PatchSelector, PlanRequest, RebootPolicy, RingSpec, Weekday, WindowSpec},
+    plan::{
+        DeviceSelector, PatchSelector, PlanRequest, RebootPolicy, RingSpec, Weekday, WindowSpec,
+    },
     plan_check,
 };
 use jiff::Timestamp;
@@ -28,7 +30,12 @@ pub struct PlanArgs {
     #[arg(long, required_unless_present = "plan")]
     pub client: Option<ClientId>,
     /// Patch to install, such as KB5034441; several in the order of installation
-    #[arg(long = "kb", value_name = "KB", value_delimiter = ',', required_unless_present = "plan")]
+    #[arg(
+        long = "kb",
+        value_name = "KB",
+        value_delimiter = ',',
+        required_unless_present = "plan"
+    )]
     pub kbs: Vec<KbId>,
     /// Device by id (SuperOps assetId)
     #[arg(long = "device", value_name = "ID", value_delimiter = ',')]
@@ -97,14 +104,25 @@ impl PlanArgs {
         }
         let bytes = serde_json::to_vec(&request)?.len();
         if bytes > MAX_MESSAGE_BYTES {
-            bail!("the request has {bytes} bytes, at most {MAX_MESSAGE_BYTES} are allowed: select devices by tag");
+            bail!(
+                "the request has {bytes} bytes, at most {MAX_MESSAGE_BYTES} are allowed: select devices by tag"
+            );
         }
         Ok((id, request))
     }
 
     fn of_flags(&self) -> anyhow::Result<PlanRequest> {
-        let Some(client) = self.client.clone() else { bail!("--client: none is not allowed: a client id, or --plan") };
-        let patches = self.kbs.iter().map(|kb| PatchSelector { kb: kb.clone(), cves: vec![] }).collect();
+        let Some(client) = self.client.clone() else {
+            bail!("--client: none is not allowed: a client id, or --plan")
+        };
+        let patches = self
+            .kbs
+            .iter()
+            .map(|kb| PatchSelector {
+                kb: kb.clone(),
+                cves: vec![],
+            })
+            .collect();
         let devices = DeviceSelector {
             ids: self.devices.clone(),
             tags: self.tags.iter().cloned().collect(),
@@ -135,7 +153,11 @@ impl PlanArgs {
         let together: u32 = self.rings.iter().copied().map(u32::from).sum();
         let rest_is_left = together < 100 && (!rings.is_empty() || self.soak_secs.is_some());
         if rest_is_left {
-            rings.push(RingSpec { name: "rest".to_owned(), rest: true, ..RingSpec::default() });
+            rings.push(RingSpec {
+                name: "rest".to_owned(),
+                rest: true,
+                ..RingSpec::default()
+            });
         }
         for ring in &mut rings {
             if let Some(soak_secs) = self.soak_secs {
@@ -171,9 +193,16 @@ pub(crate) fn window(text: &str) -> Result<WindowSpec, String> {
         let word = serde_json::Value::String(word.trim().to_ascii_lowercase());
         serde_json::from_value::<Weekday>(word).map_err(|_| allowed())
     };
-    let days: BTreeSet<_> =
-        days.split(',').filter(|word| !word.trim().is_empty()).map(day).collect::<Result<_, _>>()?;
-    Ok(WindowSpec { days, from: from.to_owned(), to: to.to_owned() })
+    let days: BTreeSet<_> = days
+        .split(',')
+        .filter(|word| !word.trim().is_empty())
+        .map(day)
+        .collect::<Result<_, _>>()?;
+    Ok(WindowSpec {
+        days,
+        from: from.to_owned(),
+        to: to.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -196,13 +225,19 @@ mod tests {
     }
 
     fn flags(text: &[&str]) -> PlanArgs {
-        Flags::try_parse_from(std::iter::once(&"x").chain(text)).unwrap().plan
+        Flags::try_parse_from(std::iter::once(&"x").chain(text))
+            .unwrap()
+            .plan
     }
 
     fn refused(name: &str, yaml: &str) -> Vec<String> {
-        let path = std::env::temp_dir().join(format!("autoops-plan-{name}-{}.yaml", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("autoops-plan-{name}-{}.yaml", std::process::id()));
         std::fs::write(&path, yaml).unwrap();
-        let args = PlanArgs { plan: Some(path.clone()), ..PlanArgs::default() };
+        let args = PlanArgs {
+            plan: Some(path.clone()),
+            ..PlanArgs::default()
+        };
         let error = args.request(now()).unwrap_err();
         std::fs::remove_file(path).unwrap();
         output::error_lines(&error)
@@ -213,31 +248,69 @@ mod tests {
     #[test]
     fn a_typo_in_a_field_name_is_named_with_what_is_allowed() {
         let lines = refused("typo", &format!("{GOOD}windoes: []\n"));
-        assert!(lines[0].contains("plan-typo") && lines[0].contains("windoes"), "{lines:?}");
+        assert!(
+            lines[0].contains("plan-typo") && lines[0].contains("windoes"),
+            "{lines:?}"
+        );
         assert!(lines[0].contains("`windows`"), "{lines:?}");
     }
 
     #[test]
     fn all_wrong_values_are_named_at_once() {
-        let rings = "rings: [{name: a, percent: 120}, {name: b, rest: true}]\ntime_zone: Europe/Berlim\n";
-        let lines = refused("values", &format!("{GOOD}{rings}windows: [{{from: '22:00', to: '04:00'}}]\n"));
+        let rings =
+            "rings: [{name: a, percent: 120}, {name: b, rest: true}]\ntime_zone: Europe/Berlim\n";
+        let lines = refused(
+            "values",
+            &format!("{GOOD}{rings}windows: [{{from: '22:00', to: '04:00'}}]\n"),
+        );
         let text = lines.join("\n");
-        assert!(text.contains("rings[0].percent: `120` is not allowed: 1 to 100"), "{text}");
-        assert!(text.contains("time_zone") && text.contains("Europe/Berlim"), "{text}");
+        assert!(
+            text.contains("rings[0].percent: `120` is not allowed: 1 to 100"),
+            "{text}"
+        );
+        assert!(
+            text.contains("time_zone") && text.contains("Europe/Berlim"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_number_in_place_of_text_is_named() {
-        let lines = refused("kb", "client: '7'\npatches: [{kb: 12}]\ndevices: {all: true}\n");
-        assert!(lines[0].contains("patches[0].kb") && lines[0].contains("12"), "{lines:?}");
+        let lines = refused(
+            "kb",
+            "client: '7'\npatches: [{kb: 12}]\ndevices: {all: true}\n",
+        );
+        assert!(
+            lines[0].contains("patches[0].kb") && lines[0].contains("12"),
+            "{lines:?}"
+        );
     }
 
     #[test]
     fn flags_make_the_same_request_as_a_file() {
         let args = flags(&[
-            "--client", "7", "--kb", "KB5034441,5034122", "--tag", "office", "--rings", "10,40", "--soak-secs", "5",
-            "--window", "sat,sun 22:00-04:00", "--time-zone", "Europe/Berlin", "--approval-timeout-secs", "600",
-            "--requested-by", "tom", "--id", "first-plan", "--reboot", "if-needed",
+            "--client",
+            "7",
+            "--kb",
+            "KB5034441,5034122",
+            "--tag",
+            "office",
+            "--rings",
+            "10,40",
+            "--soak-secs",
+            "5",
+            "--window",
+            "sat,sun 22:00-04:00",
+            "--time-zone",
+            "Europe/Berlin",
+            "--approval-timeout-secs",
+            "600",
+            "--requested-by",
+            "tom",
+            "--id",
+            "first-plan",
+            "--reboot",
+            "if-needed",
         ]);
         let (id, request) = args.request(now()).unwrap();
         let expected = serde_json::json!({
@@ -259,18 +332,43 @@ mod tests {
 
     #[test]
     fn rings_that_make_a_hundred_need_no_rest() {
-        let rings = flags(&["--client", "7", "--kb", "KB5034441", "--all", "--rings", "10,90"]).ring_specs();
-        assert_eq!(rings.iter().map(|r| r.percent).collect::<Vec<_>>(), [Some(10), Some(90)]);
+        let rings = flags(&[
+            "--client",
+            "7",
+            "--kb",
+            "KB5034441",
+            "--all",
+            "--rings",
+            "10,90",
+        ])
+        .ring_specs();
+        assert_eq!(
+            rings.iter().map(|r| r.percent).collect::<Vec<_>>(),
+            [Some(10), Some(90)]
+        );
     }
 
     #[test]
     fn flags_are_checked_like_a_file() {
         let args = flags(&["--client", "7", "--kb", "KB5034441", "--rings", "120"]);
         let text = format!("{:#}", args.request(now()).unwrap_err());
-        assert!(text.contains("rings[0].percent") && text.contains("devices"), "{text}");
-        for wrong in [["--window", "22:00"], ["--window", "so 22:00-23:00"], ["--reboot", "maybe"], ["--kb", "12"]] {
-            let text = Flags::try_parse_from(["x", "--client", "7", wrong[0], wrong[1]]).unwrap_err().to_string();
-            assert!(text.contains(wrong[1]) && text.contains("allowed"), "{text}");
+        assert!(
+            text.contains("rings[0].percent") && text.contains("devices"),
+            "{text}"
+        );
+        for wrong in [
+            ["--window", "22:00"],
+            ["--window", "so 22:00-23:00"],
+            ["--reboot", "maybe"],
+            ["--kb", "12"],
+        ] {
+            let text = Flags::try_parse_from(["x", "--client", "7", wrong[0], wrong[1]])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                text.contains(wrong[1]) && text.contains("allowed"),
+                "{text}"
+            );
         }
     }
 
@@ -283,13 +381,20 @@ mod tests {
             })
             .collect();
         assert!(ids.is_sorted() && ids[0] != ids[4], "{ids:?}");
-        assert!(ids[0].as_str().starts_with("plan-") && ids[0].as_str().len() < 30, "{ids:?}");
+        assert!(
+            ids[0].as_str().starts_with("plan-") && ids[0].as_str().len() < 30,
+            "{ids:?}"
+        );
     }
 
     #[test]
     fn the_example_plan_is_accepted() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev-server/examples/plan.yaml");
-        let args = PlanArgs { plan: Some(path), id: Some("example".parse().unwrap()), ..PlanArgs::default() };
+        let args = PlanArgs {
+            plan: Some(path),
+            id: Some("example".parse().unwrap()),
+            ..PlanArgs::default()
+        };
         let (id, request) = args.request(now()).unwrap();
         assert_eq!(id.as_str(), "example");
         assert!(!request.patches.is_empty());

@@ -39,7 +39,11 @@ impl Progress {
             let all = MultiProgress::new();
             let head = all.add(ProgressBar::new_spinner());
             head.enable_steady_tick(Duration::from_millis(200));
-            Self::Bars { all, head, rings: Vec::new() }
+            Self::Bars {
+                all,
+                head,
+                rings: Vec::new(),
+            }
         } else {
             Self::Lines(Vec::new())
         }
@@ -51,7 +55,9 @@ impl Progress {
             Self::Silent => {}
             Self::Lines(last) => {
                 let now = lines(status);
-                now.iter().filter(|line| !last.contains(line)).for_each(output::line);
+                now.iter()
+                    .filter(|line| !last.contains(line))
+                    .for_each(output::line);
                 *last = now;
             }
             Self::Bars { all, head, rings } => {
@@ -99,13 +105,24 @@ fn bar() -> ProgressBar {
 #[must_use]
 pub fn stage(status: &DeploymentStatus) -> String {
     let stage = words::plain(status.stage.as_str());
-    if status.note.is_empty() { stage } else { format!("{stage}: {}", status.note) }
+    if status.note.is_empty() {
+        stage
+    } else {
+        format!("{stage}: {}", status.note)
+    }
 }
 
 /// Writes a state as lines.
 #[must_use]
 pub fn lines(status: &DeploymentStatus) -> Vec<String> {
-    let rings = status.rings.iter().map(|ring| format!("ring {}: {}", ring.name, words::ring(ring)));
-    let stragglers = (status.stragglers > 0).then(|| format!("stragglers: {} devices are waited for", status.stragglers));
-    std::iter::once(stage(status)).chain(rings).chain(stragglers).collect()
+    let rings = status
+        .rings
+        .iter()
+        .map(|ring| format!("ring {}: {}", ring.name, words::ring(ring)));
+    let stragglers = (status.stragglers > 0)
+        .then(|| format!("stragglers: {} devices are waited for", status.stragglers));
+    std::iter::once(stage(status))
+        .chain(rings)
+        .chain(stragglers)
+        .collect()
 }

@@ -30,8 +30,14 @@ impl Setup {
     /// Looks for the development environment; nothing is opened yet.
     #[must_use]
     pub fn new(format: Format, config: Option<PathBuf>) -> Self {
-        let dev = std::env::current_dir().ok().and_then(|folder| dev::find(&folder));
-        Self { format, config, dev }
+        let dev = std::env::current_dir()
+            .ok()
+            .and_then(|folder| dev::find(&folder));
+        Self {
+            format,
+            config,
+            dev,
+        }
     }
 
     /// Connects to Temporal.
@@ -49,7 +55,10 @@ impl Setup {
     pub fn store(&self) -> anyhow::Result<Store> {
         let path = self.store_path()?;
         if !path.exists() {
-            anyhow::bail!("no store at {}: {VARIABLE} or --config names another one", path.display());
+            anyhow::bail!(
+                "no store at {}: {VARIABLE} or --config names another one",
+                path.display()
+            );
         }
         open(&path)
     }

@@ -13,7 +13,9 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::{
-    output, plan::PlanArgs, progress,
+    output,
+    plan::PlanArgs,
+    progress, report,
     setup::Setup,
     temporal::{Deployment, End, Started, Trouble},
     wait,
@@ -81,10 +83,17 @@ pub async fn run(setup: &Setup, args: &StartArgs) -> anyhow::Result<u8> {
         Started::Before => bail!("{}", started_before(&plan)),
     };
     let deployment = temporal.deployment(&plan);
-    let started = StartedLine { workflow_id: deployment.workflow_id(), run_id, plan: &plan };
+    let started = StartedLine {
+        workflow_id: deployment.workflow_id(),
+        run_id,
+        plan: &plan,
+    };
     if !setup.format.is_json() {
         let run = started.run_id.as_deref().unwrap_or("unknown");
-        output::line(format!("started plan {plan}: workflow {}, run {run}", started.workflow_id));
+        output::line(format!(
+            "started plan {plan}: workflow {}, run {run}",
+            started.workflow_id
+        ));
     }
     if !args.no_wait_facts {
         match facts(&deployment, Duration::from_secs(args.facts_secs)).await? {
@@ -92,9 +101,9 @@ pub async fn run(setup: &Setup, args: &StartArgs) -> anyhow::Result<u8> {
             Facts::Ended(end) if !args.wait => {
                 if setup.format.is_json() {
                     output::json(&started)?;
-                    return Ok(wait::exit_status(&end));
+                    return Ok(report::exit_status(&end));
                 }
-                return wait::report(setup, &plan, started.workflow_id, &end).await;
+                return report::print(setup, &plan, started.workflow_id, &end).await;
             }
             Facts::Accepted(status) if !setup.format.is_json() => {
                 output::line(format!("accepted: {}", progress::stage(&status)));
@@ -130,7 +139,9 @@ async fn facts(deployment: &Deployment, limit: Duration) -> Result<Facts, Troubl
             return Ok(Facts::Ended(deployment.end().await?));
         }
         match deployment.status(ANSWER).await {
-            Ok(status) if status.stage != Stage::Planning => return Ok(Facts::Accepted(Box::new(status))),
+            Ok(status) if status.stage != Stage::Planning => {
+                return Ok(Facts::Accepted(Box::new(status)));
+            }
             // A plan that cannot be read refuses the query too; its end comes with the next look.
             Ok(_) | Err(Trouble::NoAnswer | Trouble::Refused(_) | Trouble::Lost(_)) => {}
             Err(trouble) => return Err(trouble),
@@ -147,6 +158,9 @@ mod tests {
     #[test]
     fn a_second_start_names_the_plan_and_the_next_step() {
         let plan = "first-plan".parse().unwrap();
-        assert_eq!(started_before(&plan), "plan first-plan was already started: see autoops status first-plan");
+        assert_eq!(
+            started_before(&plan),
+            "plan first-plan was already started: see autoops status first-plan"
+        );
     }
 }

@@ -57,7 +57,11 @@ pub struct ListArgs {
 /// # Errors
 /// When it is not known, or what should know it cannot be reached.
 pub async fn status(setup: &Setup, args: &StatusArgs) -> anyhow::Result<u8> {
-    let status = if args.live { live(setup, &args.plan).await? } else { stored(setup, &args.plan).await? };
+    let status = if args.live {
+        live(setup, &args.plan).await?
+    } else {
+        stored(setup, &args.plan).await?
+    };
     if setup.format.is_json() {
         output::json(&status)?;
     } else {
@@ -68,13 +72,21 @@ pub async fn status(setup: &Setup, args: &StatusArgs) -> anyhow::Result<u8> {
 
 async fn live(setup: &Setup, plan: &PlanId) -> anyhow::Result<DeploymentStatus> {
     let deployment = setup.temporal().await?.deployment(plan);
-    deployment.status(ANSWER).await.map_err(|trouble| match trouble {
-        Trouble::NotFound => anyhow!("no deployment of plan {plan} is known to the Temporal server"),
-        Trouble::NoAnswer => {
-            anyhow!("no worker answered within {} s; without --live the store is read", ANSWER.as_secs())
-        }
-        other => other.into(),
-    })
+    deployment
+        .status(ANSWER)
+        .await
+        .map_err(|trouble| match trouble {
+            Trouble::NotFound => {
+                anyhow!("no deployment of plan {plan} is known to the Temporal server")
+            }
+            Trouble::NoAnswer => {
+                anyhow!(
+                    "no worker answered within {} s; without --live the store is read",
+                    ANSWER.as_secs()
+                )
+            }
+            other => other.into(),
+        })
 }
 
 async fn stored(setup: &Setup, plan: &PlanId) -> anyhow::Result<DeploymentStatus> {
@@ -90,29 +102,56 @@ fn show(status: &DeploymentStatus) {
     }
     words::summary(status).iter().for_each(output::line);
     if status.needs_approval {
-        output::line(format!("next: autoops approve {} --by NAME, or autoops reject {0} --by NAME", status.plan));
+        output::line(format!(
+            "next: autoops approve {} --by NAME, or autoops reject {0} --by NAME",
+            status.plan
+        ));
     }
     if !status.approved_by.is_empty() {
-        output::line(format!("approved by: {}", words::people(&status.approved_by)));
+        output::line(format!(
+            "approved by: {}",
+            words::people(&status.approved_by)
+        ));
     }
     for forbidden in &status.forbidden {
-        output::line(format!("  device {} is left out by {}", forbidden.device, forbidden.policies.join(", ")));
+        output::line(format!(
+            "  device {} is left out by {}",
+            forbidden.device,
+            forbidden.policies.join(", ")
+        ));
     }
     if !status.rings.is_empty() {
         let rows = status.rings.iter().map(|ring| {
             let ended = format!("{} of {}", ring.counts.total(), ring.devices);
             let passed = if ring.passed { "passed" } else { "" };
-            let outcomes = if ring.counts.total() == 0 { String::new() } else { words::counts(&ring.counts) };
-            [ring.name.clone(), ended, ring.in_flight.to_string(), outcomes, passed.to_owned()]
+            let outcomes = if ring.counts.total() == 0 {
+                String::new()
+            } else {
+                words::counts(&ring.counts)
+            };
+            [
+                ring.name.clone(),
+                ended,
+                ring.in_flight.to_string(),
+                outcomes,
+                passed.to_owned(),
+            ]
         });
         output::table(["ring", "ended", "in work", "outcomes", "gate"], rows);
     }
     if status.stragglers > 0 {
-        output::line(format!("stragglers: {} devices were offline and are waited for", status.stragglers));
+        output::line(format!(
+            "stragglers: {} devices were offline and are waited for",
+            status.stragglers
+        ));
     }
     output::line(format!("devices: {}", words::counts(&status.counts)));
-    let deadline = status.deadline.map_or("none".to_owned(), |deadline| deadline.to_string());
-    output::line(format!("started {}, written {}, deadline {deadline}", status.started_at, status.updated_at));
+    let deadline = status.deadline.map_or("none".to_owned(), words::time);
+    output::line(format!(
+        "started {}, written {}, deadline {deadline}",
+        words::time(status.started_at),
+        words::time(status.updated_at)
+    ));
 }
 
 /// Lists deployments.
@@ -121,12 +160,18 @@ fn show(status: &DeploymentStatus) {
 /// When the store cannot be read.
 pub async fn list(setup: &Setup, args: &ListArgs) -> anyhow::Result<u8> {
     let executions = setup.store()?.executions;
-    let filter = StatusFilter { client: args.client.clone(), needs_approval: args.needs_approval, open: args.open };
+    let filter = StatusFilter {
+        client: args.client.clone(),
+        needs_approval: args.needs_approval,
+        open: args.open,
+    };
     let mut statuses = Vec::new();
     let mut cursor: Option<String> = None;
     while statuses.len() < args.limit {
         let most = PAGE.min(args.limit - statuses.len());
-        let page = executions.list_statuses(&filter, cursor.as_deref(), most).await?;
+        let page = executions
+            .list_statuses(&filter, cursor.as_deref(), most)
+            .await?;
         statuses.extend(page.items);
         match page.next {
             Some(next) => cursor = Some(next),
@@ -137,7 +182,15 @@ pub async fn list(setup: &Setup, args: &ListArgs) -> anyhow::Result<u8> {
         output::json(&statuses)?;
         return Ok(0);
     }
-    let header = ["plan", "client", "stage", "risk", "patches", "devices ended", "started"];
+    let header = [
+        "plan",
+        "client",
+        "stage",
+        "risk",
+        "patches",
+        "devices ended",
+        "started",
+    ];
     output::table(header, statuses.iter().map(row));
     Ok(0)
 }
@@ -153,9 +206,12 @@ fn row(status: &DeploymentStatus) -> [String; 7] {
         status.plan.to_string(),
         status.client.to_string(),
         stage,
-        status.risk_level().map_or("", |level| level.as_str()).to_owned(),
+        status
+            .risk_level()
+            .map_or("", |level| level.as_str())
+            .to_owned(),
         short(kbs.join(", "), 60),
         format!("{} of {devices}", status.counts.total()),
-        status.started_at.to_string(),
+        words::time(status.started_at),
     ]
 }

@@ -2,25 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use clap::Args;
-use clients::store::Store;
 use contracts::deployment::DeploymentResult;
-use domain::{
-    deployment::DeploymentMetrics,
-    ids::{DeviceId, PlanId},
-    outcome::{DeploymentOutcome, DeviceOutcome, OutcomeCounts},
-};
-use serde::Serialize;
+use domain::ids::PlanId;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::{
     cli,
-    output::{self, USAGE_OR_CONNECTION},
     progress::Progress,
+    report,
     setup::Setup,
     temporal::{Deployment, End, Trouble},
-    words,
 };
 
 /// Between two looks at the state.
@@ -29,9 +22,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
 /// How long a lost server is waited for.
 const LOST: Duration = Duration::from_secs(60);
-/// Device rows read at once.
-const PAGE: usize = 200;
-
 /// What to wait for.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
@@ -41,38 +31,6 @@ pub struct WaitArgs {
     /// Give up after this long; the deployment goes on
     #[arg(long, value_name = "SECONDS")]
     pub timeout_secs: Option<u64>,
-}
-
-/// How one device ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DeviceEnd {
-    /// Device.
-    pub device: DeviceId,
-    /// Its display name, if the inventory knows it.
-    pub name: Option<String>,
-    /// Index of its ring.
-    pub ring: u32,
-    /// Attempt that led to it.
-    pub attempt: u32,
-    /// How it ended.
-    pub outcome: DeviceOutcome,
-    /// A few words.
-    pub detail: String,
-}
-
-/// The end of a deployment, as programs read it.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    plan: &'a PlanId,
-    workflow_id: String,
-    ended: &'static str,
-    outcome: Option<DeploymentOutcome>,
-    detail: &'a str,
-    counts: OutcomeCounts,
-    plan_hash: Option<&'a str>,
-    metrics: Option<&'a DeploymentMetrics>,
-    devices: Vec<DeviceEnd>,
-    exit_status: u8,
 }
 
 /// Waits for the end and reports it.
@@ -105,7 +63,7 @@ pub async fn follow(
         },
         other => other?,
     };
-    report(setup, plan, deployment.workflow_id(), &end).await
+    report::print(setup, plan, deployment.workflow_id(), &end).await
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +94,10 @@ async fn watch(
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut silent = false;
     loop {
+        let look = async {
+            looks.tick().await;
+            deployment.status(ANSWER).await
+        };
         tokio::select! {
             biased;
             end = &mut end => return Ok(end?),
@@ -144,7 +106,7 @@ async fn watch(
                 return Err(Watching::GivenUp(format!("plan {plan} has not ended within {secs} s: {again}")));
             }
             _ = tokio::signal::ctrl_c() => return Err(Watching::GivenUp(format!("stopped waiting: {again}"))),
-            _ = looks.tick() => match deployment.status(ANSWER).await {
+            status = look => match status {
                 Ok(status) => {
                     silent = false;
                     progress.show(&status);
@@ -175,136 +137,21 @@ async fn end(deployment: &Deployment) -> Result<End, Trouble> {
     }
 }
 
+/// Nobody has to have a store to be told that nothing is known.
 async fn end_in_store(setup: &Setup, plan: &PlanId) -> anyhow::Result<Option<End>> {
-    let Some(status) = setup.store()?.executions.get_status(plan).await? else { return Ok(None) };
-    let Some(outcome) = status.outcome else { return Ok(None) };
-    Ok(Some(End::Completed(Box::new(DeploymentResult {
-        outcome,
-        detail: status.note,
-        counts: status.counts,
-        plan_hash: status.plan_hash,
-        metrics: None,
-    }))))
-}
-
-/// Returns the exit status that stands for an end.
-#[must_use]
-pub fn exit_status(end: &End) -> u8 {
-    match end {
-        End::Completed(result) => result.outcome.exit_status(),
-        End::Failed(_) => USAGE_OR_CONNECTION,
-        End::Stopped(_) => DeploymentOutcome::Aborted.exit_status(),
-    }
-}
-
-/// Prints how it ended and returns the exit status.
-///
-/// # Errors
-/// When the report cannot be printed.
-pub async fn report(setup: &Setup, plan: &PlanId, workflow_id: &str, end: &End) -> anyhow::Result<u8> {
-    // The result stands without the rows: a starter far from the store still tells how it ended.
-    let devices = match devices(setup, plan).await {
-        Ok(devices) => devices,
-        Err(error) => {
-            output::remark(format!("devices cannot be listed: {error:#}"));
-            Vec::new()
-        }
+    let Ok(store) = setup.store() else {
+        return Ok(None);
     };
-    let exit_status = exit_status(end);
-    let (ended, detail, result) = match end {
-        End::Completed(result) => ("completed", result.detail.as_str(), Some(result)),
-        End::Failed(message) => ("failed", message.as_str(), None),
-        End::Stopped(how) => (*how, "ended from outside", None),
+    let Some(status) = store.executions.get_status(plan).await? else {
+        return Ok(None);
     };
-    if setup.format.is_json() {
-        output::json(&Report {
-            plan,
-            workflow_id: workflow_id.to_owned(),
-            ended,
-            outcome: result.map(|result| result.outcome),
-            detail,
-            counts: result.map(|result| result.counts.clone()).unwrap_or_default(),
-            plan_hash: result.and_then(|result| result.plan_hash.as_deref()),
-            metrics: result.and_then(|result| result.metrics.as_ref()),
-            devices,
-            exit_status,
-        })?;
-        return Ok(exit_status);
-    }
-    if !devices.is_empty() {
-        table(devices);
-    }
-    match result {
-        Some(result) => {
-            output::line(format!("plan {plan} ended: {}: {detail}", words::plain(result.outcome.as_str())));
-            output::line(format!("devices: {}", words::counts(&result.counts)));
-            if let Some(metrics) = &result.metrics {
-                output::line(format!(
-                    "took {} s in all, {} s of it waiting for approval, {} s deploying; {} per mille of attempted devices verified",
-                    metrics.total_secs, metrics.approval_secs, metrics.deploy_secs, metrics.success_permille,
-                ));
-            }
-        }
-        None => output::error(&anyhow!("plan {plan} {ended}: {detail}")),
-    }
-    Ok(exit_status)
-}
-
-fn table(mut devices: Vec<DeviceEnd>) {
-    devices.sort_by(|a, b| (a.outcome, &a.device).cmp(&(b.outcome, &b.device)));
-    let row = |end: DeviceEnd| {
-        let outcome = words::plain(end.outcome.as_str());
-        [end.device.to_string(), end.name.unwrap_or_default(), outcome, output::short(end.detail, 200)]
-    };
-    output::table(["device", "name", "outcome", "detail"], devices.into_iter().map(row));
-}
-
-async fn devices(setup: &Setup, plan: &PlanId) -> anyhow::Result<Vec<DeviceEnd>> {
-    let Store { executions, inventory, .. } = setup.store()?;
-    let mut ends = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let page = executions.list_device_rows(plan, None, cursor.as_deref(), PAGE).await?;
-        for row in page.items {
-            let known = inventory.get_device(&row.result.device).await?;
-            ends.push(DeviceEnd {
-                device: row.result.device,
-                name: known.map(|device| device.name),
-                ring: row.ring,
-                attempt: row.attempt,
-                outcome: row.result.outcome,
-                detail: row.result.detail,
-            });
-        }
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => return Ok(ends),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_end_has_its_exit_status() {
-        use DeploymentOutcome as D;
-        let outcomes = [
-            (D::Verified, 0), (D::Rejected, 2), (D::TimedOut, 2), (D::Forbidden, 2), (D::RolledBack, 3),
-            (D::Incomplete, 4), (D::Aborted, 5),
-        ];
-        for (outcome, status) in outcomes {
-            let end = End::Completed(Box::new(DeploymentResult {
-                outcome,
-                detail: String::new(),
-                counts: OutcomeCounts::default(),
-                plan_hash: None,
-                metrics: None,
-            }));
-            assert_eq!(exit_status(&end), status, "{outcome:?}");
-        }
-        assert_eq!(exit_status(&End::Failed("no such client".into())), 1);
-        assert_eq!(exit_status(&End::Stopped("terminated")), 5);
-    }
+    Ok(status.outcome.map(|outcome| {
+        End::Completed(Box::new(DeploymentResult {
+            outcome,
+            detail: status.note,
+            counts: status.counts,
+            plan_hash: status.plan_hash,
+            metrics: None,
+        }))
+    }))
 }

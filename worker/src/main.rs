@@ -1,1 +1,46 @@
-fn main() {}
+//! Binary `autoops-worker`: runs workflows and activities until it is told to stop.
+
+use std::process::ExitCode;
+
+use autoops_worker::{Args, logs, run};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    logs::start(args.log_format);
+    match start(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // One line with all causes, no stack trace.
+            error!("{failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(args: Args) -> anyhow::Result<()> {
+    let setup = args.load()?;
+    let until = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = until.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => info!("told to stop by SIGTERM"),
+            _ = interrupt.recv() => info!("told to stop by SIGINT"),
+        }
+        stop.cancel();
+        // Whoever asks twice does not want to wait.
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        error!("stopped without draining");
+        std::process::exit(1);
+    });
+    run(setup, until).await
+}

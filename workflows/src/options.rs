@@ -102,7 +102,7 @@ pub(crate) fn nvd(summary: impl Into<String>) -> ActivityOptions {
 /// The model: given up soon, the assessment is then marked degraded. The first use of a schema may
 /// take minutes.
 pub(crate) fn model(summary: impl Into<String>) -> ActivityOptions {
-    options(queues::MAIN, 180, retry(2, 20, 3), None, summary.into())
+    options(queues::MAIN, 300, retry(2, 20, 3), None, summary.into())
 }
 
 /// Telling people: bounded, a dead chat must not hold a deployment up.

@@ -32,7 +32,7 @@ impl Figures {
     #[must_use]
     pub fn of(risk: &RiskAssessment, known_exploited: bool, blast_radius: u32) -> Self {
         Self {
-            risk_permille: risk.score_permille,
+            risk_permille: risk.guarded_permille(),
             urgency_permille: risk.urgency_permille,
             confidence_permille: risk.confidence_permille,
             degraded: risk.degraded,

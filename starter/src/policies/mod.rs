@@ -16,7 +16,7 @@ use policy::{Engine, PolicySet, merge};
 use serde::Serialize;
 
 pub use self::tried::TryArgs;
-use crate::{file, output, setup::Setup};
+use crate::{file, output, setup::Setup, words};
 
 /// Versions shown at most.
 const SHOWN: usize = 100;
@@ -81,7 +81,11 @@ pub async fn run(setup: &Setup, command: &PoliciesCommand) -> anyhow::Result<u8>
             let set = read(file, None)?;
             match setup.format.is_json() {
                 true => output::json(&set)?,
-                false => output::line(format!("valid: {} rules, hash {}", set.rules.len(), set.version)),
+                false => output::line(format!(
+                    "valid: {} rules, hash {}",
+                    set.rules.len(),
+                    set.version
+                )),
             }
         }
         PoliciesCommand::List { client } => list(setup, client.as_ref()).await?,
@@ -93,33 +97,64 @@ pub async fn run(setup: &Setup, command: &PoliciesCommand) -> anyhow::Result<u8>
 
 /// Reads and checks a set; all findings come at once.
 fn read(path: &std::path::Path, client: Option<&ClientId>) -> anyhow::Result<PolicySet> {
-    let set = PolicySet::from_json(&file::value(path)?).with_context(|| path.display().to_string())?;
+    let set =
+        PolicySet::from_json(&file::value(path)?).with_context(|| path.display().to_string())?;
     match (client, &set.client) {
         (Some(asked), Some(named)) if asked != named => {
-            let problem = Problem::new("client", named, format!("{asked}, as --client says, or none"));
+            let problem = Problem::new(
+                "client",
+                named,
+                format!("{asked}, as --client says, or none"),
+            );
             Err(InvalidInput::one(problem)).with_context(|| path.display().to_string())
         }
-        (Some(asked), _) => Ok(PolicySet { client: Some(asked.clone()), ..set }.sealed()),
+        (Some(asked), _) => Ok(PolicySet {
+            client: Some(asked.clone()),
+            ..set
+        }
+        .sealed()),
         (None, _) => Ok(set),
     }
 }
 
 async fn list(setup: &Setup, client: Option<&ClientId>) -> anyhow::Result<()> {
-    let versions = setup.store()?.policies.list_policies(client, None, SHOWN).await?.items;
+    let versions = setup
+        .store()?
+        .policies
+        .list_policies(client, None, SHOWN)
+        .await?
+        .items;
     let listed: Vec<Listed> = versions.into_iter().map(listed).collect();
     if setup.format.is_json() {
         return output::json(&listed);
     }
     if listed.is_empty() {
         match client {
-            Some(client) => output::line(format!("client {client} has no policies of its own; the default set applies")),
-            None => output::line(format!("nothing was applied; the built-in set applies, hash {}", PolicySet::built_in().version)),
+            Some(client) => output::line(format!(
+                "client {client} has no policies of its own; the default set applies"
+            )),
+            None => output::line(format!(
+                "nothing was applied; the built-in set applies, hash {}",
+                PolicySet::built_in().version
+            )),
         }
         return Ok(());
     }
     let rows = listed.into_iter().map(|version| {
-        let Listed { version, by, at, hash, rules } = version;
-        [version.to_string(), at.to_string(), by, rules.to_string(), hash]
+        let Listed {
+            version,
+            by,
+            at,
+            hash,
+            rules,
+        } = version;
+        [
+            version.to_string(),
+            words::time(at),
+            by,
+            rules.to_string(),
+            hash,
+        ]
     });
     output::table(["version", "applied at", "by", "rules", "hash"], rows);
     Ok(())
@@ -127,27 +162,55 @@ async fn list(setup: &Setup, client: Option<&ClientId>) -> anyhow::Result<()> {
 
 fn listed(stored: PolicyVersion) -> Listed {
     let set = PolicySet::from_json(&stored.body);
-    let (hash, rules) = set.map_or(("unreadable".to_owned(), 0), |set| (set.version, set.rules.len()));
-    Listed { version: stored.version, by: stored.by, at: stored.at, hash, rules }
+    let (hash, rules) = set.map_or(("unreadable".to_owned(), 0), |set| {
+        (set.version, set.rules.len())
+    });
+    Listed {
+        version: stored.version,
+        by: stored.by,
+        at: stored.at,
+        hash,
+        rules,
+    }
 }
 
 async fn apply(setup: &Setup, args: &ApplyArgs) -> anyhow::Result<()> {
     let set = read(&args.file, args.client.as_ref())?;
     let policies = setup.store_or_new()?.policies;
     let (version, changed) = put(policies.as_ref(), &set, &args.by, Timestamp::now()).await?;
-    let whose = set.client.as_ref().map_or("the default set".to_owned(), |client| format!("client {client}"));
+    let whose = set
+        .client
+        .as_ref()
+        .map_or("the default set".to_owned(), |client| {
+            format!("client {client}")
+        });
     if setup.format.is_json() {
-        return output::json(&Applied { client: set.client.as_ref(), version, hash: &set.version, changed });
+        return output::json(&Applied {
+            client: set.client.as_ref(),
+            version,
+            hash: &set.version,
+            changed,
+        });
     }
     match changed {
-        true => output::line(format!("applied: version {version} of {whose}, hash {}", set.version)),
-        false => output::line(format!("nothing to change: version {version} of {whose} has this content")),
+        true => output::line(format!(
+            "applied: version {version} of {whose}, hash {}",
+            set.version
+        )),
+        false => output::line(format!(
+            "nothing to change: version {version} of {whose} has this content"
+        )),
     }
     Ok(())
 }
 
 /// Writes a new version, unless the newest has this content; says which and whether.
-async fn put(policies: &dyn Policies, set: &PolicySet, by: &PersonId, at: Timestamp) -> anyhow::Result<(u64, bool)> {
+async fn put(
+    policies: &dyn Policies,
+    set: &PolicySet,
+    by: &PersonId,
+    at: Timestamp,
+) -> anyhow::Result<(u64, bool)> {
     let client = set.client.as_ref();
     let newest = policies.latest_policy(client).await?;
     if let Some(newest) = &newest
@@ -159,10 +222,18 @@ async fn put(policies: &dyn Policies, set: &PolicySet, by: &PersonId, at: Timest
     let expected = newest.map_or(0, |newest| newest.version);
     let version = expected + 1;
     let body = serde_json::to_value(set)?;
-    let policy = PolicyVersion { client: client.cloned(), version, by: by.to_string(), at, body };
+    let policy = PolicyVersion {
+        client: client.cloned(),
+        version,
+        by: by.to_string(),
+        at,
+        body,
+    };
     match policies.put_policy(policy, expected).await {
         Ok(()) => Ok((version, true)),
-        Err(StoreError::Conflict { .. }) => bail!("somebody applied version {version} just now: look at it and apply again"),
+        Err(StoreError::Conflict { .. }) => {
+            bail!("somebody applied version {version} just now: look at it and apply again")
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -178,7 +249,8 @@ async fn compile(policies: &dyn Policies, set: &PolicySet) -> anyhow::Result<Eng
 
 async fn default_set(policies: &dyn Policies) -> anyhow::Result<PolicySet> {
     match policies.latest_policy(None).await? {
-        Some(stored) => PolicySet::from_json(&stored.body).with_context(|| format!("version {} of the default set", stored.version)),
+        Some(stored) => PolicySet::from_json(&stored.body)
+            .with_context(|| format!("version {} of the default set", stored.version)),
         None => Ok(PolicySet::built_in()),
     }
 }
@@ -191,31 +263,52 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_content_is_applied_once_and_versions_count_up() {
-        let path = std::env::temp_dir().join(format!("autoops-policies-{}/store.db", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("autoops-policies-{}/store.db", std::process::id()));
         let policies = Store::embedded(&path).unwrap().policies;
         let by = "dana".parse().unwrap();
-        let put = async |set: &PolicySet| put(policies.as_ref(), set, &by, Timestamp::UNIX_EPOCH).await.unwrap();
+        let put = async |set: &PolicySet| {
+            put(policies.as_ref(), set, &by, Timestamp::UNIX_EPOCH)
+                .await
+                .unwrap()
+        };
         let set = PolicySet::built_in();
         assert_eq!(put(&set).await, (1, true));
         assert_eq!(put(&set).await, (1, false));
-        let fewer = PolicySet { rules: set.rules[1..].to_vec(), ..set.clone() }.sealed();
+        let fewer = PolicySet {
+            rules: set.rules[1..].to_vec(),
+            ..set.clone()
+        }
+        .sealed();
         assert_eq!(put(&fewer).await, (2, true));
-        let of_client = PolicySet { client: Some("7".parse().unwrap()), rules: vec![], ..set }.sealed();
+        let of_client = PolicySet {
+            client: Some("7".parse().unwrap()),
+            rules: vec![],
+            ..set
+        }
+        .sealed();
         assert_eq!(put(&of_client).await, (1, true));
         std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     }
 
     #[test]
     fn every_finding_of_a_policy_file_is_named() {
-        let path = std::env::temp_dir().join(format!("autoops-policies-{}.yaml", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("autoops-policies-{}.yaml", std::process::id()));
         let text = "rules:\n- {id: builtin/x, effect: forbid}\n- {id: y, effect: forbid, when: {risk_below: 2000}}\n";
         std::fs::write(&path, text).unwrap();
         let lines = output::error_lines(&read(&path, None).unwrap_err());
         assert_eq!(lines.len(), 3, "{lines:?}");
-        assert!(lines[1].contains("rules[0].id") && lines[2].contains("rules[1].when.risk_below"), "{lines:?}");
+        assert!(
+            lines[1].contains("rules[0].id") && lines[2].contains("rules[1].when.risk_below"),
+            "{lines:?}"
+        );
         std::fs::write(&path, "{client: '8', rules: []}").unwrap();
         let error = read(&path, Some(&"7".parse().unwrap())).unwrap_err();
-        assert!(format!("{error:#}").contains("`8` is not allowed"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("`8` is not allowed"),
+            "{error:#}"
+        );
         std::fs::remove_file(path).unwrap();
     }
 }

@@ -6,7 +6,10 @@ use anyhow::Context;
 use clap::Args;
 use domain::{
     device::{Criticality, Exposure},
-    guardrail::{ActionType, ApprovalNeed, GuardedDevice, GuardrailDecision, GuardrailFacts, OnTimeout, Verdict},
+    guardrail::{
+        ActionType, ApprovalNeed, GuardedDevice, GuardrailDecision, GuardrailFacts, OnTimeout,
+        Verdict,
+    },
     ids::{ClientId, DeviceId, KbId},
 };
 use policy::{Engine, PolicySet, merge};
@@ -84,9 +87,16 @@ pub(super) async fn run(setup: &Setup, args: &TryArgs) -> anyhow::Result<()> {
     }
     words(&decision).iter().for_each(output::line);
     let explained = engine.explain(&facts, &devices);
-    let rows = explained.into_iter().flat_map(|device| device.matched).map(|matched| {
-        [matched.id, matched.effect.replace('_', " "), output::short(matched.description, 120)]
-    });
+    let rows = explained
+        .into_iter()
+        .flat_map(|device| device.matched)
+        .map(|matched| {
+            [
+                matched.id,
+                matched.effect.replace('_', " "),
+                output::short(matched.description, 120),
+            ]
+        });
     output::table(["policy", "effect", "why it is there"], rows);
     Ok(())
 }
@@ -100,13 +110,22 @@ async fn engine(setup: &Setup, args: &TryArgs) -> anyhow::Result<Engine> {
                 Ok(store) => super::default_set(store.policies.as_ref()).await?,
                 Err(_) => PolicySet::built_in(),
             };
-            if set.client.is_some() { (stored, Some(set)) } else { (set, None) }
+            if set.client.is_some() {
+                (stored, Some(set))
+            } else {
+                (set, None)
+            }
         }
         None => {
             let policies = setup.store()?.policies;
             let client = policies.latest_policy(Some(&args.client)).await?;
-            let client = client.map(|stored| PolicySet::from_json(&stored.body)).transpose();
-            (super::default_set(policies.as_ref()).await?, client.context("policies of the client")?)
+            let client = client
+                .map(|stored| PolicySet::from_json(&stored.body))
+                .transpose();
+            (
+                super::default_set(policies.as_ref()).await?,
+                client.context("policies of the client")?,
+            )
         }
     };
     let merged = client.map_or_else(|| default.clone(), |client| merge(&default, &client));
@@ -145,7 +164,10 @@ fn words(decision: &GuardrailDecision) -> Vec<String> {
         Verdict::Forbidden => "forbidden".to_owned(),
         Verdict::NeedsApproval(need) => asked(need),
     };
-    let errors = decision.errors.iter().map(|error| format!("evaluation error, which means forbidden: {error}"));
+    let errors = decision
+        .errors
+        .iter()
+        .map(|error| format!("evaluation error, which means forbidden: {error}"));
     std::iter::once(verdict)
         .chain(errors)
         .chain([format!("policy version {}", decision.policy_version)])
@@ -153,10 +175,22 @@ fn words(decision: &GuardrailDecision) -> Vec<String> {
 }
 
 fn asked(need: &ApprovalNeed) -> String {
-    let people = if need.quorum == 1 { "one person".to_owned() } else { format!("{} people", need.quorum) };
-    let mut text = format!("needs approval by {people} of role {} or higher within {} s", need.role.as_str(), need.timeout_secs);
+    let people = if need.quorum == 1 {
+        "one person".to_owned()
+    } else {
+        format!("{} people", need.quorum)
+    };
+    let mut text = format!(
+        "needs approval by {people} of role {} or higher within {} s",
+        need.role.as_str(),
+        need.timeout_secs
+    );
     if let Some(escalation) = &need.escalation {
-        text.push_str(&format!(", {} is asked as well after {} s", escalation.role.as_str(), escalation.after_secs));
+        text.push_str(&format!(
+            ", {} is asked as well after {} s",
+            escalation.role.as_str(),
+            escalation.after_secs
+        ));
     }
     if need.four_eyes {
         text.push_str(", not by who asked for it");
@@ -170,7 +204,8 @@ fn asked(need: &ApprovalNeed) -> String {
 
 /// Reads a wire word, with `-` or `_`; the message lists what is allowed.
 fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(serde_json::Value::String(text.replace('-', "_"))).map_err(|error| error.to_string())
+    serde_json::from_value(serde_json::Value::String(text.replace('-', "_")))
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -194,13 +229,23 @@ mod tests {
 
     #[test]
     fn the_built_in_policies_answer_in_words() {
-        assert_eq!(say(&["--risk", "900", "--device-tag", "do-not-patch"]), "forbidden");
-        assert!(say(&["--risk", "900", "--criticality", "critical"]).starts_with("needs approval by "));
+        assert_eq!(
+            say(&["--risk", "900", "--device-tag", "do-not-patch"]),
+            "forbidden"
+        );
+        assert!(
+            say(&["--risk", "900", "--criticality", "critical"]).starts_with("needs approval by ")
+        );
     }
 
     #[test]
     fn a_wrong_word_lists_what_is_allowed() {
-        let error = Flags::try_parse_from(["x", "--client", "7", "--criticality", "huge"]).unwrap_err().to_string();
-        assert!(error.contains("huge") && error.contains("critical"), "{error}");
+        let error = Flags::try_parse_from(["x", "--client", "7", "--criticality", "huge"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("huge") && error.contains("critical"),
+            "{error}"
+        );
     }
 }

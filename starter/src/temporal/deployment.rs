@@ -6,12 +6,15 @@ use contracts::{converter, deployment::DeploymentResult};
 use domain::deployment::DeploymentStatus;
 use serde::{Serialize, de::DeserializeOwned};
 use temporalio_client::{
-    Client, RpcOptions, UntypedQuery, UntypedSignal, UntypedUpdate, UntypedWorkflow, WorkflowDescribeOptions,
-    WorkflowExecutionStatus, WorkflowGetResultOptions, WorkflowHandle, WorkflowQueryOptions, WorkflowSignalOptions,
-    WorkflowStartUpdateOptions, errors::WorkflowGetResultError,
+    Client, RpcOptions, UntypedQuery, UntypedSignal, UntypedUpdate, UntypedWorkflow,
+    WorkflowDescribeOptions, WorkflowExecutionStatus, WorkflowGetResultOptions, WorkflowHandle,
+    WorkflowQueryOptions, WorkflowSignalOptions, WorkflowStartUpdateOptions,
+    errors::WorkflowGetResultError,
 };
 use temporalio_common::{
-    data_converters::{GenericPayloadConverter, RawValue, SerializationContext, SerializationContextData},
+    data_converters::{
+        GenericPayloadConverter, RawValue, SerializationContext, SerializationContextData,
+    },
     error::IncomingError,
 };
 use tokio::time::timeout;
@@ -28,7 +31,9 @@ pub struct Deployment {
 
 impl fmt::Debug for Deployment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Deployment").field(self.handle.info()).finish()
+        f.debug_tuple("Deployment")
+            .field(self.handle.info())
+            .finish()
     }
 }
 
@@ -70,8 +75,14 @@ impl Deployment {
     /// # Errors
     /// When it does not exist, no worker answers in time or the server cannot be reached.
     pub async fn status(&self, within: Duration) -> Result<DeploymentStatus, Trouble> {
-        let query = self.handle.query(UntypedQuery::new("status"), RawValue::new(vec![]), WorkflowQueryOptions::default());
-        let raw = timeout(within, query).await.map_err(|_| Trouble::NoAnswer)??;
+        let query = self.handle.query(
+            UntypedQuery::new("status"),
+            RawValue::new(vec![]),
+            WorkflowQueryOptions::default(),
+        );
+        let raw = timeout(within, query)
+            .await
+            .map_err(|_| Trouble::NoAnswer)??;
         decode(raw)
     }
 
@@ -80,10 +91,15 @@ impl Deployment {
     /// # Errors
     /// When it does not exist or the server cannot be reached.
     pub async fn is_open(&self) -> Result<bool, Trouble> {
-        let description = self.handle.describe(WorkflowDescribeOptions::default()).await?;
+        let description = self
+            .handle
+            .describe(WorkflowDescribeOptions::default())
+            .await?;
         Ok(matches!(
             description.status(),
-            WorkflowExecutionStatus::Running | WorkflowExecutionStatus::Paused | WorkflowExecutionStatus::ContinuedAsNew
+            WorkflowExecutionStatus::Running
+                | WorkflowExecutionStatus::Paused
+                | WorkflowExecutionStatus::ContinuedAsNew
         ))
     }
 
@@ -98,8 +114,12 @@ impl Deployment {
         input: &I,
         within: Duration,
     ) -> Result<Delivered<O>, Trouble> {
-        let options = WorkflowStartUpdateOptions::builder().update_id(id.to_owned()).build();
-        let start = self.handle.start_update(UntypedUpdate::new(name), encode(input)?, options);
+        let options = WorkflowStartUpdateOptions::builder()
+            .update_id(id.to_owned())
+            .build();
+        let start = self
+            .handle
+            .start_update(UntypedUpdate::new(name), encode(input)?, options);
         let taken = match timeout(within, start).await {
             Err(_) => return Ok(Delivered::NotTaken),
             Ok(taken) => taken.map_err(Trouble::from),
@@ -118,9 +138,19 @@ impl Deployment {
     ///
     /// # Errors
     /// When the workflow is over or the server cannot be reached.
-    pub async fn signal<I: Serialize + 'static>(&self, name: &str, id: &str, input: &I) -> Result<(), Trouble> {
-        let options = WorkflowSignalOptions::builder().request_id(id.to_owned()).build();
-        Ok(self.handle.signal(UntypedSignal::new(name), encode(input)?, options).await?)
+    pub async fn signal<I: Serialize + 'static>(
+        &self,
+        name: &str,
+        id: &str,
+        input: &I,
+    ) -> Result<(), Trouble> {
+        let options = WorkflowSignalOptions::builder()
+            .request_id(id.to_owned())
+            .build();
+        Ok(self
+            .handle
+            .signal(UntypedSignal::new(name), encode(input)?, options)
+            .await?)
     }
 
     /// Waits for the end.
@@ -128,12 +158,18 @@ impl Deployment {
     /// # Errors
     /// When it does not exist or the server cannot be reached.
     pub async fn end(&self) -> Result<End, Trouble> {
-        match self.handle.get_result(WorkflowGetResultOptions::default()).await {
+        match self
+            .handle
+            .get_result(WorkflowGetResultOptions::default())
+            .await
+        {
             Ok(raw) => Ok(End::Completed(Box::new(decode(raw)?))),
             Err(WorkflowGetResultError::Failed(error)) => Ok(End::Failed(root_cause(&error))),
             Err(WorkflowGetResultError::Cancelled { .. }) => Ok(End::Stopped("cancelled")),
             Err(WorkflowGetResultError::Terminated { .. }) => Ok(End::Stopped("terminated")),
-            Err(WorkflowGetResultError::TimedOut) => Ok(End::Failed("the workflow ran out of its time".to_owned())),
+            Err(WorkflowGetResultError::TimedOut) => {
+                Ok(End::Failed("the workflow ran out of its time".to_owned()))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -144,7 +180,9 @@ pub(super) fn encode<T: Serialize + 'static>(value: &T) -> Result<RawValue, Trou
     let converter = converter::data_converter();
     let converter = converter.payload_converter();
     let context = SerializationContext::new(&SerializationContextData::None, converter);
-    let payload = converter.to_payload(&context, value).map_err(|error| Trouble::Other(error.to_string()))?;
+    let payload = converter
+        .to_payload(&context, value)
+        .map_err(|error| Trouble::Other(error.to_string()))?;
     Ok(RawValue::new(vec![payload]))
 }
 
@@ -185,15 +223,26 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_plain_json_and_read_back() {
-        let answer = Answer::Counted { approvals: 1, quorum: 2 };
+        let answer = Answer::Counted {
+            approvals: 1,
+            quorum: 2,
+        };
         let raw = encode(&answer).unwrap();
-        assert_eq!(raw.payloads[0].data, br#"{"kind":"counted","approvals":1,"quorum":2}"#);
+        assert_eq!(
+            raw.payloads[0].data,
+            br#"{"kind":"counted","approvals":1,"quorum":2}"#
+        );
         assert_eq!(decode::<Answer>(raw).unwrap(), answer);
     }
 
     #[test]
     fn an_answer_of_another_shape_says_so() {
         let raw = encode(&"hello").unwrap();
-        assert!(decode::<Answer>(raw).unwrap_err().to_string().contains("different versions"));
+        assert!(
+            decode::<Answer>(raw)
+                .unwrap_err()
+                .to_string()
+                .contains("different versions")
+        );
     }
 }

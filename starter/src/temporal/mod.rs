@@ -17,7 +17,7 @@ use temporalio_client::{
 use temporalio_common::{envconfig, search_attributes::SearchAttributes};
 
 pub use self::{
-    deployment::{Deployment, Delivered, End},
+    deployment::{Delivered, Deployment, End},
     trouble::Trouble,
 };
 use crate::dev::DevEnvironment;
@@ -67,22 +67,41 @@ impl Temporal {
         if let Some(dev) = of_dev {
             profile.address.clone_from(&dev.temporal_address);
         }
-        profile.address.get_or_insert_with(|| DEFAULT_ADDRESS.to_owned());
-        let namespace = profile.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        profile
+            .address
+            .get_or_insert_with(|| DEFAULT_ADDRESS.to_owned());
+        let namespace = profile
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned());
         let mut options = ConnectionOptions::try_from(profile)
             .map_err(|error| anyhow!("Temporal connection settings: {error}"))?;
         options.connect_timeout = Some(CONNECT);
         options.identity = format!("autoops@{}", std::process::id());
         let target = &options.target;
-        let address = format!("{}:{}", target.host_str().unwrap_or_default(), target.port_or_known_default().unwrap_or(7233));
-        let hint = of_dev.map_or(String::new(), |dev| format!(" (named in {})", dev.file.display()));
+        let address = format!(
+            "{}:{}",
+            target.host_str().unwrap_or_default(),
+            target.port_or_known_default().unwrap_or(7233)
+        );
+        let hint = of_dev.map_or(String::new(), |dev| {
+            format!(" (named in {})", dev.file.display())
+        });
 
         let connection = tokio::time::timeout(CONNECT, Connection::connect(options))
             .await
-            .map_err(|_| anyhow!("no Temporal server at {address}{hint}: no answer within {} s", CONNECT.as_secs()))?
+            .map_err(|_| {
+                anyhow!(
+                    "no Temporal server at {address}{hint}: no answer within {} s",
+                    CONNECT.as_secs()
+                )
+            })?
             .map_err(|error| anyhow!("no Temporal server at {address}{hint}: {}", why(&error)))?;
-        let options = ClientOptions::new(namespace).data_converter(converter::data_converter()).build();
-        let client = Client::new(connection, options).context("the Temporal client cannot be made")?;
+        let options = ClientOptions::new(namespace)
+            .data_converter(converter::data_converter())
+            .build();
+        let client =
+            Client::new(connection, options).context("the Temporal client cannot be made")?;
         Ok(Self { client })
     }
 
@@ -100,15 +119,34 @@ impl Temporal {
             .static_details(details)
             .build();
         let input = deployment::encode(request)?;
-        match self.client.start_workflow(UntypedWorkflow::new(WORKFLOW_TYPE), input, options).await {
-            Ok(handle) => Ok(Started::Yes { run_id: handle.info().first_execution_run_id.clone().or_else(|| handle.run_id().map(str::to_owned)) }),
+        match self
+            .client
+            .start_workflow(UntypedWorkflow::new(WORKFLOW_TYPE), input, options)
+            .await
+        {
+            Ok(handle) => Ok(Started::Yes {
+                run_id: handle
+                    .info()
+                    .first_execution_run_id
+                    .clone()
+                    .or_else(|| handle.run_id().map(str::to_owned)),
+            }),
             Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(Started::Before),
-            Err(WorkflowStartError::Rpc(status)) if status.message().contains("search attribute") => Err(anyhow!(
-                "the Temporal server refuses a search attribute: {}; create them with `temporal operator search-attribute create{}`",
-                status.message(),
-                search::ALL.map(|(name, kind)| format!(" --name {name} --type {kind}")).concat(),
+            Err(WorkflowStartError::Rpc(status))
+                if status.message().contains("search attribute") =>
+            {
+                Err(anyhow!(
+                    "the Temporal server refuses a search attribute: {}; create them with `temporal operator search-attribute create{}`",
+                    status.message(),
+                    search::ALL
+                        .map(|(name, kind)| format!(" --name {name} --type {kind}"))
+                        .concat(),
+                ))
+            }
+            Err(WorkflowStartError::Rpc(status)) => Err(anyhow!(
+                "the Temporal server refuses to start it: {}",
+                status.message()
             )),
-            Err(WorkflowStartError::Rpc(status)) => Err(anyhow!("the Temporal server refuses to start it: {}", status.message())),
             Err(error) => Err(error.into()),
         }
     }
@@ -122,13 +160,25 @@ impl Temporal {
 
 /// Summary and details shown in the Temporal Web UI: ids and counts, no names.
 fn describe(plan: &PlanId, request: &PlanRequest) -> (String, String) {
-    let kbs: Vec<_> = request.patches.iter().map(|patch| patch.kb.to_string()).collect();
-    let summary = format!("{plan}: {} patches for client {}", kbs.len(), request.client);
+    let kbs: Vec<_> = request
+        .patches
+        .iter()
+        .map(|patch| patch.kb.to_string())
+        .collect();
+    let summary = format!(
+        "{plan}: {} patches for client {}",
+        kbs.len(),
+        request.client
+    );
     let rings = match request.rings.len() {
         0 | 1 => "one ring".to_owned(),
         n => format!("{n} rings"),
     };
-    let details = format!("Patches: {}\n\nRollout: {rings}, {} maintenance windows", kbs.join(", "), request.windows.len());
+    let details = format!(
+        "Patches: {}\n\nRollout: {rings}, {} maintenance windows",
+        kbs.join(", "),
+        request.windows.len()
+    );
     (summary, details)
 }
 
@@ -137,7 +187,9 @@ fn why(error: &ClientConnectError) -> String {
     match error {
         ClientConnectError::SystemInfoCallError(status) => status.message().to_owned(),
         other => {
-            let causes = std::iter::successors(Some(other as &dyn std::error::Error), |error| error.source());
+            let causes = std::iter::successors(Some(other as &dyn std::error::Error), |error| {
+                error.source()
+            });
             causes.last().map(ToString::to_string).unwrap_or_default()
         }
     }
@@ -155,6 +207,9 @@ mod tests {
         .unwrap();
         let (summary, details) = describe(&"first-plan".parse().unwrap(), &request);
         assert_eq!(summary, "first-plan: 1 patches for client 7");
-        assert!(details.contains("KB5034441") && !details.contains("reception"), "{details}");
+        assert!(
+            details.contains("KB5034441") && !details.contains("reception"),
+            "{details}"
+        );
     }
 }

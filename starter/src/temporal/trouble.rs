@@ -1,7 +1,9 @@
 //! Why a running deployment could not be asked or told something.
 
 use temporalio_client::{
-    errors::{WorkflowGetResultError, WorkflowInteractionError, WorkflowQueryError, WorkflowUpdateError},
+    errors::{
+        WorkflowGetResultError, WorkflowInteractionError, WorkflowQueryError, WorkflowUpdateError,
+    },
     tonic::{Code, Status},
 };
 
@@ -45,7 +47,9 @@ impl Trouble {
 impl From<WorkflowInteractionError> for Trouble {
     fn from(error: WorkflowInteractionError) -> Self {
         match &error {
-            WorkflowInteractionError::NotFound(status) | WorkflowInteractionError::Rpc(status) => Self::of_status(status),
+            WorkflowInteractionError::NotFound(status) | WorkflowInteractionError::Rpc(status) => {
+                Self::of_status(status)
+            }
             other => Self::Other(other.to_string()),
         }
     }
@@ -54,7 +58,9 @@ impl From<WorkflowInteractionError> for Trouble {
 impl From<WorkflowQueryError> for Trouble {
     fn from(error: WorkflowQueryError) -> Self {
         match &error {
-            WorkflowQueryError::NotFound(status) | WorkflowQueryError::Rpc(status) => Self::of_status(status),
+            WorkflowQueryError::NotFound(status) | WorkflowQueryError::Rpc(status) => {
+                Self::of_status(status)
+            }
             other => Self::Other(other.to_string()),
         }
     }
@@ -63,7 +69,9 @@ impl From<WorkflowQueryError> for Trouble {
 impl From<WorkflowUpdateError> for Trouble {
     fn from(error: WorkflowUpdateError) -> Self {
         match &error {
-            WorkflowUpdateError::NotFound(status) | WorkflowUpdateError::Rpc(status) => Self::of_status(status),
+            WorkflowUpdateError::NotFound(status) | WorkflowUpdateError::Rpc(status) => {
+                Self::of_status(status)
+            }
             WorkflowUpdateError::Failed(failure) => Self::Refused(failure.message.clone()),
             other => Self::Other(other.to_string()),
         }
@@ -73,7 +81,9 @@ impl From<WorkflowUpdateError> for Trouble {
 impl From<WorkflowGetResultError> for Trouble {
     fn from(error: WorkflowGetResultError) -> Self {
         match &error {
-            WorkflowGetResultError::NotFound(status) | WorkflowGetResultError::Rpc(status) => Self::of_status(status),
+            WorkflowGetResultError::NotFound(status) | WorkflowGetResultError::Rpc(status) => {
+                Self::of_status(status)
+            }
             other => Self::Other(other.to_string()),
         }
     }
@@ -87,8 +97,17 @@ mod tests {
     fn the_end_of_a_workflow_is_told_from_an_unknown_one() {
         let closed = Status::not_found("workflow execution already completed");
         assert!(matches!(Trouble::of_status(&closed), Trouble::Closed));
-        assert!(matches!(Trouble::of_status(&Status::not_found("no such id")), Trouble::NotFound));
-        assert!(matches!(Trouble::of_status(&Status::unavailable("x")), Trouble::Lost(_)));
-        assert!(matches!(Trouble::of_status(&Status::deadline_exceeded("x")), Trouble::NoAnswer));
+        assert!(matches!(
+            Trouble::of_status(&Status::not_found("no such id")),
+            Trouble::NotFound
+        ));
+        assert!(matches!(
+            Trouble::of_status(&Status::unavailable("x")),
+            Trouble::Lost(_)
+        ));
+        assert!(matches!(
+            Trouble::of_status(&Status::deadline_exceeded("x")),
+            Trouble::NoAnswer
+        ));
     }
 }

@@ -158,7 +158,7 @@ async fn trouble_comes_on_demand_and_goes() {
     let all =
         json!({ "throttle": 1, "unavailable": 1, "guardrail": 1, "truncate": 1, "nonsense": 1 });
     assert_eq!(set(&sim, all).await, 200);
-    let mut fail = async || model.converse(question()).await.unwrap_err();
+    let fail = async || model.converse(question()).await.unwrap_err();
     assert_eq!(fail().await.kind(), FailureKind::Throttled);
     assert_eq!(fail().await.kind(), FailureKind::Unavailable);
     assert!(matches!(fail().await, BedrockError::Blocked { .. }));

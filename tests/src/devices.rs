@@ -1,0 +1,244 @@
+//! A device of the model, and what the device script does on it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use contracts::activities::superops::{RunScriptInput, RunState};
+use domain::{
+    device::{Device, Platform, standing},
+    ids::{ClientId, DeviceId, JobId, KbId},
+    patch::PatchState,
+    script::{ScriptMode, ScriptOutcome, ScriptReport, ServiceState},
+};
+use jiff::Timestamp;
+
+/// What an installation comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Install {
+    /// It works.
+    Works,
+    /// It fails, and the script says this about what is left.
+    Fails {
+        /// Whether the patch is on the device.
+        installed: Option<bool>,
+    },
+    /// It ends without doing anything.
+    Ends(ScriptOutcome),
+}
+
+/// What patch scans say after an installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scan {
+    /// What is so.
+    Confirms,
+    /// Missing, whatever is so.
+    SaysMissing,
+    /// Nothing: no scan is made.
+    Never,
+}
+
+/// What the call that starts the script answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Accepted.
+    Accepted,
+    /// The answer is lost.
+    AnswerLost {
+        /// Whether it was started all the same.
+        ran: bool,
+    },
+    /// Too many requests.
+    Throttled,
+}
+
+/// A device with its knobs.
+#[derive(Debug, Clone)]
+pub struct FakeDevice {
+    /// As the inventory knows it.
+    pub device: Device,
+    /// Its patch list.
+    pub patches: BTreeMap<KbId, PatchState>,
+    /// Installations ask for a restart.
+    pub needs_restart: bool,
+    /// What installations come to.
+    pub install: Install,
+    /// What removals come to.
+    pub uninstall: ScriptOutcome,
+    /// It comes back after a restart.
+    pub comes_back: bool,
+    /// A service that has stopped.
+    pub stopped_service: Option<String>,
+    /// Critical alerts.
+    pub alerts: Vec<String>,
+    /// What scans say.
+    pub scan: Scan,
+    /// Answers to the next starts of the script; accepted when there is none.
+    pub starts: VecDeque<Start>,
+    /// Reports are not delivered.
+    pub reports_get_lost: bool,
+    /// How long the script works.
+    pub takes: Duration,
+    pub(crate) jobs: Vec<Job>,
+}
+
+/// A run of the script.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) started_at: Timestamp,
+    pub(crate) reported: bool,
+    pub(crate) report: ScriptReport,
+}
+
+impl FakeDevice {
+    /// Makes a Windows workstation that is online and lacks the given patches.
+    #[must_use]
+    pub fn new(id: DeviceId, client: ClientId, missing: &[KbId]) -> Self {
+        let tags = std::collections::BTreeSet::new();
+        let (criticality, exposure) = standing(&tags, Platform::WindowsWorkstation);
+        let device = Device {
+            name: format!("ws-{id}"),
+            id,
+            client,
+            site: None,
+            platform: Platform::WindowsWorkstation,
+            os_version: "10.0.19045".to_owned(),
+            tags,
+            criticality,
+            exposure,
+            time_zone: None,
+            online: true,
+            last_communicated_at: None,
+            last_reported_at: None,
+            seen_at: Timestamp::UNIX_EPOCH,
+        };
+        Self {
+            device,
+            patches: missing
+                .iter()
+                .map(|kb| (kb.clone(), PatchState::Missing))
+                .collect(),
+            needs_restart: false,
+            install: Install::Works,
+            uninstall: ScriptOutcome::Succeeded,
+            comes_back: true,
+            stopped_service: None,
+            alerts: Vec::new(),
+            scan: Scan::Confirms,
+            starts: VecDeque::new(),
+            reports_get_lost: false,
+            takes: Duration::ZERO,
+            jobs: Vec::new(),
+        }
+    }
+
+    /// The snapshot of now.
+    pub(crate) fn seen(&self) -> Device {
+        let now = Timestamp::now();
+        let online = self.device.online;
+        let scans = online && self.scan != Scan::Never;
+        Device {
+            last_communicated_at: online.then_some(now),
+            last_reported_at: scans.then_some(now),
+            seen_at: now,
+            ..self.device.clone()
+        }
+    }
+
+    pub(crate) fn state_of(&self, kb: &KbId) -> Option<PatchState> {
+        let state = *self.patches.get(kb)?;
+        Some(match (state, self.scan) {
+            (PatchState::Installed, Scan::SaysMissing) => PatchState::Missing,
+            (state, _) => state,
+        })
+    }
+
+    /// Runs the script; a job that ran before has its first result.
+    pub(crate) fn run(&mut self, input: &RunScriptInput) -> ScriptReport {
+        if let Some(job) = self.jobs.iter().find(|job| job.id == input.job) {
+            return job.report.clone();
+        }
+        let report = self.work(input);
+        self.jobs.push(Job {
+            id: input.job.clone(),
+            started_at: report.finished_at,
+            reported: false,
+            report: report.clone(),
+        });
+        report
+    }
+
+    fn work(&mut self, input: &RunScriptInput) -> ScriptReport {
+        let mut report = ScriptReport {
+            job_id: input.job.clone(),
+            device: input.device.clone(),
+            mode: input.mode,
+            kb: input.kb.clone(),
+            outcome: ScriptOutcome::Succeeded,
+            exit_code: Some(0),
+            reboot_required: false,
+            installed: None,
+            services: Vec::new(),
+            finished_at: Timestamp::now(),
+            log: String::new(),
+        };
+        match (input.mode, &input.kb) {
+            (ScriptMode::Install, Some(kb)) => match self.install {
+                Install::Works => {
+                    self.patches.insert(kb.clone(), PatchState::Installed);
+                    report.installed = Some(true);
+                    report.reboot_required = self.needs_restart;
+                }
+                Install::Fails { installed } => {
+                    let state = if installed == Some(false) {
+                        PatchState::Failed
+                    } else {
+                        PatchState::Installed
+                    };
+                    self.patches.insert(kb.clone(), state);
+                    report.outcome = ScriptOutcome::Failed;
+                    report.exit_code = Some(1603);
+                    report.installed = installed;
+                }
+                Install::Ends(outcome) => report.outcome = outcome,
+            },
+            (ScriptMode::Uninstall, Some(kb)) => {
+                report.outcome = self.uninstall;
+                if self.uninstall == ScriptOutcome::Succeeded {
+                    self.patches.insert(kb.clone(), PatchState::Missing);
+                }
+            }
+            (ScriptMode::Verify, Some(kb)) => {
+                report.installed = Some(self.patches.get(kb) == Some(&PatchState::Installed));
+                report.services = input
+                    .services
+                    .iter()
+                    .map(|name| ServiceState {
+                        name: name.clone(),
+                        running: self.stopped_service.as_ref() != Some(name),
+                    })
+                    .collect();
+            }
+            (ScriptMode::Reboot, _) => self.device.online = self.comes_back,
+            _ => {}
+        }
+        report
+    }
+
+    /// What the activity rows of the device say.
+    pub(crate) fn newest_run(&self, since: Timestamp) -> RunState {
+        let skew = jiff::SignedDuration::from_secs(2);
+        let newest = self
+            .jobs
+            .iter()
+            .rev()
+            .find(|job| job.started_at + skew >= since);
+        match newest {
+            None => RunState::NotFound,
+            Some(job) if job.reported || self.reports_get_lost => RunState::Completed,
+            Some(_) => RunState::Running,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Fake activities: every declared one, on the queue where the real worker has it. They work on the
+//! model of the test that the calling workflow belongs to.
+
+pub mod inventory;
+pub mod people;
+pub mod plans;
+pub mod records;
+pub mod risk;
+pub mod superops;
+
+use std::sync::Arc;
+
+use contracts::{failures, queues};
+use domain::input::InvalidInput;
+use temporalio_sdk::{WorkerOptions, activities::ActivityError};
+
+use crate::{faults::failure, world::Worlds};
+
+/// Registers the fakes that belong to a queue.
+pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Worlds>) {
+    let worlds = || Arc::clone(worlds);
+    match queue {
+        queues::MAIN => {
+            options
+                .register_activities(plans::FakePlans::new(worlds()))
+                .register_activities(people::FakePeople::new(worlds()))
+                .register_activities(inventory::FakeSnapshot::new(worlds()))
+                .register_activities(records::FakeRecords::new(worlds()))
+                .register_activities(risk::FakeRisk::new(worlds()));
+        }
+        queues::SUPEROPS => {
+            options.register_activities(superops::FakeSuperOps::new(worlds()));
+        }
+        queues::INVENTORY => {
+            options.register_activities(inventory::FakeSync::new(worlds()));
+        }
+        queues::NVD => {
+            options.register_activities(risk::FakeNvd::new(worlds()));
+        }
+        _ => {}
+    }
+}
+
+fn invalid(found: &InvalidInput) -> ActivityError {
+    failure(failures::INVALID_INPUT, &found.to_string(), false)
+}

@@ -1,0 +1,111 @@
+//! Guardrails and people: verdicts as the test says, roles by simple rules.
+
+use std::sync::Arc;
+
+use contracts::activities::{
+    approvals::AuthorizeInput,
+    notify::NoticeInput,
+    policy::{EvaluateInput, EvaluateResult},
+};
+use domain::{
+    approval::Choice,
+    guardrail::Verdict,
+    people::{Authority, ControlAction, Identity, Role},
+};
+use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
+
+use crate::{model::Model, world::Worlds};
+
+/// Guardrails, approvers, notices.
+#[derive(Debug)]
+pub struct FakePeople(Arc<Worlds>);
+
+impl FakePeople {
+    pub(crate) fn new(worlds: Arc<Worlds>) -> Self {
+        Self(worlds)
+    }
+}
+
+#[activities]
+impl FakePeople {
+    /// Says what the test wants guardrails to say.
+    #[activity(definition = contracts::activities::policy::Evaluate)]
+    pub async fn evaluate(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: EvaluateInput,
+    ) -> Result<EvaluateResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        Ok(world.change(|m| {
+            // From then on policies are others, for every question.
+            if let Some(verdict) = input.ring.and_then(|r| m.verdict_from_ring.remove(&r)) {
+                m.verdict = verdict;
+            }
+            let mut decision = m.decision();
+            if input.device.is_some_and(|d| m.forbidden.contains(&d)) {
+                decision.verdict = Verdict::Forbidden;
+            }
+            EvaluateResult {
+                decision,
+                paused: m.paused.clone(),
+                stopped: m.stopped.clone(),
+            }
+        }))
+    }
+
+    /// Looks a person up.
+    #[activity(definition = contracts::activities::approvals::Authorize)]
+    pub async fn authorize(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: AuthorizeInput,
+    ) -> Result<Authority, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        Ok(world.read(|m| authorize(m, &input)))
+    }
+
+    /// Keeps a notice; a repeat is the same notice.
+    #[activity(definition = contracts::activities::notify::SendNotice)]
+    pub async fn send(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: NoticeInput,
+    ) -> Result<(), ActivityError> {
+        let world = self.0.of(&ctx)?;
+        world.change(|m| {
+            if m.notices.iter().all(|notice| notice.key != input.key) {
+                m.notices.push(input);
+            }
+        });
+        Ok(())
+    }
+}
+
+fn authorize(model: &Model, input: &AuthorizeInput) -> Authority {
+    let identity = Identity::Claimed;
+    let denied = |reason: &str| Authority::Denied {
+        reason: reason.to_owned(),
+        identity,
+    };
+    let least = match input.action {
+        ControlAction::Decide => input.least_role.unwrap_or(Role::Approver),
+        ControlAction::Pause | ControlAction::Resume | ControlAction::Halt => Role::Technician,
+        ControlAction::Abort | ControlAction::Amend | ControlAction::Extend => Role::Approver,
+    };
+    match model.people.get(&input.by) {
+        None => denied("nobody knows this person"),
+        Some(person) if !person.works_for(&input.client) => denied("works for other clients"),
+        Some(person) if person.role < least => denied("does not have the role"),
+        Some(_)
+            if input.four_eyes
+                && input.choice == Some(Choice::Approve)
+                && input.requester.as_ref() == Some(&input.by) =>
+        {
+            denied("asked for it")
+        }
+        Some(person) => Authority::Allowed {
+            role: person.role,
+            identity,
+        },
+    }
+}

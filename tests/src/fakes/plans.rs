@@ -1,0 +1,349 @@
+//! Plans: rings are assigned by the real rule, revisions are kept in the model.
+
+use std::sync::Arc;
+
+use contracts::{
+    activities::plans::{
+        CheckChildrenInput, CheckChildrenResult, CheckInput, DifferenceInput, DifferenceResult,
+        EndedChild, GiveUpResult, InstalledResult, LoadPageInput, LoadPageResult, PageDevice,
+        PlanPageInput, ResolveInput, ResolveResult, SealInput, SealResult, Straggler,
+        StragglersInput, StragglersResult,
+    },
+    deployment::{PlanRef, RingRef},
+};
+use domain::{
+    device::Device,
+    guardrail::ForbiddenDevice,
+    ids::DeviceId,
+    input::{InvalidInput, Problem},
+    outcome::DeviceOutcome,
+    plan::{PAGE_SIZE, PlanDocument, PlanRequest, PlannedActions, PlannedDevice},
+    plan_check,
+    risk::DeviceSummary,
+    rings,
+};
+use jiff::Timestamp;
+use temporalio_client::{UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecutionStatus};
+use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
+
+use super::invalid;
+use crate::{
+    model::{Model, Row},
+    world::Worlds,
+};
+
+/// Plans.
+#[derive(Debug)]
+pub struct FakePlans(Arc<Worlds>);
+
+impl FakePlans {
+    pub(crate) fn new(worlds: Arc<Worlds>) -> Self {
+        Self(worlds)
+    }
+}
+
+#[activities]
+impl FakePlans {
+    /// Checks a request by the real rules.
+    #[activity(definition = contracts::activities::plans::Check)]
+    pub async fn check(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: CheckInput,
+    ) -> Result<(), ActivityError> {
+        plan_check::check(&input.request, Timestamp::now()).map_err(|e| invalid(&e))
+    }
+
+    /// Finds devices in the model.
+    #[activity(definition = contracts::activities::plans::Resolve)]
+    pub async fn resolve(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: ResolveInput,
+    ) -> Result<ResolveResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        world
+            .read(|m| resolve(m, &input.request, &input.removed))
+            .map_err(|e| invalid(&e))
+    }
+
+    /// Takes forbidden devices out and keeps the exact plan.
+    #[activity(definition = contracts::activities::plans::Seal)]
+    pub async fn seal(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: SealInput,
+    ) -> Result<SealResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        world.change(|m| seal(m, &input)).map_err(|e| invalid(&e))
+    }
+
+    /// Reads a page of a ring.
+    #[activity(definition = contracts::activities::plans::LoadPage)]
+    pub async fn load_page(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: LoadPageInput,
+    ) -> Result<LoadPageResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        Ok(world.read(|m| load_page(m, &input)))
+    }
+
+    /// Finds stragglers that are online.
+    #[activity(definition = contracts::activities::plans::NextStragglers)]
+    pub async fn next_stragglers(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: StragglersInput,
+    ) -> Result<StragglersResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        Ok(world.read(|m| {
+            let planned = &m.plans[&input.revision].devices;
+            let waiting = m.rows.iter().filter(|(id, row)| {
+                row.result.outcome == DeviceOutcome::Deferred
+                    && row.ring <= input.up_to_ring
+                    && planned.iter().any(|p| p.id == **id)
+            });
+            let waiting: Vec<_> = waiting.collect();
+            let ready = waiting
+                .iter()
+                .filter(|(id, _)| m.devices[*id].device.online);
+            StragglersResult {
+                waiting: u32::try_from(waiting.len()).unwrap_or(u32::MAX),
+                ready: ready
+                    .take(input.limit as usize)
+                    .map(|(id, row)| straggler(id, row))
+                    .collect(),
+            }
+        }))
+    }
+
+    /// Writes waiting stragglers down as unreached.
+    #[activity(definition = contracts::activities::plans::GiveUpStragglers)]
+    pub async fn give_up_stragglers(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        _input: PlanPageInput,
+    ) -> Result<GiveUpResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        Ok(world.change(|m| {
+            for row in m.rows.values_mut() {
+                if row.result.outcome == DeviceOutcome::Deferred {
+                    row.result.outcome = DeviceOutcome::Unreached;
+                    row.attempt += 1;
+                    m.given_up += 1;
+                }
+            }
+            GiveUpResult {
+                given_up: m.given_up,
+                cursor: None,
+            }
+        }))
+    }
+
+    /// Lists patched devices.
+    #[activity(definition = contracts::activities::plans::ListInstalled)]
+    pub async fn list_installed(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        _input: PlanPageInput,
+    ) -> Result<InstalledResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        Ok(world.read(|m| {
+            let patched = m
+                .rows
+                .iter()
+                .filter(|(_, row)| row.result.outcome.is_success());
+            InstalledResult {
+                devices: patched.map(|(id, row)| straggler(id, row)).collect(),
+                cursor: None,
+            }
+        }))
+    }
+
+    /// Asks the server which device runs are over.
+    #[activity(definition = contracts::activities::plans::CheckChildren)]
+    pub async fn check_children(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CheckChildrenInput,
+    ) -> Result<CheckChildrenResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        let mut ended = Vec::new();
+        for run in input.runs {
+            let client = ctx.client();
+            let handle = client.get_workflow_handle::<UntypedWorkflow>(run.workflow_id.as_str());
+            let described = handle.describe(WorkflowDescribeOptions::default()).await;
+            let runs = described.is_ok_and(|d| d.status() == WorkflowExecutionStatus::Running);
+            if !runs {
+                let row = world.read(|m| m.rows.get(&run.device).cloned());
+                let row = row.filter(|row| row.attempt >= run.attempt);
+                let outcome = row.map_or(DeviceOutcome::NeedsHuman, |row| row.result.outcome);
+                ended.push(EndedChild {
+                    device: run.device,
+                    attempt: run.attempt,
+                    outcome,
+                });
+            }
+        }
+        Ok(CheckChildrenResult { ended })
+    }
+
+    /// Says how two revisions differ.
+    #[activity(definition = contracts::activities::plans::Difference)]
+    pub async fn difference(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: DifferenceInput,
+    ) -> Result<DifferenceResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        Ok(world.read(|m| {
+            let by_hash = |hash: &str| {
+                m.plans
+                    .values()
+                    .find(|p| p.hash().ok().as_deref() == Some(hash))
+            };
+            let difference = match (by_hash(&input.meant), by_hash(&input.current)) {
+                (Some(meant), Some(current)) => meant.difference(current),
+                _ => vec!["never a plan of this deployment".to_owned()],
+            };
+            DifferenceResult { difference }
+        }))
+    }
+}
+
+fn straggler(id: &DeviceId, row: &Row) -> Straggler {
+    Straggler {
+        device: id.clone(),
+        ring: row.ring,
+        attempts: row.attempt,
+        outcome: row.result.outcome,
+    }
+}
+
+fn select(
+    model: &Model,
+    request: &PlanRequest,
+    removed: &[DeviceId],
+) -> Result<Vec<Device>, InvalidInput> {
+    for (i, id) in request.devices.ids.iter().enumerate() {
+        if !model.devices.contains_key(id) {
+            let field = format!("devices.ids[{i}]");
+            return Err(InvalidInput::one(Problem::new(
+                field,
+                id,
+                "a device of the client",
+            )));
+        }
+    }
+    let meant = |device: &Device| {
+        request.devices.all
+            || request.devices.ids.contains(&device.id)
+            || (!request.devices.tags.is_empty() && request.devices.tags.is_subset(&device.tags))
+    };
+    let known = model.devices.values().map(|d| d.device.clone());
+    Ok(known
+        .filter(|d| meant(d) && !removed.contains(&d.id))
+        .collect())
+}
+
+fn assign(devices: &[Device], request: &PlanRequest) -> Result<Vec<PlannedDevice>, InvalidInput> {
+    rings::assign(&devices.iter().collect::<Vec<_>>(), &request.rings)
+}
+
+fn ring_refs(request: &PlanRequest, planned: &[PlannedDevice]) -> Vec<RingRef> {
+    let names: Vec<String> = if request.rings.is_empty() {
+        vec!["all".to_owned()]
+    } else {
+        request.rings.iter().map(|r| r.name.clone()).collect()
+    };
+    let sized = names.into_iter().enumerate().map(|(index, name)| {
+        let count = planned.iter().filter(|p| p.ring as usize == index).count();
+        RingRef {
+            name,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            pages: u32::try_from(count.div_ceil(PAGE_SIZE)).unwrap_or(u32::MAX),
+        }
+    });
+    sized.collect()
+}
+
+fn resolve(
+    model: &Model,
+    request: &PlanRequest,
+    removed: &[DeviceId],
+) -> Result<ResolveResult, InvalidInput> {
+    let devices = select(model, request, removed)?;
+    let planned = assign(&devices, request)?;
+    let total = u32::try_from(model.devices.len()).unwrap_or(u32::MAX);
+    let most = request.limits.detail_probes as usize;
+    Ok(ResolveResult {
+        devices: DeviceSummary::of(&devices, total),
+        rings: ring_refs(request, &planned),
+        probes: devices.iter().take(most).map(|d| d.id.clone()).collect(),
+        probes_are_all: devices.len() <= most,
+    })
+}
+
+fn seal(model: &mut Model, input: &SealInput) -> Result<SealResult, InvalidInput> {
+    let request = &input.request;
+    let mut devices = select(model, request, &input.removed)?;
+    let before = devices.len();
+    devices.retain(|d| !model.forbidden.contains(&d.id));
+    let document = PlanDocument {
+        devices: assign(&devices, request)?,
+        actions: PlannedActions {
+            install: request.patches.iter().map(|p| p.kb.clone()).collect(),
+            reboot: request.reboot,
+        },
+        windows: request.windows.clone(),
+        blackouts: request.blackouts.clone(),
+        time_zone: request.time_zone.clone(),
+        deadline: request.deadline,
+        rollback: request.rollback,
+    };
+    let mut decision = model.decision();
+    decision.forbidden = model
+        .forbidden
+        .iter()
+        .map(|device| ForbiddenDevice {
+            device: device.clone(),
+            policies: vec!["test/policy".to_owned()],
+        })
+        .collect();
+    let last = model.plans.get(&(input.revision - 1));
+    let difference = last.map_or_else(Vec::new, |last| last.difference(&document));
+    let plan = PlanRef {
+        id: input.plan.clone(),
+        revision: input.revision,
+        hash: document.hash().unwrap(),
+        rings: ring_refs(request, &document.devices),
+    };
+    model.plans.insert(input.revision, document);
+    Ok(SealResult {
+        plan,
+        decision,
+        forbidden_count: u32::try_from(before - devices.len()).unwrap_or(u32::MAX),
+        difference,
+    })
+}
+
+fn load_page(model: &Model, input: &LoadPageInput) -> LoadPageResult {
+    let ring = model.plans[&input.revision]
+        .devices
+        .iter()
+        .filter(|p| p.ring == input.ring);
+    let page = ring.skip(input.page as usize * PAGE_SIZE).take(PAGE_SIZE);
+    let devices = page.map(|planned| {
+        let row = model.rows.get(&planned.id);
+        let deferred = |row: &&Row| row.result.outcome == DeviceOutcome::Deferred;
+        PageDevice {
+            id: planned.id.clone(),
+            settled: row.filter(|r| !deferred(r)).map(|r| r.result.outcome),
+            attempts: row.filter(deferred).map_or(0, |r| r.attempt),
+        }
+    });
+    LoadPageResult {
+        devices: devices.collect(),
+    }
+}

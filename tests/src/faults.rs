@@ -1,0 +1,93 @@
+//! Failures on demand, in front of every fake activity, and a log of all calls.
+
+use std::sync::Arc;
+
+use temporalio_common::error::ApplicationFailure;
+use temporalio_sdk::{
+    activities::ActivityError,
+    interceptors::{
+        ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next,
+    },
+};
+
+use crate::world::Worlds;
+
+/// How a call fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// Before it did anything; Temporal tries again.
+    Retryable,
+    /// Before it did anything, for good, with this failure type.
+    Refused(&'static str),
+    /// After it did its work: the answer is lost and Temporal tries again.
+    Answer,
+}
+
+/// A failure on demand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Activity, such as `plans.seal`.
+    pub activity: &'static str,
+    /// The calls that fail, from 1; every one when absent.
+    pub call: Option<u32>,
+    /// How.
+    pub how: Lost,
+}
+
+/// Builds the failure of an activity.
+#[must_use]
+pub fn failure(type_name: &str, message: &str, retryable: bool) -> ActivityError {
+    let cause = Box::<dyn std::error::Error + Send + Sync>::from(message.to_owned());
+    ActivityError::Application(Box::new(
+        ApplicationFailure::builder(cause)
+            .type_name(type_name.to_owned())
+            .non_retryable(!retryable)
+            .build(),
+    ))
+}
+
+/// Stands in front of every fake activity.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    worlds: Arc<Worlds>,
+}
+
+impl Gate {
+    pub(crate) fn new(worlds: Arc<Worlds>) -> Self {
+        Self { worlds }
+    }
+}
+
+impl ActivityInboundInterceptor for Gate {
+    fn execute_activity<'a>(
+        &'a self,
+        input: ExecuteActivityInput,
+        next: Next<'a, ExecuteActivityInput, ExecuteActivityOutput<'a>>,
+    ) -> ExecuteActivityOutput<'a> {
+        let info = input.activity_info();
+        let name = info.activity_type.clone();
+        let workflow = info.workflow_id.clone().unwrap_or_default();
+        Box::pin(async move {
+            // A world that has gone: its test is over, and so is its workflow.
+            let world = self.worlds.of_workflow(&workflow)?;
+            let fault = world.change(|model| model.note_call(&name));
+            world.until_open(&name).await;
+            match fault {
+                Some(Lost::Retryable) => {
+                    return Err(failure("harness.unavailable", "failed on demand", true));
+                }
+                Some(Lost::Refused(kind)) => {
+                    return Err(failure(kind, "refused on demand", false));
+                }
+                Some(Lost::Answer) => {
+                    drop(world);
+                    next.run(input).await?;
+                    return Err(failure("harness.unavailable", "the answer was lost", true));
+                }
+                None => {}
+            }
+            drop(world);
+            next.run(input).await
+        })
+    }
+}

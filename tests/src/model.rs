@@ -1,0 +1,233 @@
+//! The world as the fake activities see it: plain data, and knobs to turn.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use contracts::activities::{
+    notify::{NoticeInput, NoticeKind},
+    policy::StoppedKb,
+    superops::RunScriptInput,
+};
+use domain::{
+    deployment::DeploymentStatus,
+    guardrail::{GuardrailDecision, Verdict},
+    ids::{ClientId, DeviceId, KbId, PersonId, PlanId},
+    outcome::{DeviceOutcome, DeviceResult},
+    people::{Person, Role},
+    plan::PlanDocument,
+    script::ScriptMode,
+};
+use jiff::Timestamp;
+
+use crate::{
+    devices::FakeDevice,
+    faults::{Fault, Lost},
+};
+
+/// When a window opens that a test does not want to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpeningIn(pub Duration);
+
+/// What a plan did with a device.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Ring index.
+    pub ring: u32,
+    /// Attempt.
+    pub attempt: u32,
+    /// Result.
+    pub result: DeviceResult,
+}
+
+/// The world.
+#[derive(Debug)]
+pub struct Model {
+    /// Client.
+    pub client: ClientId,
+    /// Plan of the test.
+    pub plan: PlanId,
+    /// `SuperOps` knows the client.
+    pub client_known: bool,
+    /// Devices of the client.
+    pub devices: BTreeMap<DeviceId, FakeDevice>,
+    /// People.
+    pub people: BTreeMap<PersonId, Person>,
+    /// What guardrails say.
+    pub verdict: Verdict,
+    /// What they say from the first question about this ring on.
+    pub verdict_from_ring: BTreeMap<u32, Verdict>,
+    /// Devices they take out.
+    pub forbidden: BTreeSet<DeviceId>,
+    /// The store's pause flag.
+    pub paused: Option<String>,
+    /// KBs in the ledger of bad patches.
+    pub stopped: Vec<StoppedKb>,
+    /// Openings of windows, one per question; computed by the plan's windows when there is none.
+    pub openings: VecDeque<OpeningIn>,
+    /// Reports of device scripts wait.
+    pub hold_reports: bool,
+    /// Activities that wait.
+    pub held: BTreeSet<String>,
+    /// Failures to come.
+    pub faults: Vec<Fault>,
+    /// Every call, by activity name.
+    pub calls: Vec<String>,
+    /// Every start of the device script, in order.
+    pub scripts: Vec<RunScriptInput>,
+    /// Notices sent.
+    pub notices: Vec<NoticeInput>,
+    /// The status written last.
+    pub status: Option<DeploymentStatus>,
+    /// Sealed revisions.
+    pub plans: BTreeMap<u32, PlanDocument>,
+    /// Devices with a result.
+    pub rows: BTreeMap<DeviceId, Row>,
+    /// Leases: owner and end.
+    pub leases: BTreeMap<DeviceId, (String, Timestamp)>,
+    /// Stragglers given up.
+    pub given_up: u32,
+}
+
+impl Model {
+    /// Makes a world with devices `81`, `82` and so on that lack the patches.
+    #[must_use]
+    pub fn new(plan: PlanId, devices: u32, kbs: &[KbId]) -> Self {
+        let client: ClientId = "7001".parse().unwrap();
+        let devices = (0..devices).map(|n| {
+            let id: DeviceId = (81 + n).to_string().parse().unwrap();
+            (id.clone(), FakeDevice::new(id, client.clone(), kbs))
+        });
+        Self {
+            devices: devices.collect(),
+            plan,
+            client_known: true,
+            people: people(&client),
+            client,
+            verdict: Verdict::Auto,
+            verdict_from_ring: BTreeMap::new(),
+            forbidden: BTreeSet::new(),
+            paused: None,
+            stopped: Vec::new(),
+            openings: VecDeque::new(),
+            hold_reports: false,
+            held: BTreeSet::new(),
+            faults: Vec::new(),
+            calls: Vec::new(),
+            scripts: Vec::new(),
+            notices: Vec::new(),
+            status: None,
+            plans: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            given_up: 0,
+        }
+    }
+
+    /// Returns a device by its number.
+    pub fn device(&mut self, id: &str) -> &mut FakeDevice {
+        let id: DeviceId = id.parse().unwrap();
+        self.devices.get_mut(&id).unwrap()
+    }
+
+    /// Turns the same knob on all devices.
+    pub fn every_device(&mut self, turn: impl Fn(&mut FakeDevice)) {
+        self.devices.values_mut().for_each(turn);
+    }
+
+    /// Makes an activity fail, at its nth call (from 1) or always.
+    pub fn fail(&mut self, activity: &'static str, call: impl Into<Option<u32>>, how: Lost) {
+        let call = call.into();
+        self.faults.push(Fault {
+            activity,
+            call,
+            how,
+        });
+    }
+
+    pub(crate) fn note_call(&mut self, activity: &str) -> Option<Lost> {
+        self.calls.push(activity.to_owned());
+        let number = u32::try_from(self.calls_of(activity)).unwrap();
+        let fault = self.faults.iter().find(|fault| {
+            fault.activity == activity && fault.call.is_none_or(|call| call == number)
+        })?;
+        Some(fault.how.clone())
+    }
+
+    /// Counts the calls of an activity.
+    #[must_use]
+    pub fn calls_of(&self, activity: &str) -> usize {
+        self.calls.iter().filter(|call| *call == activity).count()
+    }
+
+    /// Counts the starts of the device script in a mode.
+    #[must_use]
+    pub fn starts_of(&self, mode: ScriptMode) -> usize {
+        self.scripts.iter().filter(|s| s.mode == mode).count()
+    }
+
+    /// Returns the devices on which an installation was started, in order.
+    #[must_use]
+    pub fn installed_on(&self) -> Vec<String> {
+        let installs = self
+            .scripts
+            .iter()
+            .filter(|s| s.mode == ScriptMode::Install);
+        installs.map(|s| s.device.to_string()).collect()
+    }
+
+    /// Returns how a device ended.
+    #[must_use]
+    pub fn outcome_of(&self, device: &str) -> Option<DeviceOutcome> {
+        let row = self.rows.get(&device.parse::<DeviceId>().unwrap())?;
+        Some(row.result.outcome)
+    }
+
+    /// Returns the kinds of the notices sent, in order.
+    #[must_use]
+    pub fn told(&self) -> Vec<NoticeKind> {
+        self.notices.iter().map(|notice| notice.kind).collect()
+    }
+
+    /// Returns true when the status written last passes a test.
+    #[must_use]
+    pub fn status_is(&self, test: impl FnOnce(&DeploymentStatus) -> bool) -> bool {
+        self.status.as_ref().is_some_and(test)
+    }
+
+    pub(crate) fn decision(&self) -> GuardrailDecision {
+        GuardrailDecision {
+            verdict: self.verdict.clone(),
+            policies: vec!["test/policy".to_owned()],
+            policy_version: "test-1".to_owned(),
+            forbidden: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+}
+
+/// dana and erin approve, lee leads, tom is a technician, vic looks, and olga works for others.
+fn people(client: &ClientId) -> BTreeMap<PersonId, Person> {
+    let elsewhere: ClientId = "7999".parse().unwrap();
+    [
+        ("dana", Role::Approver, client),
+        ("erin", Role::Approver, client),
+        ("lee", Role::Lead, client),
+        ("tom", Role::Technician, client),
+        ("vic", Role::Viewer, client),
+        ("olga", Role::Lead, &elsewhere),
+    ]
+    .into_iter()
+    .map(|(name, role, client)| {
+        let id: PersonId = name.parse().unwrap();
+        let person = Person {
+            id: id.clone(),
+            name: format!("Display Name Of {name}"),
+            role,
+            clients: BTreeSet::from([client.clone()]),
+        };
+        (id, person)
+    })
+    .collect()
+}

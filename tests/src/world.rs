@@ -1,0 +1,178 @@
+//! One model per test, found by the plan in the workflow id.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+    time::Duration,
+};
+
+use clients::store::Store;
+use contracts::ids::{DeviceRun, plan_of_deployment};
+use domain::{
+    audit::{self, AuditEntry},
+    ids::PlanId,
+};
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use tokio::sync::watch;
+
+use crate::{
+    deployment::Deployment,
+    faults::failure,
+    model::Model,
+    plan::{self, KB},
+    server::Site,
+};
+
+/// How long a test waits for what it expects; only a failing test waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The models of all tests that run.
+#[derive(Debug, Default)]
+pub struct Worlds(RwLock<HashMap<PlanId, Weak<World>>>);
+
+impl Worlds {
+    pub(crate) fn of(&self, ctx: &ActivityContext) -> Result<Arc<World>, ActivityError> {
+        self.of_workflow(ctx.info().workflow_id.as_deref().unwrap_or_default())
+    }
+
+    pub(crate) fn of_workflow(&self, workflow_id: &str) -> Result<Arc<World>, ActivityError> {
+        let plan = plan_of_deployment(workflow_id)
+            .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan));
+        let worlds = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let world = plan.and_then(|plan| worlds.get(&plan)?.upgrade());
+        world.ok_or_else(|| {
+            failure(
+                "harness.gone",
+                &format!("no world for {workflow_id}"),
+                false,
+            )
+        })
+    }
+
+    fn add(&self, plan: PlanId, world: &Arc<World>) {
+        let mut worlds = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = worlds.insert(plan.clone(), Arc::downgrade(world));
+        assert!(
+            before.is_none(),
+            "two tests use the plan {plan} on one server"
+        );
+    }
+}
+
+/// The world of one test.
+pub struct World {
+    model: Mutex<Model>,
+    changed: watch::Sender<u64>,
+    store: Store,
+    _folder: tempfile::TempDir,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// Makes a world for a plan, with devices `81`, `82` and so on that lack [`KB`].
+    pub fn new(site: &Site, plan: &str, devices: u32) -> Arc<Self> {
+        let plan: PlanId = plan.parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let world = Arc::new(Self {
+            model: Mutex::new(Model::new(plan.clone(), devices, &[KB.parse().unwrap()])),
+            changed: watch::Sender::new(0),
+            store: Store::embedded(&folder.path().join("store.db")).unwrap(),
+            _folder: folder,
+        });
+        site.worlds().add(plan, &world);
+        world
+    }
+
+    /// The store that holds the audit trail of this world.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Reads the model.
+    pub fn read<R>(&self, read: impl FnOnce(&Model) -> R) -> R {
+        read(&self.model.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the model, and wakes everybody who waits for a condition on it.
+    pub fn change<R>(&self, change: impl FnOnce(&mut Model) -> R) -> R {
+        let result = change(&mut self.model.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.send_modify(|n| *n += 1);
+        result
+    }
+
+    /// Waits until a condition holds.
+    ///
+    /// # Panics
+    /// When it does not in time; says what was there instead.
+    pub async fn until(&self, what: &str, test: impl Fn(&Model) -> bool) {
+        let mut changed = self.changed.subscribe();
+        let met = changed.wait_for(|_| self.read(&test));
+        if tokio::time::timeout(PATIENCE, met).await.is_err() {
+            let (status, calls) = self.read(|m| {
+                let last = m.calls.len().saturating_sub(12);
+                (m.status.clone(), m.calls[last..].to_vec())
+            });
+            let status = status.map(|s| (s.stage, s.note, s.counts, s.stragglers));
+            panic!("not seen: {what}; status {status:?}; last calls {calls:?}");
+        }
+    }
+
+    pub(crate) async fn until_open(&self, activity: &str) {
+        let mut changed = self.changed.subscribe();
+        let _ = changed
+            .wait_for(|_| !self.read(|m| m.held.contains(activity)))
+            .await;
+    }
+
+    pub(crate) async fn until_reports_may_come(&self) {
+        let mut changed = self.changed.subscribe();
+        let _ = changed
+            .wait_for(|_| !self.read(|m| m.hold_reports))
+            .await;
+    }
+
+    /// Starts the deployment of this world's plan.
+    pub async fn deploy(
+        self: &Arc<Self>,
+        site: &Site,
+        change: impl FnOnce(&mut domain::plan::PlanRequest),
+    ) -> Deployment {
+        let mut request = self.read(plan::request);
+        change(&mut request);
+        Deployment::start(site, self, &serde_json::to_value(request).unwrap()).await
+    }
+
+    /// Reads an audit chain and checks every hash in it.
+    pub async fn chain(&self, chain: &str) -> Vec<AuditEntry> {
+        let mut entries = Vec::new();
+        loop {
+            let page = self
+                .store
+                .actions
+                .read_chain(chain, entries.len() as u64, 500)
+                .await
+                .unwrap();
+            if page.is_empty() {
+                break;
+            }
+            entries.extend(page);
+        }
+        audit::verify(chain, None, &entries).unwrap();
+        entries
+    }
+
+    /// Checks every chain of this world.
+    pub async fn verify_audit(&self) {
+        let chains = self.store.actions.list_chains(None, 500).await.unwrap();
+        for chain in chains.items {
+            assert!(!self.chain(&chain).await.is_empty(), "{chain} is empty");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Workflows on a real Temporal server, with fake activities.
+
+mod deploying;

@@ -1,0 +1,79 @@
+//! From configuration and secrets to what activities work with.
+
+use std::sync::Arc;
+
+use activities::{Deps, Settings, SystemClock};
+use anyhow::Context;
+use clients::{
+    bedrock::Bedrock,
+    config::{Config, Secrets},
+    notify::LogNotifier,
+    nvd::{self, Nvd},
+    store::{Bucket, Store, TokenBucketLimiter},
+    superops::{self, SuperOps},
+};
+use tracing::warn;
+
+use crate::serve::QueueRates;
+
+/// Builds the clients and opens the store. Asks no outside system.
+///
+/// # Errors
+/// Names the key, variable or file that cannot be used.
+pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<Deps> {
+    // Everything that can be wrong on paper is read before a file is made.
+    let superops = config.superops(secrets)?;
+    let nvd = config.nvd(secrets)?;
+    let bedrock = config.bedrock()?;
+    let callback = config.callback(secrets)?;
+    let decision_key = config.decision_key(secrets)?;
+    let buckets = config.buckets(secrets)?;
+    let accept_claimed_identity = config.environment.accepts_claimed_identity();
+    if decision_key.is_none() && !accept_claimed_identity {
+        warn!(
+            "no decision key is set and claimed names are not accepted: nobody can approve anything"
+        );
+    }
+
+    let store = Store::embedded(&config.store.path).context("the store cannot be opened")?;
+    let limiter = Arc::new(TokenBucketLimiter::new(
+        Arc::clone(&store.counters),
+        buckets,
+    ));
+    let model = match bedrock {
+        Some(bedrock) => Some(Arc::new(Bedrock::new(bedrock).await?)),
+        None => None,
+    };
+    Ok(Deps {
+        superops: Arc::new(SuperOps::new(superops, limiter.clone())?),
+        nvd: Arc::new(Nvd::new(nvd, limiter)?),
+        model,
+        notifier: Arc::new(LogNotifier),
+        clock: Arc::new(SystemClock),
+        settings: Settings {
+            accept_claimed_identity,
+            decision_key,
+            device_master_key: callback.key,
+            callback_url: callback.public_url,
+        },
+        store,
+    })
+}
+
+/// Says how fast the queues of rate-limited systems may be worked off: evenly, at the budget of the
+/// system. The budget itself is kept by the bucket in the store.
+///
+/// # Errors
+/// When a budget cannot be used.
+pub fn queue_rates(config: &Config, secrets: &Secrets) -> anyhow::Result<QueueRates> {
+    let buckets = config.buckets(secrets)?;
+    let rate = |name: &str| buckets.get(name).map(per_second);
+    Ok(QueueRates {
+        superops: rate(superops::BUCKET),
+        nvd: rate(nvd::BUCKET),
+    })
+}
+
+fn per_second(bucket: &Bucket) -> f64 {
+    f64::from(bucket.capacity) / bucket.per.as_secs_f64()
+}

@@ -1,0 +1,162 @@
+//! What has to be in place before the first task is taken. All of it may be done again.
+
+use std::{collections::HashMap, path::Path, time::Duration};
+
+use activities::Deps;
+use anyhow::{Context, bail};
+use clients::{
+    people,
+    store::{PolicyVersion, Store, StoreError},
+    superops::SuperOps,
+};
+use contracts::search;
+use domain::{
+    failure::{Classify, FailureKind},
+    script::SCRIPT_NAME,
+};
+use jiff::Timestamp;
+use policy::PolicySet;
+use temporalio_client::{
+    Client, NamespacedClient,
+    tonic::{Code, IntoRequest, Status},
+};
+use temporalio_common::protos::temporal::api::{
+    enums::v1::IndexedValueType,
+    operatorservice::v1::{AddSearchAttributesRequest, ListSearchAttributesRequest},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Who writes what nobody asked for.
+const BUILT_IN: &str = "built-in";
+/// How often records past their time are deleted.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// Asks `SuperOps` one cheap question. Only a refused token stops the worker: an outage must not,
+/// activities wait for its end.
+pub(crate) async fn check_superops(superops: &SuperOps) -> anyhow::Result<()> {
+    match superops.find_script(SCRIPT_NAME).await {
+        Ok(script) => {
+            if let Err(found) = script.check_variables() {
+                warn!("no device can be patched: {found}");
+            }
+        }
+        Err(error) => match error.kind() {
+            FailureKind::Unauthorized => {
+                return Err(error).context("the SuperOps token (AUTOOPS_SUPEROPS_TOKEN) does not work");
+            }
+            FailureKind::NotFound => warn!(
+                "no device can be patched: upload the script {SCRIPT_NAME} of deploy/scripts to SuperOps"
+            ),
+            _ => warn!(error = &error as &dyn std::error::Error, "superops could not be checked, going on"),
+        },
+    }
+    Ok(())
+}
+
+/// Registers the search attributes that are missing.
+///
+/// # Errors
+/// When Temporal does not answer. Where attributes are managed elsewhere (Temporal Cloud) it only
+/// warns.
+pub async fn register_search_attributes(client: &Client) -> anyhow::Result<()> {
+    let mut operator = client.connection().operator_service();
+    let namespace = client.namespace();
+    let list = ListSearchAttributesRequest { namespace: namespace.clone() };
+    let known = match operator.list_search_attributes(list.into_request()).await {
+        Ok(answer) => answer.into_inner().custom_attributes,
+        Err(status) if is_managed_elsewhere(&status) => {
+            warn!("search attributes cannot be registered here: see to it that they exist");
+            return Ok(());
+        }
+        Err(status) if status.code() == Code::NotFound => {
+            bail!("there is no Temporal namespace `{namespace}`: create it or set TEMPORAL_NAMESPACE");
+        }
+        Err(status) => bail!("Temporal does not list its search attributes: {}", status.message()),
+    };
+    let missing: HashMap<String, i32> = search::ALL
+        .iter()
+        .filter(|(name, _)| !known.contains_key(*name))
+        .map(|(name, kind)| Ok(((*name).to_owned(), value_type(kind)? as i32)))
+        .collect::<anyhow::Result<_>>()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let add = AddSearchAttributesRequest { search_attributes: missing, namespace };
+    match operator.add_search_attributes(add.into_request()).await {
+        Ok(_) => Ok(()),
+        // Another worker was faster.
+        Err(status) if status.code() == Code::AlreadyExists => Ok(()),
+        Err(status) if is_managed_elsewhere(&status) => {
+            warn!("search attributes cannot be registered here: see to it that they exist");
+            Ok(())
+        }
+        Err(status) => bail!("search attributes cannot be registered: {}", status.message()),
+    }
+}
+
+fn is_managed_elsewhere(status: &Status) -> bool {
+    matches!(status.code(), Code::PermissionDenied | Code::Unimplemented)
+}
+
+fn value_type(kind: &str) -> anyhow::Result<IndexedValueType> {
+    Ok(match kind {
+        "Keyword" => IndexedValueType::Keyword,
+        "Datetime" => IndexedValueType::Datetime,
+        "Bool" => IndexedValueType::Bool,
+        other => bail!("unknown kind of search attribute: {other}"),
+    })
+}
+
+/// Writes the built-in policies as the first default set, unless there is one.
+///
+/// # Errors
+/// When the store cannot be used.
+pub async fn put_default_policies(store: &Store, now: Timestamp) -> anyhow::Result<()> {
+    if store.policies.latest_policy(None).await?.is_some() {
+        return Ok(());
+    }
+    let body = serde_json::to_value(PolicySet::built_in())?;
+    let first = PolicyVersion { client: None, version: 1, by: BUILT_IN.to_owned(), at: now, body };
+    match store.policies.put_policy(first, 0).await {
+        // Another worker was faster.
+        Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error).context("the default policies cannot be written"),
+    }
+}
+
+/// Loads a people file into the store. People who are not in it any more keep what they have.
+///
+/// # Errors
+/// When the file or the store cannot be used.
+pub async fn load_people(store: &Store, file: &Path) -> anyhow::Result<()> {
+    let people = people::load_people(file)?;
+    let count = people.len();
+    for person in people {
+        store.identities.put_person(person).await?;
+    }
+    info!(people = count, "loaded {count} people from {}", file.display());
+    Ok(())
+}
+
+/// Deletes what is past its time now and then, one worker at a time.
+pub(crate) async fn sweep(deps: Deps, until: CancellationToken) {
+    loop {
+        let now = deps.clock.now();
+        let mine = deps.store.counters.claim("upkeep", SWEEP_EVERY, now).await;
+        let swept = match mine {
+            Ok(true) => deps.store.upkeep.sweep_expired(now).await,
+            Ok(false) => Ok(0),
+            Err(error) => Err(error),
+        };
+        match swept {
+            Ok(0) => {}
+            Ok(records) => info!(records, "deleted {records} records past their time"),
+            Err(error) => warn!(error = &error as &dyn std::error::Error, "the store could not be swept"),
+        }
+        tokio::select! {
+            () = until.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+    }
+}
