@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::policy::AuthorityQuestion;
 use clients::store::Store;
 use contracts::activities::approvals::AuthorizeInput;
 use domain::{
@@ -11,7 +12,6 @@ use domain::{
     people::{Authority, ControlAction, Identity},
 };
 use hmac::{Hmac, KeyInit, Mac};
-use ::policy::AuthorityQuestion;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha2::Sha256;
@@ -62,7 +62,10 @@ impl ApprovalActivities {
     async fn look_up(&self, input: &AuthorizeInput) -> Outcome<Authority> {
         let Some(identity) = self.identity(input)? else {
             let reason = "the signature of the decision does not fit".to_owned();
-            return Ok(Authority::Denied { reason, identity: Identity::Claimed });
+            return Ok(Authority::Denied {
+                reason,
+                identity: Identity::Claimed,
+            });
         };
         let person = self.store.identities.get_person(&input.by).await?;
         let engine = self.guardrails.engine(&input.client).await?;
@@ -82,9 +85,16 @@ impl ApprovalActivities {
 
     /// Says how sure we are who speaks; nothing when a signature was given and does not fit.
     fn identity(&self, input: &AuthorizeInput) -> Outcome<Option<Identity>> {
-        let Some(proof) = &input.proof else { return Ok(Some(Identity::Claimed)) };
-        let Some(key) = &self.decision_key else { return Ok(None) };
-        let Some(given) = proof.strip_prefix(VERSION).and_then(|digits| hex::decode(digits).ok()) else {
+        let Some(proof) = &input.proof else {
+            return Ok(Some(Identity::Claimed));
+        };
+        let Some(key) = &self.decision_key else {
+            return Ok(None);
+        };
+        let Some(given) = proof
+            .strip_prefix(VERSION)
+            .and_then(|digits| hex::decode(digits).ok())
+        else {
             return Ok(None);
         };
         // Compares in constant time.

@@ -4,7 +4,8 @@
 use std::{error::Error, fmt};
 
 use clients::{
-    bedrock::BedrockError, notify::NotifyError, nvd::NvdError, store::StoreError, superops::SuperOpsError,
+    bedrock::BedrockError, notify::NotifyError, nvd::NvdError, store::StoreError,
+    superops::SuperOpsError,
 };
 use contracts::failures;
 use domain::{
@@ -88,8 +89,17 @@ pub(crate) fn bug(what: &'static str) -> Failed {
 }
 
 /// Builds the failure of a broken invariant of ours that has a cause.
-pub(crate) fn bug_because(what: &'static str, source: impl Error + Send + Sync + 'static) -> Failed {
-    activity_error("autoops", Broken { what, source: Some(Box::new(source)) })
+pub(crate) fn bug_because(
+    what: &'static str,
+    source: impl Error + Send + Sync + 'static,
+) -> Failed {
+    activity_error(
+        "autoops",
+        Broken {
+            what,
+            source: Some(Box::new(source)),
+        },
+    )
 }
 
 /// Temporal did not answer what an activity asked of it.
@@ -101,7 +111,9 @@ pub(crate) struct TemporalError {
 
 impl TemporalError {
     pub(crate) fn new(detail: impl fmt::Display) -> Self {
-        Self { detail: detail.to_string() }
+        Self {
+            detail: detail.to_string(),
+        }
     }
 }
 
@@ -192,10 +204,19 @@ mod tests {
 
     #[test]
     fn facts_that_cannot_be_used_name_the_field_and_end_the_workflow() {
-        let found = InvalidInput::one(domain::input::Problem::new("devices.ids[0]", "9", "a device"));
-        let ActivityError::Application(failure) = Failed::from(found).into() else { panic!() };
+        let found = InvalidInput::one(domain::input::Problem::new(
+            "devices.ids[0]",
+            "9",
+            "a device",
+        ));
+        let ActivityError::Application(failure) = Failed::from(found).into() else {
+            panic!()
+        };
         assert_eq!(failure.type_name(), Some(failures::INVALID_INPUT));
         assert!(failure.is_non_retryable());
-        assert!(failure.to_string().contains("devices.ids[0]: `9`"), "{failure}");
+        assert!(
+            failure.to_string().contains("devices.ids[0]: `9`"),
+            "{failure}"
+        );
     }
 }

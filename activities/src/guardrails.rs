@@ -22,12 +22,14 @@ pub(crate) const MAX_LISTED: usize = 50;
 
 /// Versions of the default and the client's set an engine was compiled from; 0: none stored.
 type Versions = (u64, u64);
+/// The engine of each client.
+type Compiled = BTreeMap<ClientId, (Versions, Arc<Engine>)>;
 
 /// Policies, flags and autonomy, as the store has them now.
 #[derive(Debug, Clone)]
 pub(crate) struct Guardrails {
     store: Store,
-    compiled: Arc<Mutex<BTreeMap<ClientId, (Versions, Arc<Engine>)>>>,
+    compiled: Arc<Mutex<Compiled>>,
 }
 
 /// One question, without what the store adds.
@@ -50,7 +52,10 @@ pub(crate) struct Stops {
 
 impl Guardrails {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, compiled: Arc::default() }
+        Self {
+            store,
+            compiled: Arc::default(),
+        }
     }
 
     /// Compiles today's policies of a client, unless they are the ones compiled last.
@@ -59,7 +64,11 @@ impl Guardrails {
         let own = self.store.policies.latest_policy(Some(client)).await?;
         let version = |set: &Option<PolicyVersion>| set.as_ref().map_or(0, |set| set.version);
         let versions = (version(&default), version(&own));
-        let known = self.lock().get(client).filter(|(known, _)| *known == versions).cloned();
+        let known = self
+            .lock()
+            .get(client)
+            .filter(|(known, _)| *known == versions)
+            .cloned();
         if let Some((_, engine)) = known {
             return Ok(engine);
         }
@@ -70,7 +79,8 @@ impl Guardrails {
         let engine = Engine::compile(&set)
             .map_err(|error| bug_because("the stored policies do not compile", error))?;
         let engine = Arc::new(engine);
-        self.lock().insert(client.clone(), (versions, Arc::clone(&engine)));
+        self.lock()
+            .insert(client.clone(), (versions, Arc::clone(&engine)));
         Ok(engine)
     }
 
@@ -114,19 +124,25 @@ impl Guardrails {
         kbs: impl IntoIterator<Item = &'a KbId>,
     ) -> Outcome<Stops> {
         let flags = &self.store.counters;
-        let mut stops = Stops { paused: flags.get_flag("pause/all").await?, stopped: Vec::new() };
+        let mut stops = Stops {
+            paused: flags.get_flag("pause/all").await?,
+            stopped: Vec::new(),
+        };
         if stops.paused.is_none() {
             stops.paused = flags.get_flag(&format!("pause/{client}")).await?;
         }
         for kb in kbs {
             if let Some(reason) = flags.get_flag(&format!("kb-stop/{kb}")).await? {
-                stops.stopped.push(StoppedKb { kb: kb.clone(), reason });
+                stops.stopped.push(StoppedKb {
+                    kb: kb.clone(),
+                    reason,
+                });
             }
         }
         Ok(stops)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ClientId, (Versions, Arc<Engine>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Compiled> {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,8 @@ use clients::{
     superops::{SuperOps, SuperOpsError},
 };
 use contracts::activities::inventory::{
-    GetDeviceInput, GetDeviceResult, LeaseInput, LeaseResult, SyncClientInput, SyncPageInput, SyncPageResult,
+    GetDeviceInput, GetDeviceResult, LeaseInput, LeaseResult, SyncClientInput, SyncPageInput,
+    SyncPageResult,
 };
 use domain::{
     ids::ClientId,
@@ -30,7 +31,10 @@ pub struct InventoryActivities {
 
 impl InventoryActivities {
     pub(crate) fn new(deps: &Deps) -> Self {
-        Self { store: deps.store.clone(), clock: Arc::clone(&deps.clock) }
+        Self {
+            store: deps.store.clone(),
+            clock: Arc::clone(&deps.clock),
+        }
     }
 }
 
@@ -44,7 +48,9 @@ impl InventoryActivities {
         input: GetDeviceInput,
     ) -> Result<GetDeviceResult, ActivityError> {
         let read = self.store.inventory.get_device(&input.device).await;
-        Ok(GetDeviceResult { device: read.map_err(Failed::from)? })
+        Ok(GetDeviceResult {
+            device: read.map_err(Failed::from)?,
+        })
     }
 
     /// Takes or renews the lease of a device.
@@ -56,7 +62,11 @@ impl InventoryActivities {
     ) -> Result<LeaseResult, ActivityError> {
         let life = Duration::from_secs(input.life_secs);
         let now = self.clock.now();
-        let taken = self.store.inventory.acquire_lease(&input.device, &input.owner, life, now).await;
+        let taken = self
+            .store
+            .inventory
+            .acquire_lease(&input.device, &input.owner, life, now)
+            .await;
         Ok(match taken.map_err(Failed::from)? {
             Lease::Held { until } => LeaseResult::Held { until },
             Lease::HeldBy { owner, until } => LeaseResult::HeldBy { owner, until },
@@ -70,7 +80,11 @@ impl InventoryActivities {
         _ctx: ActivityContext,
         input: LeaseInput,
     ) -> Result<(), ActivityError> {
-        let given = self.store.inventory.release_lease(&input.device, &input.owner).await;
+        let given = self
+            .store
+            .inventory
+            .release_lease(&input.device, &input.owner)
+            .await;
         Ok(given.map_err(Failed::from)?)
     }
 }
@@ -138,7 +152,14 @@ impl InventorySyncActivities {
             other => other?,
         };
         let record = self.record(client).await?;
-        Ok(self.store.inventory.put_client(ClientRecord { name: found.name, ..record }).await?)
+        Ok(self
+            .store
+            .inventory
+            .put_client(ClientRecord {
+                name: found.name,
+                ..record
+            })
+            .await?)
     }
 
     async fn sites(&self, input: &SyncPageInput) -> Outcome<SyncPageResult> {
@@ -147,7 +168,10 @@ impl InventorySyncActivities {
         let rows = page.items.len();
         let mut record = self.record(&input.client).await?;
         for site in page.items {
-            let Some(zone) = site.time_zone.filter(|zone| parse_zone(zone, "timezoneCode").is_ok()) else {
+            let Some(zone) = site
+                .time_zone
+                .filter(|zone| parse_zone(zone, "timezoneCode").is_ok())
+            else {
                 continue;
             };
             if is_only_site || is_head_office(&site.name) {
@@ -156,7 +180,11 @@ impl InventorySyncActivities {
             record.sites.insert(site.id, zone);
         }
         self.store.inventory.put_client(record).await?;
-        Ok(SyncPageResult { rows: count(rows), has_more: page.has_more, fresh: false })
+        Ok(SyncPageResult {
+            rows: count(rows),
+            has_more: page.has_more,
+            fresh: false,
+        })
     }
 
     async fn devices(&self, input: &SyncPageInput, is_retry: bool) -> Outcome<SyncPageResult> {
@@ -168,20 +196,38 @@ impl InventorySyncActivities {
             let is_mine = self.store.counters.claim(&name, age, now).await?;
             // Before the first walk has ended there is no snapshot to be content with.
             if !is_mine && record.synced_at.is_some() {
-                return Ok(SyncPageResult { rows: 0, has_more: false, fresh: true });
+                return Ok(SyncPageResult {
+                    rows: 0,
+                    has_more: false,
+                    fresh: true,
+                });
             }
         }
-        let mut page = self.superops.list_devices(&input.client, input.page, now).await?;
+        let mut page = self
+            .superops
+            .list_devices(&input.client, input.page, now)
+            .await?;
         for device in &mut page.items {
-            device.time_zone = device.site.as_ref().and_then(|site| record.sites.get(site)).cloned();
+            device.time_zone = device
+                .site
+                .as_ref()
+                .and_then(|site| record.sites.get(site))
+                .cloned();
         }
         self.store.inventory.put_devices(&page.items).await?;
         if !page.has_more {
             // Read again: sites may have been written while SuperOps was asked.
-            let record = ClientRecord { synced_at: Some(now), ..self.record(&input.client).await? };
+            let record = ClientRecord {
+                synced_at: Some(now),
+                ..self.record(&input.client).await?
+            };
             self.store.inventory.put_client(record).await?;
         }
-        Ok(SyncPageResult { rows: count(page.items.len()), has_more: page.has_more, fresh: false })
+        Ok(SyncPageResult {
+            rows: count(page.items.len()),
+            has_more: page.has_more,
+            fresh: false,
+        })
     }
 
     async fn record(&self, client: &ClientId) -> Outcome<ClientRecord> {
@@ -198,7 +244,9 @@ impl InventorySyncActivities {
 
 /// `SuperOps` marks the head office by nothing we read, so its name has to say it.
 fn is_head_office(name: &str) -> bool {
-    ["hq", "headquarters", "head office"].iter().any(|word| name.trim().eq_ignore_ascii_case(word))
+    ["hq", "headquarters", "head office"]
+        .iter()
+        .any(|word| name.trim().eq_ignore_ascii_case(word))
 }
 
 fn count(rows: usize) -> u32 {

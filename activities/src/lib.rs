@@ -4,7 +4,10 @@
 //! Each module implements declarations of `contracts::activities`. It reads its input, asks a client
 //! or the store, and answers; rules live in `domain`, `policy` and `agents`.
 
-#![expect(missing_debug_implementations, reason = "the macro makes the marker types")]
+#![expect(
+    missing_debug_implementations,
+    reason = "the macro makes the marker types"
+)]
 
 pub mod approvals;
 mod deps;

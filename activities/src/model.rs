@@ -23,7 +23,10 @@ pub struct ModelActivities {
 
 impl ModelActivities {
     pub(crate) fn new(deps: &Deps) -> Self {
-        Self { model: deps.model.clone(), clock: Arc::clone(&deps.clock) }
+        Self {
+            model: deps.model.clone(),
+            clock: Arc::clone(&deps.clock),
+        }
     }
 }
 
@@ -53,9 +56,14 @@ enum Step {
 impl ModelActivities {
     async fn ask(&self, input: RefineInput) -> Outcome<RefineResult> {
         let rule = input.risk;
-        let mut result =
-            RefineResult { risk: risk::combine(&rule, None), tokens: 0, dropped: Vec::new() };
-        let Some(model) = &self.model else { return Ok(result) };
+        let mut result = RefineResult {
+            risk: risk::combine(&rule, None),
+            tokens: 0,
+            dropped: Vec::new(),
+        };
+        let Some(model) = &self.model else {
+            return Ok(result);
+        };
         let question = risk::request(&risk_input(input.assessed, self.clock.as_ref()), &rule);
         let mut request = StructuredRequest {
             system: question.system.to_string(),
@@ -90,7 +98,10 @@ fn judge(
             result.dropped.append(&mut found.dropped);
             Step::Done(risk::combine(rule, Some(found.by(reply.model))))
         }
-        Err(ReplyProblem { problem, mut dropped }) => {
+        Err(ReplyProblem {
+            problem,
+            mut dropped,
+        }) => {
             result.dropped.append(&mut dropped);
             // A reply is repaired once.
             if request.previous.is_some() {
@@ -101,13 +112,22 @@ fn judge(
     }
 }
 
-fn recover(error: BedrockError, request: &StructuredRequest, result: &mut RefineResult) -> Outcome<Step> {
+fn recover(
+    error: BedrockError,
+    request: &StructuredRequest,
+    result: &mut RefineResult,
+) -> Outcome<Step> {
     result.tokens += error.usage().total();
     if let Some(next) = error.repair(request) {
         return Ok(Step::Again(next));
     }
-    let is_unusable = error.kind() == FailureKind::Malformed || matches!(error, BedrockError::Blocked { .. });
-    if is_unusable { Ok(Step::GiveUp) } else { Err(error.into()) }
+    let is_unusable =
+        error.kind() == FailureKind::Malformed || matches!(error, BedrockError::Blocked { .. });
+    if is_unusable {
+        Ok(Step::GiveUp)
+    } else {
+        Err(error.into())
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ pub struct NotifyActivities {
 
 impl NotifyActivities {
     pub(crate) fn new(deps: &Deps) -> Self {
-        Self { notifier: Arc::clone(&deps.notifier) }
+        Self {
+            notifier: Arc::clone(&deps.notifier),
+        }
     }
 }
 
@@ -24,8 +26,16 @@ impl NotifyActivities {
 impl NotifyActivities {
     /// Sends a notice to the people concerned.
     #[activity(definition = contracts::activities::notify::SendNotice)]
-    pub async fn send(self: Arc<Self>, _ctx: ActivityContext, input: NoticeInput) -> Result<(), ActivityError> {
-        Ok(self.notifier.send(notice(input)).await.map_err(Failed::from)?)
+    pub async fn send(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: NoticeInput,
+    ) -> Result<(), ActivityError> {
+        Ok(self
+            .notifier
+            .send(notice(input))
+            .await
+            .map_err(Failed::from)?)
     }
 }
 

@@ -17,7 +17,9 @@ pub struct NvdActivities {
 
 impl NvdActivities {
     pub(crate) fn new(deps: &Deps) -> Self {
-        Self { nvd: Arc::clone(&deps.nvd) }
+        Self {
+            nvd: Arc::clone(&deps.nvd),
+        }
     }
 }
 
@@ -30,6 +32,10 @@ impl NvdActivities {
         _ctx: ActivityContext,
         input: LookupCveInput,
     ) -> Result<CveFacts, ActivityError> {
-        Ok(self.nvd.lookup_cve(&input.cve).await.map_err(Failed::from)?)
+        Ok(self
+            .nvd
+            .lookup_cve(&input.cve)
+            .await
+            .map_err(Failed::from)?)
     }
 }

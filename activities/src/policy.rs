@@ -29,7 +29,10 @@ pub struct PolicyActivities {
 
 impl PolicyActivities {
     pub(crate) fn new(deps: &Deps, guardrails: Guardrails) -> Self {
-        Self { store: deps.store.clone(), guardrails }
+        Self {
+            store: deps.store.clone(),
+            guardrails,
+        }
     }
 }
 
@@ -78,7 +81,10 @@ impl PolicyActivities {
         let plan = sealed(&self.store, &input.plan, input.revision).await?;
         let in_ring = |ring: u32| input.ring.is_none_or(|asked| asked == ring);
         let devices = plan.document.devices.into_iter();
-        Ok(devices.filter(|planned| in_ring(planned.ring)).map(|planned| planned.id).collect())
+        Ok(devices
+            .filter(|planned| in_ring(planned.ring))
+            .map(|planned| planned.id)
+            .collect())
     }
 
     /// Finds devices in the inventory: one by itself, many by walking over the client's.
@@ -89,10 +95,20 @@ impl PolicyActivities {
     ) -> Outcome<(Vec<GuardedDevice>, Vec<DeviceId>)> {
         let mut all = BTreeMap::new();
         if let [only] = meant.as_slice() {
-            all.extend(self.store.inventory.get_device(only).await?.map(|device| (device.id.clone(), device)));
+            all.extend(
+                self.store
+                    .inventory
+                    .get_device(only)
+                    .await?
+                    .map(|device| (device.id.clone(), device)),
+            );
         } else if !meant.is_empty() {
             let devices = devices_of(&self.store, &input.client).await?;
-            all.extend(devices.into_iter().map(|device| (device.id.clone(), device)));
+            all.extend(
+                devices
+                    .into_iter()
+                    .map(|device| (device.id.clone(), device)),
+            );
         }
         let (mut known, mut missing) = (Vec::new(), Vec::new());
         for id in meant {
@@ -122,7 +138,10 @@ fn with_missing(mut decision: GuardrailDecision, missing: Vec<DeviceId>) -> Guar
     if !missing.is_empty() && decision.verdict == Verdict::Forbidden {
         decision.policies.extend(policies.clone());
     }
-    let missing = missing.into_iter().map(|device| ForbiddenDevice { device, policies: policies.clone() });
+    let missing = missing.into_iter().map(|device| ForbiddenDevice {
+        device,
+        policies: policies.clone(),
+    });
     decision.forbidden.extend(missing);
     decision
 }

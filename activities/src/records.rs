@@ -22,7 +22,10 @@ pub struct RecordActivities {
 
 impl RecordActivities {
     pub(crate) fn new(deps: &Deps) -> Self {
-        Self { store: deps.store.clone(), clock: Arc::clone(&deps.clock) }
+        Self {
+            store: deps.store.clone(),
+            clock: Arc::clone(&deps.clock),
+        }
     }
 }
 
@@ -62,13 +65,21 @@ impl RecordActivities {
 impl RecordActivities {
     async fn append(&self, record: AuditRecord) -> Outcome<Audited> {
         let entry = self.store.actions.append_audit(record).await?;
-        Ok(Audited { sequence: entry.sequence, hash: entry.hash })
+        Ok(Audited {
+            sequence: entry.sequence,
+            hash: entry.hash,
+        })
     }
 
     async fn status(&self, input: SaveStatusInput) -> Outcome<()> {
         let status = input.status;
         let is_over = status.stage == Stage::Done;
-        let expires_at = is_over.then(|| status.updated_at.saturating_add(KEEP_FINISHED).unwrap_or(Timestamp::MAX));
+        let expires_at = is_over.then(|| {
+            status
+                .updated_at
+                .saturating_add(KEEP_FINISHED)
+                .unwrap_or(Timestamp::MAX)
+        });
         Ok(self.store.executions.put_status(status, expires_at).await?)
     }
 

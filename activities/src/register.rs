@@ -20,7 +20,12 @@ use crate::{
 };
 
 /// Every task queue that has activities.
-pub const QUEUES: [&str; 4] = [queues::MAIN, queues::SUPEROPS, queues::INVENTORY, queues::NVD];
+pub const QUEUES: [&str; 4] = [
+    queues::MAIN,
+    queues::SUPEROPS,
+    queues::INVENTORY,
+    queues::NVD,
+];
 
 /// Registers the activities that belong to a task queue: those of a rate-limited system on the
 /// system's own queue, all others on [`queues::MAIN`]. `queue` is the name in `contracts::queues`,
@@ -67,7 +72,12 @@ mod tests {
             register(&mut options, queue, &world.deps);
             // The names are in the debug output only.
             let shown = format!("{:?}", options.activities());
-            found.extend(shown.split('"').filter(|word| word.contains('.')).map(str::to_owned));
+            found.extend(
+                shown
+                    .split('"')
+                    .filter(|word| word.contains('.'))
+                    .map(str::to_owned),
+            );
         }
         found.sort_unstable();
         let mut declared = contracts::activities::ALL.map(str::to_owned);

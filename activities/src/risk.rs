@@ -17,7 +17,9 @@ pub struct RiskActivities {
 
 impl RiskActivities {
     pub(crate) fn new(deps: &Deps) -> Self {
-        Self { clock: Arc::clone(&deps.clock) }
+        Self {
+            clock: Arc::clone(&deps.clock),
+        }
     }
 }
 

@@ -47,7 +47,10 @@ impl SuperOpsActivities {
         Self {
             superops: Arc::clone(&deps.superops),
             master_key: deps.settings.device_master_key.clone(),
-            callback_url: format!("{}{CALLBACK_PATH}", deps.settings.callback_url.trim_end_matches('/')),
+            callback_url: format!(
+                "{}{CALLBACK_PATH}",
+                deps.settings.callback_url.trim_end_matches('/')
+            ),
             script: Mutex::new(None),
         }
     }
@@ -98,14 +101,25 @@ impl SuperOpsActivities {
 
 impl SuperOpsActivities {
     async fn patches(&self, input: &ListPatchesInput) -> Outcome<ListPatchesResult> {
-        let page = self.superops.device_patches(&input.device, input.page).await?;
-        let asked = page.items.into_iter().filter(|row| input.kbs.contains(&row.facts.kb));
+        let page = self
+            .superops
+            .device_patches(&input.device, input.page)
+            .await?;
+        let asked = page
+            .items
+            .into_iter()
+            .filter(|row| input.kbs.contains(&row.facts.kb));
         let rows = asked.map(|row| PatchRow {
             facts: row.facts,
             state: row.state,
-            failed_message: row.failed_message.map(|text| text.chars().take(MAX_FAILED_MESSAGE).collect()),
+            failed_message: row
+                .failed_message
+                .map(|text| text.chars().take(MAX_FAILED_MESSAGE).collect()),
         });
-        Ok(ListPatchesResult { rows: rows.collect(), has_more: page.has_more })
+        Ok(ListPatchesResult {
+            rows: rows.collect(),
+            has_more: page.has_more,
+        })
     }
 
     async fn start(&self, input: &RunScriptInput) -> Outcome<RunScriptResult> {
@@ -117,7 +131,14 @@ impl SuperOpsActivities {
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
         let arguments = [
             ("mode", input.mode.to_string()),
-            ("kb", input.kb.as_ref().map(|kb| kb.digits().to_owned()).unwrap_or_default()),
+            (
+                "kb",
+                input
+                    .kb
+                    .as_ref()
+                    .map(|kb| kb.digits().to_owned())
+                    .unwrap_or_default(),
+            ),
             ("jobId", input.job.to_string()),
             ("device", input.device.to_string()),
             ("notBefore", time(input.not_before)),
@@ -126,14 +147,22 @@ impl SuperOpsActivities {
             ("callbackUrl", self.callback_url.clone()),
             ("token", token.expose_secret().to_owned()),
         ];
-        let run = self.superops.run_script(&input.device, &script, &arguments).await;
+        let run = self
+            .superops
+            .run_script(&input.device, &script, &arguments)
+            .await;
         if let Err(error) = &run
-            && matches!(error.kind(), FailureKind::NotFound | FailureKind::InvalidInput)
+            && matches!(
+                error.kind(),
+                FailureKind::NotFound | FailureKind::InvalidInput
+            )
         {
             // The script may have been replaced: look it up again before the next run.
             *self.known_script() = None;
         }
-        Ok(RunScriptResult { action_config_id: run?.action_config_id })
+        Ok(RunScriptResult {
+            action_config_id: run?.action_config_id,
+        })
     }
 
     /// Finds the script once; one that does not take exactly our variables is never run.
@@ -154,7 +183,9 @@ impl SuperOpsActivities {
 
     async fn run_state(&self, input: &FindRunInput) -> Outcome<FindRunResult> {
         let page = self.superops.device_activity(&input.device, 1).await?;
-        Ok(FindRunResult { state: newest_state(&page.items, input.since) })
+        Ok(FindRunResult {
+            state: newest_state(&page.items, input.since),
+        })
     }
 
     async fn alerts(&self, input: &CriticalAlertsInput) -> Outcome<CriticalAlertsResult> {
@@ -164,14 +195,18 @@ impl SuperOpsActivities {
                 && !alert.status.eq_ignore_ascii_case("resolved")
                 && alert.created_at.is_some_and(|at| at > input.since)
         });
-        Ok(CriticalAlertsResult { alerts: new.map(|alert| alert.id).take(MAX_ALERTS).collect() })
+        Ok(CriticalAlertsResult {
+            alerts: new.map(|alert| alert.id).take(MAX_ALERTS).collect(),
+        })
     }
 }
 
 /// Reads the state of the newest run of our script since a time.
 fn newest_state(rows: &[ActivityRow], since: Timestamp) -> RunState {
     let since = since.checked_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
-    let ours = rows.iter().filter(|row| row.name.as_deref() == Some(SCRIPT_NAME));
+    let ours = rows
+        .iter()
+        .filter(|row| row.name.as_deref() == Some(SCRIPT_NAME));
     let dated = ours.filter_map(|row| row.created_at.map(|at| (at, row)));
     let mut newest: Option<(Timestamp, &ActivityRow)> = None;
     for (at, row) in dated.filter(|(at, _)| is_since(*at, since)) {
@@ -180,7 +215,9 @@ fn newest_state(rows: &[ActivityRow], since: Timestamp) -> RunState {
             newest = Some((at, row));
         }
     }
-    newest.map_or(RunState::NotFound, |(_, row)| state_of(row.status.as_deref().unwrap_or_default()))
+    newest.map_or(RunState::NotFound, |(_, row)| {
+        state_of(row.status.as_deref().unwrap_or_default())
+    })
 }
 
 /// A row may lack seconds: a whole minute means any second of it.

@@ -57,7 +57,10 @@ impl World {
             timeout_secs: 1,
             ..SuperOpsConfig::default()
         };
-        let nvd = NvdConfig { base_url: server.uri(), ..NvdConfig::default() };
+        let nvd = NvdConfig {
+            base_url: server.uri(),
+            ..NvdConfig::default()
+        };
         let deps = Deps {
             store: Store::embedded(&folder.path().join("autoops.db")).unwrap(),
             superops: Arc::new(SuperOps::new(superops, Arc::new(Unlimited)).unwrap()),
@@ -72,14 +75,21 @@ impl World {
                 callback_url: "https://autoops.example/".to_owned(),
             },
         };
-        Self { deps, server, _folder: folder }
+        Self {
+            deps,
+            server,
+            _folder: folder,
+        }
     }
 
     pub(crate) async fn with_model(mut self) -> Self {
         let config = BedrockConfig {
             endpoint_url: Some(self.server.uri()),
             timeout_secs: 5,
-            credentials: Some(StaticCredentials { access_key: "AKIDSIM".into(), secret_key: "s".into() }),
+            credentials: Some(StaticCredentials {
+                access_key: "AKIDSIM".into(),
+                secret_key: "s".into(),
+            }),
             ..BedrockConfig::default()
         };
         self.deps.model = Some(Arc::new(Bedrock::new(config).await.unwrap()));
@@ -120,7 +130,11 @@ pub(crate) fn plan() -> PlanId {
 
 pub(crate) fn device(number: u32) -> Device {
     let is_server = number % 2 == 1;
-    let platform = if is_server { Platform::WindowsServer } else { Platform::WindowsWorkstation };
+    let platform = if is_server {
+        Platform::WindowsServer
+    } else {
+        Platform::WindowsWorkstation
+    };
     let tags = [if is_server { "server" } else { "workstation" }.to_owned()].into();
     let (criticality, exposure) = standing(&tags, platform);
     Device {
@@ -157,7 +171,9 @@ pub(crate) fn environment<A>(activities: A) -> ActivityEnvironment
 where
     A: temporalio_sdk::activities::ActivityImplementer + Send + Sync + 'static,
 {
-    ActivityEnvironment::builder().register_activities(activities).build()
+    ActivityEnvironment::builder()
+        .register_activities(activities)
+        .build()
 }
 
 /// The failure of an activity that must have failed.

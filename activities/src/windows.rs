@@ -17,7 +17,9 @@ pub struct WindowActivities {
 
 impl WindowActivities {
     pub(crate) fn new(deps: &Deps) -> Self {
-        Self { store: deps.store.clone() }
+        Self {
+            store: deps.store.clone(),
+        }
     }
 }
 
@@ -43,12 +45,18 @@ impl WindowActivities {
         let client = self.store.inventory.get_client(&input.client).await?;
         let zone = windows::zone_for(
             input.time_zone.as_deref(),
-            device.as_ref().and_then(|device| device.time_zone.as_deref()),
-            client.as_ref().and_then(|client| client.time_zone.as_deref()),
+            device
+                .as_ref()
+                .and_then(|device| device.time_zone.as_deref()),
+            client
+                .as_ref()
+                .and_then(|client| client.time_zone.as_deref()),
         );
         let opening = windows::next_opening(&input.windows, &input.blackouts, zone, input.from)?;
-        let opening = opening
-            .map(|opening| OpeningTimes { opens_at: opening.opens_at, closes_at: opening.closes_at });
+        let opening = opening.map(|opening| OpeningTimes {
+            opens_at: opening.opens_at,
+            closes_at: opening.closes_at,
+        });
         Ok(NextOpeningResult { opening })
     }
 }

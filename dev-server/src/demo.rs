@@ -139,6 +139,7 @@ pub fn worker_env(
         ("AUTOOPS_BEDROCK__REGION", REGION.to_owned()),
         ("AUTOOPS_CALLBACK__PUBLIC_URL", info.callback_url.clone()),
         (CALLBACK_KEY, callback_key.expose_secret().to_owned()),
+        ("NO_COLOR", "1".to_owned()),
         // Nobody likes to wait long after Ctrl-C; what is cut off goes on at the next start.
         ("AUTOOPS_DRAIN_SECS", "5".to_owned()),
         // The simulator of Bedrock takes any key; the SDK wants one, and must not look for others.

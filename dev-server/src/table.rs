@@ -58,7 +58,7 @@ fn commands(info: &DevInfo, bin: &Path, faults: &str) -> Vec<(String, &'static s
     };
     vec![
         (
-            format!("{bin}/autoops patch start {}", demo::FIRST_PLAN),
+            format!("{bin}/autoops patch start --plan {}", demo::FIRST_PLAN),
             "the first plan: twelve pilot devices, three rings",
         ),
         (

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use crate::{
     input::{InvalidInput, Problem},
     plan::{
-        ApprovalSpec, DeviceSelector, HealthSpec, MAX_INLINE_DEVICES, PlanRequest, RingSpec, Waits,
+        ApprovalSpec, DeviceSelector, HealthSpec, Limits, MAX_INLINE_DEVICES, PlanRequest,
+        RingSpec, Waits,
     },
     windows,
 };
@@ -19,6 +20,12 @@ use crate::{
 pub const MAX_NAME: usize = 64;
 /// Longest reason, in characters.
 pub const MAX_REASON: usize = 500;
+/// Most devices worked on at once: the server buffers at most 100 events of a workflow.
+const MAX_IN_FLIGHT: u32 = 50;
+/// Most events of one run; the server ends a workflow at 51,200.
+const MAX_EVENTS: u32 = 10_000;
+/// Most patch lists that are read before a plan is sealed.
+const MAX_PROBES: u32 = 100;
 /// Most services that a device may be asked about.
 pub const MAX_SERVICES: usize = 20;
 /// Most windows, and most blackouts.
@@ -37,6 +44,7 @@ pub fn check(request: &PlanRequest, now: Timestamp) -> Result<(), InvalidInput> 
     check_rings(&request.rings, &request.devices, &mut found);
     check_times(request, now, &mut found);
     check_health(&request.health, &mut found);
+    check_limits(&request.limits, &mut found);
     check_approval(&request.approval, &mut found);
     check_waits(&request.waits, &mut found);
     InvalidInput::when(found.0)
@@ -273,20 +281,36 @@ fn check_health(health: &HealthSpec, found: &mut Findings) {
         );
     }
     for (i, service) in health.services.iter().enumerate() {
-        let printable = |c: char| (c == ' ' || c.is_ascii_graphic()) && !"'\"`;,".contains(c);
+        let known = |c: char| c.is_ascii_alphanumeric() || " ._:@$+#-".contains(c);
         let fits = (1..=MAX_NAME).contains(&service.len())
             && service.trim() == service
-            && service.chars().all(printable);
+            && service.chars().all(known);
         if !fits {
             found.add(
                 format!("health.services[{i}]"),
                 service,
-                "1 to 64 printable ASCII characters without quotes, commas and semicolons",
+                "1 to 64 of A-Z, a-z, 0-9, blank and . _ : @ $ + # -",
             );
         }
     }
     found.duration("health.online_within_secs", health.online_within_secs, 1);
     found.duration("health.soak_secs", health.soak_secs, 0);
+}
+
+fn check_limits(limits: &Limits, found: &mut Findings) {
+    let mut within = |field: &str, value: u32, from: u32, to: u32| {
+        if !(from..=to).contains(&value) {
+            found.add(format!("limits.{field}"), value, format!("{from} to {to}"));
+        }
+    };
+    within("max_in_flight", limits.max_in_flight, 1, MAX_IN_FLIGHT);
+    within(
+        "continue_after_events",
+        limits.continue_after_events,
+        50,
+        MAX_EVENTS,
+    );
+    within("detail_probes", limits.detail_probes, 1, MAX_PROBES);
 }
 
 fn check_approval(approval: &ApprovalSpec, found: &mut Findings) {
@@ -415,6 +439,11 @@ mod tests {
             => ["rings[0].devices[1]"];
         success_over_a_hundred: "/rings/0/gate" = {"success_percent": 101} => ["rings[0].gate.success_percent"];
         an_endless_soak: "/rings/0/gate" = {"soak_secs": 99_999_999_999_u64} => ["rings[0].gate.soak_secs"];
+        nothing_in_flight: "/limits" = {"max_in_flight": 0} => ["limits.max_in_flight"];
+        too_much_in_flight: "/limits" = {"max_in_flight": 51} => ["limits.max_in_flight"];
+        a_history_without_end: "/limits" = {"continue_after_events": 60_000} => ["limits.continue_after_events"];
+        no_probe: "/limits" = {"detail_probes": 0} => ["limits.detail_probes"];
+        a_service_with_a_bracket: "/health/services/0" = "a(b)" => ["health.services[0]"];
         an_unknown_time_zone: "/time_zone" = "Berlin" => ["time_zone"];
         a_bad_opening_time: "/windows/0/from" = "25:00" => ["windows[0].from"];
         a_bad_closing_time: "/windows/0/to" = "4" => ["windows[0].to"];

@@ -21,54 +21,72 @@ use crate::file;
 
 /// What to patch: a plan file, or the most needed of it as flags.
 #[derive(Debug, Clone, Default, Args)]
+#[group(skip)]
 pub struct PlanArgs {
     /// Plan file, YAML or JSON; `-` reads stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["client", "kbs", "devices", "tags", "all", "rings", "windows",
-        "time_zone", "approval_timeout_secs", "require_approval", "deadline", "reboot", "soak_secs"])]
+    #[arg(long, value_name = "FILE", group = "from_file")]
     pub plan: Option<PathBuf>,
+    /// The same without --plan
+    #[arg(value_name = "PLAN_FILE", group = "from_file")]
+    pub file: Option<PathBuf>,
     /// Client whose devices are patched (SuperOps accountId)
-    #[arg(long, required_unless_present = "plan")]
+    #[arg(
+        long,
+        required_unless_present = "from_file",
+        conflicts_with = "from_file"
+    )]
     pub client: Option<ClientId>,
     /// Patch to install, such as KB5034441; several in the order of installation
     #[arg(
         long = "kb",
         value_name = "KB",
         value_delimiter = ',',
-        required_unless_present = "plan"
+        required_unless_present = "from_file",
+        conflicts_with = "from_file"
     )]
     pub kbs: Vec<KbId>,
     /// Device by id (SuperOps assetId)
-    #[arg(long = "device", value_name = "ID", value_delimiter = ',')]
+    #[arg(
+        long = "device",
+        value_name = "ID",
+        value_delimiter = ',',
+        conflicts_with = "from_file"
+    )]
     pub devices: Vec<DeviceId>,
     /// Devices that carry this tag; with several, all of them
-    #[arg(long = "tag", value_name = "TAG")]
+    #[arg(long = "tag", value_name = "TAG", conflicts_with = "from_file")]
     pub tags: Vec<String>,
     /// Every device of the client
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from_file")]
     pub all: bool,
     /// Percent of the devices per ring, such as 10,40; what is left is the last ring
-    #[arg(long, value_name = "PERCENT", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        value_delimiter = ',',
+        conflicts_with = "from_file"
+    )]
     pub rings: Vec<u8>,
     /// How long each ring is watched before the next one starts
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "from_file")]
     pub soak_secs: Option<u64>,
     /// Maintenance window in local time, such as "22:00-04:00" or "sat,sun 22:00-04:00"
-    #[arg(long = "window", value_name = "WINDOW", value_parser = window)]
+    #[arg(long = "window", value_name = "WINDOW", value_parser = window, conflicts_with = "from_file")]
     pub windows: Vec<WindowSpec>,
     /// IANA time zone of the windows, such as Europe/Berlin; the device's site decides when absent
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", conflicts_with = "from_file")]
     pub time_zone: Option<String>,
     /// By when it should be done, such as 2026-04-01T00:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with = "from_file")]
     pub deadline: Option<Timestamp>,
     /// Whether devices are restarted
-    #[arg(long, value_parser = reboot, value_name = "never|if-needed|always")]
+    #[arg(long, value_parser = reboot, value_name = "never|if-needed|always", conflicts_with = "from_file")]
     pub reboot: Option<RebootPolicy>,
     /// Ask a person even where policy would let it run unattended
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from_file")]
     pub require_approval: bool,
     /// How long approvers have; policy may only make it shorter
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "from_file")]
     pub approval_timeout_secs: Option<u64>,
     /// Who asks for it
     #[arg(long, value_name = "PERSON")]
@@ -84,7 +102,7 @@ impl PlanArgs {
     /// # Errors
     /// Names every field that is refused, the value and what is allowed.
     pub fn request(&self, now: Timestamp) -> anyhow::Result<(PlanId, PlanRequest)> {
-        let from_file = self.plan.as_ref();
+        let from_file = self.plan.as_ref().or(self.file.as_ref());
         let mut request = match from_file {
             Some(path) => file::typed(path)?,
             None => self.of_flags()?,
@@ -346,6 +364,27 @@ mod tests {
             rings.iter().map(|r| r.percent).collect::<Vec<_>>(),
             [Some(10), Some(90)]
         );
+    }
+
+    #[test]
+    fn a_file_is_given_in_either_way_and_alone() {
+        for good in [
+            &["--plan", "a.yaml"][..],
+            &["a.yaml"],
+            &["a.yaml", "--id", "x", "--requested-by", "tom"],
+        ] {
+            flags(good);
+        }
+        for wrong in [
+            &["a.yaml", "--client", "7"][..],
+            &["a.yaml", "--plan", "b.yaml"],
+            &["a.yaml", "--all"],
+        ] {
+            assert!(
+                Flags::try_parse_from(std::iter::once(&"x").chain(wrong)).is_err(),
+                "{wrong:?}"
+            );
+        }
     }
 
     #[test]

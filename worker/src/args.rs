@@ -9,12 +9,12 @@ use crate::connect::TemporalTarget;
 
 /// Runs workflows and activities of AutoOps until it is told to stop.
 ///
-/// The connection to Temporal is set as for every Temporal tool: TEMPORAL_ADDRESS,
-/// TEMPORAL_NAMESPACE, or a profile in temporal.toml. Secrets are variables, see the configuration.
+/// The connection to Temporal is set as for every Temporal tool: `TEMPORAL_ADDRESS`,
+/// `TEMPORAL_NAMESPACE`, or a profile in temporal.toml. Secrets are variables, see the configuration.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "autoops-worker", version)]
 pub struct Args {
-    /// Configuration file; AUTOOPS_CONFIG when absent.
+    /// Configuration file; `AUTOOPS_CONFIG` when absent.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// People file that is loaded into the store at start.
@@ -26,7 +26,7 @@ pub struct Args {
     /// Seconds that running activities get to end by themselves when the worker is told to stop.
     #[arg(long, env = "AUTOOPS_DRAIN_SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub drain_secs: u64,
-    /// How log lines are written; RUST_LOG says which.
+    /// How log lines are written; `RUST_LOG` says which.
     #[arg(long, env = "AUTOOPS_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
 }

@@ -61,5 +61,6 @@ fn parse_address(address: &str) -> anyhow::Result<Url> {
     } else {
         format!("http://{address}")
     };
-    Url::parse(&text).with_context(|| format!("`{address}` is not an address such as 127.0.0.1:7233"))
+    Url::parse(&text)
+        .with_context(|| format!("`{address}` is not an address such as 127.0.0.1:7233"))
 }

@@ -37,3 +37,6 @@ pub async fn run(setup: Setup, until: CancellationToken) -> anyhow::Result<()> {
     sweeper.abort();
     ended
 }
+
+#[cfg(test)]
+mod tests;

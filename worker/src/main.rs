@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use autoops_worker::{Args, logs, run};
+use autoops_worker::{Args, LogFormat, logs, run};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -11,15 +11,17 @@ use tracing::{error, info};
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    logs::start(args.log_format);
-    match start(args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // One line with all causes, no stack trace.
-            error!("{failure:#}");
-            ExitCode::FAILURE
-        }
+    let log_format = args.log_format;
+    logs::start(log_format);
+    let Err(failure) = start(args).await else {
+        return ExitCode::SUCCESS;
+    };
+    // One line with all causes, no stack trace.
+    match log_format {
+        LogFormat::Text => eprintln!("autoops-worker: {failure:#}"),
+        LogFormat::Json => error!("{failure:#}"),
     }
+    ExitCode::FAILURE
 }
 
 async fn start(args: Args) -> anyhow::Result<()> {

@@ -43,12 +43,16 @@ pub(crate) async fn check_superops(superops: &SuperOps) -> anyhow::Result<()> {
         }
         Err(error) => match error.kind() {
             FailureKind::Unauthorized => {
-                return Err(error).context("the SuperOps token (AUTOOPS_SUPEROPS_TOKEN) does not work");
+                return Err(error)
+                    .context("the SuperOps token (AUTOOPS_SUPEROPS_TOKEN) does not work");
             }
             FailureKind::NotFound => warn!(
                 "no device can be patched: upload the script {SCRIPT_NAME} of deploy/scripts to SuperOps"
             ),
-            _ => warn!(error = &error as &dyn std::error::Error, "superops could not be checked, going on"),
+            _ => warn!(
+                error = &error as &dyn std::error::Error,
+                "superops could not be checked, going on"
+            ),
         },
     }
     Ok(())
@@ -62,7 +66,9 @@ pub(crate) async fn check_superops(superops: &SuperOps) -> anyhow::Result<()> {
 pub async fn register_search_attributes(client: &Client) -> anyhow::Result<()> {
     let mut operator = client.connection().operator_service();
     let namespace = client.namespace();
-    let list = ListSearchAttributesRequest { namespace: namespace.clone() };
+    let list = ListSearchAttributesRequest {
+        namespace: namespace.clone(),
+    };
     let known = match operator.list_search_attributes(list.into_request()).await {
         Ok(answer) => answer.into_inner().custom_attributes,
         Err(status) if is_managed_elsewhere(&status) => {
@@ -70,9 +76,14 @@ pub async fn register_search_attributes(client: &Client) -> anyhow::Result<()> {
             return Ok(());
         }
         Err(status) if status.code() == Code::NotFound => {
-            bail!("there is no Temporal namespace `{namespace}`: create it or set TEMPORAL_NAMESPACE");
+            bail!(
+                "there is no Temporal namespace `{namespace}`: create it or set TEMPORAL_NAMESPACE"
+            );
         }
-        Err(status) => bail!("Temporal does not list its search attributes: {}", status.message()),
+        Err(status) => bail!(
+            "Temporal does not list its search attributes: {}",
+            status.message()
+        ),
     };
     let missing: HashMap<String, i32> = search::ALL
         .iter()
@@ -82,7 +93,10 @@ pub async fn register_search_attributes(client: &Client) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let add = AddSearchAttributesRequest { search_attributes: missing, namespace };
+    let add = AddSearchAttributesRequest {
+        search_attributes: missing,
+        namespace,
+    };
     match operator.add_search_attributes(add.into_request()).await {
         Ok(_) => Ok(()),
         // Another worker was faster.
@@ -91,7 +105,10 @@ pub async fn register_search_attributes(client: &Client) -> anyhow::Result<()> {
             warn!("search attributes cannot be registered here: see to it that they exist");
             Ok(())
         }
-        Err(status) => bail!("search attributes cannot be registered: {}", status.message()),
+        Err(status) => bail!(
+            "search attributes cannot be registered: {}",
+            status.message()
+        ),
     }
 }
 
@@ -117,7 +134,13 @@ pub async fn put_default_policies(store: &Store, now: Timestamp) -> anyhow::Resu
         return Ok(());
     }
     let body = serde_json::to_value(PolicySet::built_in())?;
-    let first = PolicyVersion { client: None, version: 1, by: BUILT_IN.to_owned(), at: now, body };
+    let first = PolicyVersion {
+        client: None,
+        version: 1,
+        by: BUILT_IN.to_owned(),
+        at: now,
+        body,
+    };
     match store.policies.put_policy(first, 0).await {
         // Another worker was faster.
         Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),
@@ -135,7 +158,11 @@ pub async fn load_people(store: &Store, file: &Path) -> anyhow::Result<()> {
     for person in people {
         store.identities.put_person(person).await?;
     }
-    info!(people = count, "loaded {count} people from {}", file.display());
+    info!(
+        people = count,
+        "loaded {count} people from {}",
+        file.display()
+    );
     Ok(())
 }
 
@@ -152,7 +179,10 @@ pub(crate) async fn sweep(deps: Deps, until: CancellationToken) {
         match swept {
             Ok(0) => {}
             Ok(records) => info!(records, "deleted {records} records past their time"),
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "the store could not be swept"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "the store could not be swept"
+            ),
         }
         tokio::select! {
             () = until.cancelled() => return,

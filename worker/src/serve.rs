@@ -66,7 +66,9 @@ pub async fn serve(
     info!("worker is running");
     let mut ended = Ok(());
     for (queue, result) in running {
-        let result = result.await.unwrap_or_else(|_| Err(anyhow!("its thread panicked")));
+        let result = result
+            .await
+            .unwrap_or_else(|_| Err(anyhow!("its thread panicked")));
         let result = result.with_context(|| format!("the worker of queue {queue} ended"));
         if ended.is_ok() {
             ended = result;

@@ -13,9 +13,18 @@ async fn world() -> World {
     let world = World::new().await;
     for (id, role) in [("dana", Role::Approver), ("lee", Role::Lead)] {
         let person = Person {
-            id: id.parse().unwrap(), name: String::new(), role, clients: std::collections::BTreeSet::new(),
+            id: id.parse().unwrap(),
+            name: String::new(),
+            role,
+            clients: std::collections::BTreeSet::new(),
         };
-        world.deps.store.identities.put_person(person).await.unwrap();
+        world
+            .deps
+            .store
+            .identities
+            .put_person(person)
+            .await
+            .unwrap();
     }
     world
 }
@@ -44,11 +53,17 @@ fn decision(by: &str) -> AuthorizeInput {
 fn proven(world: &World, input: AuthorizeInput) -> AuthorizeInput {
     let key = world.deps.settings.decision_key.clone().unwrap();
     let digits = hex::encode(signed(&key, &input).unwrap().finalize().into_bytes());
-    AuthorizeInput { proof: Some(format!("{VERSION}{digits}")), ..input }
+    AuthorizeInput {
+        proof: Some(format!("{VERSION}{digits}")),
+        ..input
+    }
 }
 
 async fn ask(world: &World, input: AuthorizeInput) -> Authority {
-    activities(world).run(ApprovalActivities::authorize, input).await.unwrap()
+    activities(world)
+        .run(ApprovalActivities::authorize, input)
+        .await
+        .unwrap()
 }
 
 fn denied(authority: &Authority) -> &str {
@@ -62,7 +77,13 @@ fn denied(authority: &Authority) -> &str {
 async fn a_claim_is_believed_in_development_only() {
     let mut world = world().await;
     let allowed = ask(&world, decision("dana")).await;
-    assert_eq!(allowed, Authority::Allowed { role: Role::Approver, identity: Identity::Claimed });
+    assert_eq!(
+        allowed,
+        Authority::Allowed {
+            role: Role::Approver,
+            identity: Identity::Claimed
+        }
+    );
     world.deps.settings.accept_claimed_identity = false;
     let answer = ask(&world, decision("dana")).await;
     assert!(denied(&answer).contains("claimed"), "{answer:?}");
@@ -72,7 +93,10 @@ async fn a_claim_is_believed_in_development_only() {
 async fn nobody_knows_a_stranger() {
     let world = world().await;
     let answer = ask(&world, decision("mallory")).await;
-    assert!(denied(&answer).contains("nobody of this name"), "{answer:?}");
+    assert!(
+        denied(&answer).contains("nobody of this name"),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -81,16 +105,46 @@ async fn a_proof_counts_only_for_the_decision_it_signs() {
     world.deps.settings.accept_claimed_identity = false;
     let good = proven(&world, decision("dana"));
     let allowed = ask(&world, good.clone()).await;
-    assert_eq!(allowed, Authority::Allowed { role: Role::Approver, identity: Identity::Proven });
+    assert_eq!(
+        allowed,
+        Authority::Allowed {
+            role: Role::Approver,
+            identity: Identity::Proven
+        }
+    );
     let changed = [
-        AuthorizeInput { by: "lee".parse().unwrap(), ..good.clone() },
-        AuthorizeInput { choice: Some(Choice::Reject), ..good.clone() },
-        AuthorizeInput { plan_hash: Some("dead".to_owned()), ..good.clone() },
-        AuthorizeInput { request: Some("first-plan/2".parse().unwrap()), ..good.clone() },
-        AuthorizeInput { workflow_id: "patch-deployment/other".to_owned(), ..good.clone() },
-        AuthorizeInput { action: ControlAction::Abort, ..good.clone() },
-        AuthorizeInput { proof: Some("v1=zz".to_owned()), ..good.clone() },
-        AuthorizeInput { proof: Some(String::new()), ..good.clone() },
+        AuthorizeInput {
+            by: "lee".parse().unwrap(),
+            ..good.clone()
+        },
+        AuthorizeInput {
+            choice: Some(Choice::Reject),
+            ..good.clone()
+        },
+        AuthorizeInput {
+            plan_hash: Some("dead".to_owned()),
+            ..good.clone()
+        },
+        AuthorizeInput {
+            request: Some("first-plan/2".parse().unwrap()),
+            ..good.clone()
+        },
+        AuthorizeInput {
+            workflow_id: "patch-deployment/other".to_owned(),
+            ..good.clone()
+        },
+        AuthorizeInput {
+            action: ControlAction::Abort,
+            ..good.clone()
+        },
+        AuthorizeInput {
+            proof: Some("v1=zz".to_owned()),
+            ..good.clone()
+        },
+        AuthorizeInput {
+            proof: Some(String::new()),
+            ..good.clone()
+        },
     ];
     for input in changed {
         assert!(denied(&ask(&world, input).await).contains("signature"));
@@ -102,8 +156,14 @@ async fn a_proof_counts_only_for_the_decision_it_signs() {
 #[tokio::test]
 async fn going_on_after_a_halt_needs_a_lead() {
     let world = world().await;
-    let resume =
-        |by: &str| AuthorizeInput { action: ControlAction::Resume, halted: true, ..decision(by) };
+    let resume = |by: &str| AuthorizeInput {
+        action: ControlAction::Resume,
+        halted: true,
+        ..decision(by)
+    };
     assert!(denied(&ask(&world, resume("dana")).await).contains("lead"));
-    assert!(matches!(ask(&world, resume("lee")).await, Authority::Allowed { .. }));
+    assert!(matches!(
+        ask(&world, resume("lee")).await,
+        Authority::Allowed { .. }
+    ));
 }

@@ -1,5 +1,7 @@
 use contracts::{
-    activities::inventory::{LeaseInput, LeaseResult, SyncClientInput, SyncPageInput, SyncPageResult},
+    activities::inventory::{
+        LeaseInput, LeaseResult, SyncClientInput, SyncPageInput, SyncPageResult,
+    },
     failures,
 };
 use serde_json::{Value, json};
@@ -27,7 +29,8 @@ async fn devices(world: &World, has_more: Value, id: &str, site: &str) {
         "assetId": id, "name": "PC", "client": { "accountId": CLIENT }, "site": { "id": site },
         "platform": "Windows 11", "platformCategory": "WORKSTATION", "status": "ONLINE",
     });
-    let data = json!({ "getAssetList": { "assets": [asset], "listInfo": { "hasMore": has_more } } });
+    let data =
+        json!({ "getAssetList": { "assets": [asset], "listInfo": { "hasMore": has_more } } });
     answer(world, "getAssetList", data, 1).await;
 }
 
@@ -36,7 +39,11 @@ fn sync(world: &World) -> ActivityEnvironment {
 }
 
 fn page(page: u32) -> SyncPageInput {
-    SyncPageInput { client: client(), page, max_age_secs: 300 }
+    SyncPageInput {
+        client: client(),
+        page,
+        max_age_secs: 300,
+    }
 }
 
 #[tokio::test]
@@ -49,21 +56,37 @@ async fn an_unknown_client_is_invalid_input_about_its_field() {
         .mount(&world.server)
         .await;
     let input = SyncClientInput { client: client() };
-    let failed = failure(sync(&world).run(InventorySyncActivities::sync_client, input).await);
+    let failed = failure(
+        sync(&world)
+            .run(InventorySyncActivities::sync_client, input)
+            .await,
+    );
     assert_eq!(failed.type_name(), Some(failures::INVALID_INPUT));
-    assert!(failed.to_string().starts_with(&format!("client: `{CLIENT}`")), "{failed}");
+    assert!(
+        failed
+            .to_string()
+            .starts_with(&format!("client: `{CLIENT}`")),
+        "{failed}"
+    );
 }
 
 #[tokio::test]
 async fn devices_get_the_zone_of_their_site_and_the_last_page_ends_the_walk() {
     let world = World::new().await;
     let inventory = &world.deps.store.inventory;
-    sites(&world, json!([
-        { "id": "71", "name": "HQ", "timezoneCode": "Europe/Berlin" },
-        { "id": "72", "name": "Branch", "timezoneCode": "America/New_York" },
-        { "id": "73", "name": "Odd", "timezoneCode": "Mars/Olympus" },
-    ])).await;
-    let written = sync(&world).run(InventorySyncActivities::sync_sites_page, page(1)).await.unwrap();
+    sites(
+        &world,
+        json!([
+            { "id": "71", "name": "HQ", "timezoneCode": "Europe/Berlin" },
+            { "id": "72", "name": "Branch", "timezoneCode": "America/New_York" },
+            { "id": "73", "name": "Odd", "timezoneCode": "Mars/Olympus" },
+        ]),
+    )
+    .await;
+    let written = sync(&world)
+        .run(InventorySyncActivities::sync_sites_page, page(1))
+        .await
+        .unwrap();
     assert_eq!((written.rows, written.has_more), (3, false));
     let record = inventory.get_client(&client()).await.unwrap().unwrap();
     assert_eq!(record.time_zone.as_deref(), Some("Europe/Berlin"));
@@ -72,18 +95,49 @@ async fn devices_get_the_zone_of_their_site_and_the_last_page_ends_the_walk() {
     devices(&world, json!(true), "41", "72").await;
     devices(&world, json!(null), "42", "73").await;
     let activities = sync(&world);
-    let first = activities.run(InventorySyncActivities::sync_devices_page, page(1)).await.unwrap();
-    assert_eq!(first, SyncPageResult { rows: 1, has_more: true, fresh: false });
-    assert_eq!(inventory.get_client(&client()).await.unwrap().unwrap().synced_at, None);
-    let last = activities.run(InventorySyncActivities::sync_devices_page, page(2)).await.unwrap();
+    let first = activities
+        .run(InventorySyncActivities::sync_devices_page, page(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        first,
+        SyncPageResult {
+            rows: 1,
+            has_more: true,
+            fresh: false
+        }
+    );
+    assert_eq!(
+        inventory
+            .get_client(&client())
+            .await
+            .unwrap()
+            .unwrap()
+            .synced_at,
+        None
+    );
+    let last = activities
+        .run(InventorySyncActivities::sync_devices_page, page(2))
+        .await
+        .unwrap();
     assert!(!last.has_more && !last.fresh);
-    let zone = async |id: &str| inventory.get_device(&id.parse().unwrap()).await.unwrap().unwrap().time_zone;
+    let zone = async |id: &str| {
+        inventory
+            .get_device(&id.parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap()
+            .time_zone
+    };
     assert_eq!(zone("41").await.as_deref(), Some("America/New_York"));
     assert_eq!(zone("42").await, None);
     let record = inventory.get_client(&client()).await.unwrap().unwrap();
     assert_eq!(record.synced_at, Some(world.deps.clock.now()));
 
-    let again = activities.run(InventorySyncActivities::sync_devices_page, page(1)).await.unwrap();
+    let again = activities
+        .run(InventorySyncActivities::sync_devices_page, page(1))
+        .await
+        .unwrap();
     assert!(again.fresh, "a young snapshot is good enough");
 }
 
@@ -93,7 +147,10 @@ async fn before_a_first_walk_has_ended_nothing_is_fresh() {
     devices(&world, json!(true), "41", "72").await;
     devices(&world, json!(true), "41", "72").await;
     for _ in 0..2 {
-        let found = sync(&world).run(InventorySyncActivities::sync_devices_page, page(1)).await.unwrap();
+        let found = sync(&world)
+            .run(InventorySyncActivities::sync_devices_page, page(1))
+            .await
+            .unwrap();
         assert!(!found.fresh && found.has_more);
     }
 }
@@ -103,16 +160,39 @@ async fn one_owner_at_a_time_has_the_lease() {
     let world = World::new().await;
     let activities = environment(InventoryActivities::new(&world.deps));
     let lease = |owner: &str| LeaseInput {
-        device: "41".parse().unwrap(), owner: owner.to_owned(), life_secs: 60,
+        device: "41".parse().unwrap(),
+        owner: owner.to_owned(),
+        life_secs: 60,
     };
-    let taken = activities.run(InventoryActivities::acquire_lease, lease("a")).await.unwrap();
+    let taken = activities
+        .run(InventoryActivities::acquire_lease, lease("a"))
+        .await
+        .unwrap();
     assert!(matches!(taken, LeaseResult::Held { .. }));
-    let other = activities.run(InventoryActivities::acquire_lease, lease("b")).await.unwrap();
+    let other = activities
+        .run(InventoryActivities::acquire_lease, lease("b"))
+        .await
+        .unwrap();
     assert!(matches!(other, LeaseResult::HeldBy { owner, .. } if owner == "a"));
-    activities.run(InventoryActivities::release_lease, lease("b")).await.unwrap();
-    let other = activities.run(InventoryActivities::acquire_lease, lease("b")).await.unwrap();
-    assert!(matches!(other, LeaseResult::HeldBy { .. }), "only the owner gives it back");
-    activities.run(InventoryActivities::release_lease, lease("a")).await.unwrap();
-    let other = activities.run(InventoryActivities::acquire_lease, lease("b")).await.unwrap();
+    activities
+        .run(InventoryActivities::release_lease, lease("b"))
+        .await
+        .unwrap();
+    let other = activities
+        .run(InventoryActivities::acquire_lease, lease("b"))
+        .await
+        .unwrap();
+    assert!(
+        matches!(other, LeaseResult::HeldBy { .. }),
+        "only the owner gives it back"
+    );
+    activities
+        .run(InventoryActivities::release_lease, lease("a"))
+        .await
+        .unwrap();
+    let other = activities
+        .run(InventoryActivities::acquire_lease, lease("b"))
+        .await
+        .unwrap();
     assert!(matches!(other, LeaseResult::Held { .. }));
 }

@@ -22,8 +22,18 @@ fn input(world: &World) -> RefineInput {
         restart_required: Some(true),
         cves: vec![],
     };
-    let devices = DeviceSummary { total: 12, client_total: 40, servers: 3, ..DeviceSummary::default() };
-    let assessed = AssessInput { patches: vec![patch], devices, may_reboot: true, rollback: true };
+    let devices = DeviceSummary {
+        total: 12,
+        client_total: 40,
+        servers: 3,
+        ..DeviceSummary::default()
+    };
+    let assessed = AssessInput {
+        patches: vec![patch],
+        devices,
+        may_reboot: true,
+        rollback: true,
+    };
     let risk = domain::risk::assess(&risk_input(assessed.clone(), world.deps.clock.as_ref()));
     RefineInput { assessed, risk }
 }
@@ -48,7 +58,10 @@ fn good(evidence: Value) -> String {
 
 async fn refine(world: &World) -> RefineResult {
     let activities = environment(ModelActivities::new(&world.deps));
-    activities.run(ModelActivities::refine, input(world)).await.unwrap()
+    activities
+        .run(ModelActivities::refine, input(world))
+        .await
+        .unwrap()
 }
 
 async fn questions(world: &World) -> usize {
@@ -60,7 +73,10 @@ async fn without_a_model_the_rule_stands_and_is_marked_degraded() {
     let world = World::new().await;
     let result = refine(&world).await;
     assert!(result.risk.degraded);
-    assert_eq!((result.tokens, result.risk.score_permille), (0, input(&world).risk.score_permille));
+    assert_eq!(
+        (result.tokens, result.risk.score_permille),
+        (0, input(&world).risk.score_permille)
+    );
 }
 
 #[tokio::test]
@@ -69,7 +85,10 @@ async fn a_usable_answer_moves_the_score_and_drops_invented_evidence() {
     reply(&world, &good(json!(["blast_radius", "invented"])), 1).await;
     let result = refine(&world).await;
     assert!(!result.risk.degraded);
-    assert_eq!(result.risk.score_permille, input(&world).risk.score_permille + 40);
+    assert_eq!(
+        result.risk.score_permille,
+        input(&world).risk.score_permille + 40
+    );
     assert_eq!((result.tokens, result.dropped.len()), (450, 1));
 }
 
@@ -90,7 +109,11 @@ async fn an_answer_that_stays_malformed_is_no_error_but_degraded() {
         reply(&world, &text, 9).await;
         let result = refine(&world).await;
         assert!(result.risk.degraded);
-        assert_eq!((result.tokens, questions(&world).await), (900, 2), "asked twice, never more");
+        assert_eq!(
+            (result.tokens, questions(&world).await),
+            (900, 2),
+            "asked twice, never more"
+        );
     }
 }
 
@@ -100,7 +123,10 @@ async fn a_throttled_model_is_for_temporal_to_ask_again() {
     let throttled = ResponseTemplate::new(429)
         .insert_header("x-amzn-errortype", "ThrottlingException")
         .set_body_json(json!({ "message": "slow down" }));
-    Mock::given(method("POST")).respond_with(throttled).mount(&world.server).await;
+    Mock::given(method("POST"))
+        .respond_with(throttled)
+        .mount(&world.server)
+        .await;
     let activities = environment(ModelActivities::new(&world.deps));
     let failed = failure(activities.run(ModelActivities::refine, input(&world)).await);
     assert_eq!(failed.type_name(), Some("bedrock.throttled"));

@@ -14,7 +14,8 @@ use temporalio_client::{
 use super::PlanActivities;
 use crate::failure::{Failed, Outcome, TemporalError};
 
-const NO_RESULT: &str = "its workflow ended without a result; look at the device before doing anything";
+const NO_RESULT: &str =
+    "its workflow ended without a result; look at the device before doing anything";
 
 impl PlanActivities {
     /// Lists the runs that are over. One that left no result needs a human.
@@ -27,14 +28,22 @@ impl PlanActivities {
         for run in &input.runs {
             if runs.is_over(&run.workflow_id).await? {
                 let outcome = self.outcome_of(&input.plan, run).await?;
-                ended.push(EndedChild { device: run.device.clone(), attempt: run.attempt, outcome });
+                ended.push(EndedChild {
+                    device: run.device.clone(),
+                    attempt: run.attempt,
+                    outcome,
+                });
             }
         }
         Ok(CheckChildrenResult { ended })
     }
 
     async fn outcome_of(&self, plan: &PlanId, run: &ChildRun) -> Outcome<DeviceOutcome> {
-        let row = self.store.executions.get_device_row(plan, &run.device).await?;
+        let row = self
+            .store
+            .executions
+            .get_device_row(plan, &run.device)
+            .await?;
         match row {
             Some(row) if row.attempt >= run.attempt => Ok(row.result.outcome),
             row => self.needs_human(plan, run, row).await,
@@ -79,10 +88,17 @@ impl PlanActivities {
     /// Finds the client of a plan and the ring of a device in its newest revision.
     async fn whereabouts(&self, plan: &PlanId, run: &ChildRun) -> Outcome<(Option<ClientId>, u32)> {
         let executions = &self.store.executions;
-        let Some(status) = executions.get_status(plan).await? else { return Ok((None, 0)) };
+        let Some(status) = executions.get_status(plan).await? else {
+            return Ok((None, 0));
+        };
         let sealed = executions.get_plan(plan, status.revision).await?;
-        let devices = sealed.map(|sealed| sealed.document.devices).unwrap_or_default();
-        let ring = devices.iter().find(|device| device.id == run.device).map_or(0, |device| device.ring);
+        let devices = sealed
+            .map(|sealed| sealed.document.devices)
+            .unwrap_or_default();
+        let ring = devices
+            .iter()
+            .find(|device| device.id == run.device)
+            .map_or(0, |device| device.ring);
         Ok((Some(status.client), ring))
     }
 }

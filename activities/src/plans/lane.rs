@@ -22,16 +22,33 @@ const GIVEN_UP: &str = "given up: never reachable inside its window";
 impl PlanActivities {
     pub(super) async fn stragglers(&self, input: &StragglersInput) -> Outcome<StragglersResult> {
         let plan = sealed(&self.store, &input.plan, input.revision).await?;
-        let planned: BTreeSet<_> = plan.document.devices.iter().map(|device| &device.id).collect();
-        let stops = self.guardrails.stops(&plan.request.client, &plan.document.actions.install).await?;
-        let limit = if stops.any() { 0 } else { usize::try_from(input.limit).unwrap_or(usize::MAX) };
+        let planned: BTreeSet<_> = plan
+            .document
+            .devices
+            .iter()
+            .map(|device| &device.id)
+            .collect();
+        let stops = self
+            .guardrails
+            .stops(&plan.request.client, &plan.document.actions.install)
+            .await?;
+        let limit = if stops.any() {
+            0
+        } else {
+            usize::try_from(input.limit).unwrap_or(usize::MAX)
+        };
         let mut windows = WindowsNow::new(self, &plan).await?;
-        let mut found = StragglersResult { ready: Vec::new(), waiting: 0 };
+        let mut found = StragglersResult {
+            ready: Vec::new(),
+            waiting: 0,
+        };
         let mut cursor = None;
         loop {
             let executions = &self.store.executions;
             let deferred = Some(DeviceOutcome::Deferred);
-            let page = executions.list_device_rows(&input.plan, deferred, cursor.as_deref(), ROWS).await?;
+            let page = executions
+                .list_device_rows(&input.plan, deferred, cursor.as_deref(), ROWS)
+                .await?;
             for row in page.items {
                 if row.ring > input.up_to_ring || !planned.contains(&row.result.device) {
                     continue;
@@ -60,25 +77,40 @@ impl PlanActivities {
     /// and a retry has to count what the try before it already wrote.
     pub(super) async fn give_up(&self, input: &PlanPageInput) -> Outcome<GiveUpResult> {
         let executions = &self.store.executions;
-        let page = executions.list_device_rows(&input.plan, None, input.cursor.as_deref(), ROWS).await?;
+        let page = executions
+            .list_device_rows(&input.plan, None, input.cursor.as_deref(), ROWS)
+            .await?;
         let mut given_up = 0;
         for row in page.items {
             let result = &row.result;
             if result.outcome == DeviceOutcome::Deferred {
-                executions.put_device_row(unreached(row, self.clock.now())).await?;
+                executions
+                    .put_device_row(unreached(row, self.clock.now()))
+                    .await?;
                 given_up += 1;
             } else if result.outcome == DeviceOutcome::Unreached && result.detail == GIVEN_UP {
                 given_up += 1;
             }
         }
-        Ok(GiveUpResult { given_up, cursor: page.next })
+        Ok(GiveUpResult {
+            given_up,
+            cursor: page.next,
+        })
     }
 
     pub(super) async fn installed(&self, input: &PlanPageInput) -> Outcome<InstalledResult> {
         let executions = &self.store.executions;
-        let page = executions.list_device_rows(&input.plan, None, input.cursor.as_deref(), ROWS).await?;
-        let patched = page.items.into_iter().filter(|row| row.result.outcome.is_success());
-        Ok(InstalledResult { devices: patched.map(straggler).collect(), cursor: page.next })
+        let page = executions
+            .list_device_rows(&input.plan, None, input.cursor.as_deref(), ROWS)
+            .await?;
+        let patched = page
+            .items
+            .into_iter()
+            .filter(|row| row.result.outcome.is_success());
+        Ok(InstalledResult {
+            devices: patched.map(straggler).collect(),
+            cursor: page.next,
+        })
     }
 }
 
@@ -114,7 +146,11 @@ struct WindowsNow<'a> {
 
 impl<'a> WindowsNow<'a> {
     async fn new(activities: &PlanActivities, plan: &'a SealedPlan) -> Outcome<Self> {
-        let client = activities.store.inventory.get_client(&plan.request.client).await?;
+        let client = activities
+            .store
+            .inventory
+            .get_client(&plan.request.client)
+            .await?;
         Ok(Self {
             plan,
             client_zone: client.and_then(|client| client.time_zone),
@@ -126,7 +162,11 @@ impl<'a> WindowsNow<'a> {
     fn are_open(&mut self, device: &Device) -> Outcome<bool> {
         let document = &self.plan.document;
         let site = device.time_zone.as_deref();
-        let zone = windows::zone_for(document.time_zone.as_deref(), site, self.client_zone.as_deref());
+        let zone = windows::zone_for(
+            document.time_zone.as_deref(),
+            site,
+            self.client_zone.as_deref(),
+        );
         if let Some(open) = self.known.get(zone) {
             return Ok(*open);
         }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use clients::store::{DeviceRow, SealedPlan, Store, StoreError};
 use contracts::activities::plans::{
-    CheckChildrenInput, CheckChildrenResult, CheckInput, DifferenceInput, DifferenceResult, GiveUpResult,
-    InstalledResult, LoadPageInput, LoadPageResult, PageDevice, PlanPageInput, ResolveInput, ResolveResult,
-    SealInput, SealResult, StragglersInput, StragglersResult,
+    CheckChildrenInput, CheckChildrenResult, CheckInput, DifferenceInput, DifferenceResult,
+    GiveUpResult, InstalledResult, LoadPageInput, LoadPageResult, PageDevice, PlanPageInput,
+    ResolveInput, ResolveResult, SealInput, SealResult, StragglersInput, StragglersResult,
 };
 use domain::{
     device::Device,
@@ -42,7 +42,11 @@ pub struct PlanActivities {
 
 impl PlanActivities {
     pub(crate) fn new(deps: &Deps, guardrails: Guardrails) -> Self {
-        Self { store: deps.store.clone(), guardrails, clock: Arc::clone(&deps.clock) }
+        Self {
+            store: deps.store.clone(),
+            guardrails,
+            clock: Arc::clone(&deps.clock),
+        }
     }
 }
 
@@ -50,7 +54,11 @@ impl PlanActivities {
 impl PlanActivities {
     /// Checks the structure of a request; findings are invalid input.
     #[activity(definition = contracts::activities::plans::Check)]
-    pub async fn check(self: Arc<Self>, _ctx: ActivityContext, input: CheckInput) -> Result<(), ActivityError> {
+    pub async fn check(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: CheckInput,
+    ) -> Result<(), ActivityError> {
         Ok(plan_check::check(&input.request, self.clock.now()).map_err(Failed::from)?)
     }
 
@@ -138,7 +146,9 @@ impl PlanActivities {
 impl PlanActivities {
     async fn page(&self, input: &LoadPageInput) -> Outcome<LoadPageResult> {
         let executions = &self.store.executions;
-        let ids = executions.plan_page(&input.plan, input.revision, input.ring, input.page).await?;
+        let ids = executions
+            .plan_page(&input.plan, input.revision, input.ring, input.page)
+            .await?;
         let mut devices = Vec::with_capacity(ids.len());
         for id in ids {
             let row = executions.get_device_row(&input.plan, &id).await?;
@@ -164,11 +174,21 @@ impl PlanActivities {
 /// A device that was only put off has attempts behind it and is not settled.
 fn page_device(id: DeviceId, row: Option<DeviceRow>) -> PageDevice {
     match row {
-        None => PageDevice { id, settled: None, attempts: 0 },
-        Some(row) if row.result.outcome == DeviceOutcome::Deferred => {
-            PageDevice { id, settled: None, attempts: row.attempt }
-        }
-        Some(row) => PageDevice { id, settled: Some(row.result.outcome), attempts: 0 },
+        None => PageDevice {
+            id,
+            settled: None,
+            attempts: 0,
+        },
+        Some(row) if row.result.outcome == DeviceOutcome::Deferred => PageDevice {
+            id,
+            settled: None,
+            attempts: row.attempt,
+        },
+        Some(row) => PageDevice {
+            id,
+            settled: Some(row.result.outcome),
+            attempts: 0,
+        },
     }
 }
 
@@ -186,7 +206,10 @@ pub(crate) async fn devices_of(store: &Store, client: &ClientId) -> Outcome<Vec<
     let mut devices = Vec::new();
     let mut cursor = None;
     loop {
-        let page = store.inventory.list_devices(client, cursor.as_deref(), ROWS).await?;
+        let page = store
+            .inventory
+            .list_devices(client, cursor.as_deref(), ROWS)
+            .await?;
         devices.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {

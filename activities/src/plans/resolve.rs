@@ -36,7 +36,13 @@ pub(super) struct Selection {
 
 impl PlanActivities {
     pub(super) async fn find_devices(&self, input: &ResolveInput) -> Outcome<ResolveResult> {
-        let selection = select(&self.store, &input.request, &input.removed, self.clock.now()).await?;
+        let selection = select(
+            &self.store,
+            &input.request,
+            &input.removed,
+            self.clock.now(),
+        )
+        .await?;
         let probes = probes(&selection, input.request.limits.detail_probes);
         let worth_asking = worth_asking(&selection.devices).len();
         Ok(ResolveResult {
@@ -64,13 +70,24 @@ pub(super) async fn select(
     let named = matching(&request.devices, &all)?;
     check_ring_devices(request, &named)?;
     let whole = rings::assign(&named, &request.rings)?;
-    let left: Vec<&Device> = named.into_iter().filter(|device| !removed.contains(&device.id)).collect();
+    let left: Vec<&Device> = named
+        .into_iter()
+        .filter(|device| !removed.contains(&device.id))
+        .collect();
     if left.is_empty() {
-        let problem = Problem::new("devices", "no device", "at least one device that was not left out");
+        let problem = Problem::new(
+            "devices",
+            "no device",
+            "at least one device that was not left out",
+        );
         return Err(InvalidInput::one(problem).into());
     }
     let planned = reassign(&left, &request.rings, &whole);
-    Ok(Selection { devices: left.into_iter().cloned().collect(), planned, client_total })
+    Ok(Selection {
+        devices: left.into_iter().cloned().collect(),
+        planned,
+        client_total,
+    })
 }
 
 async fn present_devices(store: &Store, request: &PlanRequest) -> Outcome<Vec<Device>> {
@@ -91,14 +108,22 @@ pub(super) fn reassign(
 ) -> Vec<PlannedDevice> {
     rings::assign(left, specs).unwrap_or_else(|_| {
         let ids: BTreeSet<&DeviceId> = left.iter().map(|device| &device.id).collect();
-        before.iter().filter(|planned| ids.contains(&planned.id)).cloned().collect()
+        before
+            .iter()
+            .filter(|planned| ids.contains(&planned.id))
+            .cloned()
+            .collect()
     })
 }
 
 /// Devices named by id and those that carry all the tags.
-fn matching<'a>(selector: &DeviceSelector, all: &'a [Device]) -> Result<Vec<&'a Device>, InvalidInput> {
+fn matching<'a>(
+    selector: &DeviceSelector,
+    all: &'a [Device],
+) -> Result<Vec<&'a Device>, InvalidInput> {
     let mut chosen: BTreeMap<&DeviceId, &Device> = BTreeMap::new();
-    let by_id: BTreeMap<&DeviceId, &Device> = all.iter().map(|device| (&device.id, device)).collect();
+    let by_id: BTreeMap<&DeviceId, &Device> =
+        all.iter().map(|device| (&device.id, device)).collect();
     let mut problems = Vec::new();
     for (i, id) in selector.ids.iter().enumerate() {
         match by_id.get(id) {
@@ -113,10 +138,14 @@ fn matching<'a>(selector: &DeviceSelector, all: &'a [Device]) -> Result<Vec<&'a 
         }
     }
     if !selector.tags.is_empty() {
-        let tagged: Vec<_> = all.iter().filter(|device| selector.tags.is_subset(&device.tags)).collect();
+        let tagged: Vec<_> = all
+            .iter()
+            .filter(|device| selector.tags.is_subset(&device.tags))
+            .collect();
         if tagged.is_empty() {
             let tags: Vec<_> = selector.tags.iter().map(String::as_str).collect();
-            let allowed = "tags (lower case) that at least one device of this client carries together";
+            let allowed =
+                "tags (lower case) that at least one device of this client carries together";
             problems.push(Problem::new("devices.tags", tags.join(", "), allowed));
         }
         chosen.extend(tagged.into_iter().map(|device| (&device.id, device)));
@@ -124,7 +153,11 @@ fn matching<'a>(selector: &DeviceSelector, all: &'a [Device]) -> Result<Vec<&'a 
     if selector.all {
         chosen.extend(all.iter().map(|device| (&device.id, device)));
         if chosen.is_empty() {
-            problems.push(Problem::new("devices.all", "no device", "a client with devices in SuperOps"));
+            problems.push(Problem::new(
+                "devices.all",
+                "no device",
+                "a client with devices in SuperOps",
+            ));
         }
     }
     InvalidInput::when(problems)?;
@@ -136,7 +169,12 @@ fn check_ring_devices(request: &PlanRequest, named: &[&Device]) -> Result<(), In
     let ids: BTreeSet<&DeviceId> = named.iter().map(|device| &device.id).collect();
     let mut problems = Vec::new();
     for (i, ring) in request.rings.iter().enumerate() {
-        for (j, id) in ring.devices.iter().enumerate().filter(|(_, id)| !ids.contains(id)) {
+        for (j, id) in ring
+            .devices
+            .iter()
+            .enumerate()
+            .filter(|(_, id)| !ids.contains(id))
+        {
             let field = format!("rings[{i}].devices[{j}]");
             problems.push(Problem::new(field, id, "a device that `devices` selects"));
         }
@@ -150,31 +188,49 @@ pub(super) fn ring_refs(specs: &[RingSpec], planned: &[PlannedDevice]) -> Vec<Ri
     for device in planned {
         *counts.entry(device.ring).or_default() += 1;
     }
-    let names: Vec<&str> =
-        if specs.is_empty() { vec!["all"] } else { specs.iter().map(|ring| ring.name.as_str()).collect() };
+    let names: Vec<&str> = if specs.is_empty() {
+        vec!["all"]
+    } else {
+        specs.iter().map(|ring| ring.name.as_str()).collect()
+    };
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     (0_u32..)
         .zip(names)
         .map(|(index, name)| {
             let count = counts.get(&index).copied().unwrap_or_default();
             let pages = count.div_ceil(PAGE_SIZE);
-            RingRef { name: name.to_owned(), count: number(count), pages: number(pages) }
+            RingRef {
+                name: name.to_owned(),
+                count: number(count),
+                pages: number(pages),
+            }
         })
         .collect()
 }
 
 /// Devices whose patch list can name a KB; all, when there is no Windows device.
 fn worth_asking(devices: &[Device]) -> BTreeSet<&DeviceId> {
-    let windows: BTreeSet<_> =
-        devices.iter().filter(|device| device.platform.is_windows()).map(|device| &device.id).collect();
-    if windows.is_empty() { devices.iter().map(|device| &device.id).collect() } else { windows }
+    let windows: BTreeSet<_> = devices
+        .iter()
+        .filter(|device| device.platform.is_windows())
+        .map(|device| &device.id)
+        .collect();
+    if windows.is_empty() {
+        devices.iter().map(|device| &device.id).collect()
+    } else {
+        windows
+    }
 }
 
 /// Chooses devices in turn from each ring, and within a ring spread over it.
 fn probes(selection: &Selection, most: u32) -> Vec<DeviceId> {
     let worth = worth_asking(&selection.devices);
     let mut rings: BTreeMap<u32, Vec<&DeviceId>> = BTreeMap::new();
-    for device in selection.planned.iter().filter(|planned| worth.contains(&planned.id)) {
+    for device in selection
+        .planned
+        .iter()
+        .filter(|planned| worth.contains(&planned.id))
+    {
         rings.entry(device.ring).or_default().push(&device.id);
     }
     let candidates = rings.values().map(Vec::len).sum();
@@ -190,7 +246,9 @@ fn probes(selection: &Selection, most: u32) -> Vec<DeviceId> {
         }
     }
     let spread = |(devices, share): (Vec<&DeviceId>, usize)| -> Vec<DeviceId> {
-        (0..share).map(|i| devices[i * devices.len() / share].clone()).collect()
+        (0..share)
+            .map(|i| devices[i * devices.len() / share].clone())
+            .collect()
     };
     rings.into_values().zip(shares).flat_map(spread).collect()
 }

@@ -30,11 +30,22 @@ impl PlanActivities {
         let forbidden_count = u32::try_from(decision.forbidden.len()).unwrap_or(u32::MAX);
         let planned = allowed(&selection, request, &decision);
         let document = document(request, planned);
-        let hash = document.hash().map_err(|error| bug_because("a plan cannot be hashed", error))?;
-        let mut plan =
-            PlanRef { id: input.plan.clone(), revision: input.revision, hash: hash.clone(), rings: Vec::new() };
+        let hash = document
+            .hash()
+            .map_err(|error| bug_because("a plan cannot be hashed", error))?;
+        let mut plan = PlanRef {
+            id: input.plan.clone(),
+            revision: input.revision,
+            hash: hash.clone(),
+            rings: Vec::new(),
+        };
         if decision.verdict == Verdict::Forbidden {
-            return Ok(SealResult { plan, decision: cut(decision), forbidden_count, difference: Vec::new() });
+            return Ok(SealResult {
+                plan,
+                decision: cut(decision),
+                forbidden_count,
+                difference: Vec::new(),
+            });
         }
         plan.rings = ring_refs(&request.rings, &document.devices);
         let difference = self.since_last(&input, &document).await?;
@@ -46,28 +57,46 @@ impl PlanActivities {
             document,
         };
         self.store.executions.put_plan(sealed).await?;
-        Ok(SealResult { plan, decision: cut(decision), forbidden_count, difference })
+        Ok(SealResult {
+            plan,
+            decision: cut(decision),
+            forbidden_count,
+            difference,
+        })
     }
 
     async fn decide(&self, input: &SealInput, devices: &[Device]) -> Outcome<GuardrailDecision> {
         let question = Question {
             action: ActionType::InstallPatch,
             client: &input.request.client,
-            kbs: input.request.patches.iter().map(|patch| patch.kb.clone()).collect(),
+            kbs: input
+                .request
+                .patches
+                .iter()
+                .map(|patch| patch.kb.clone())
+                .collect(),
             figures: input.figures,
             // Devices are touched only in what the plan says is its window.
             inside_window: true,
             may_reboot: input.request.reboot != RebootPolicy::Never,
         };
-        self.guardrails.decide(question, devices.iter().map(guarded).collect()).await
+        self.guardrails
+            .decide(question, devices.iter().map(guarded).collect())
+            .await
     }
 
     async fn since_last(&self, input: &SealInput, document: &PlanDocument) -> Outcome<Vec<String>> {
-        let Some(before) = input.revision.checked_sub(1).filter(|revision| *revision > 0) else {
+        let Some(before) = input
+            .revision
+            .checked_sub(1)
+            .filter(|revision| *revision > 0)
+        else {
             return Ok(Vec::new());
         };
         let before = self.store.executions.get_plan(&input.plan, before).await?;
-        let mut difference = before.map(|before| before.document.difference(document)).unwrap_or_default();
+        let mut difference = before
+            .map(|before| before.document.difference(document))
+            .unwrap_or_default();
         difference.truncate(MAX_LISTED);
         Ok(difference)
     }
@@ -82,9 +111,16 @@ fn allowed(
     if decision.forbidden.is_empty() {
         return selection.planned.clone();
     }
-    let forbidden: BTreeSet<_> = decision.forbidden.iter().map(|forbidden| &forbidden.device).collect();
-    let left: Vec<&Device> =
-        selection.devices.iter().filter(|device| !forbidden.contains(&device.id)).collect();
+    let forbidden: BTreeSet<_> = decision
+        .forbidden
+        .iter()
+        .map(|forbidden| &forbidden.device)
+        .collect();
+    let left: Vec<&Device> = selection
+        .devices
+        .iter()
+        .filter(|device| !forbidden.contains(&device.id))
+        .collect();
     reassign(&left, &request.rings, &selection.planned)
 }
 
@@ -92,7 +128,11 @@ fn document(request: &PlanRequest, devices: Vec<PlannedDevice>) -> PlanDocument 
     PlanDocument {
         devices,
         actions: PlannedActions {
-            install: request.patches.iter().map(|patch| patch.kb.clone()).collect(),
+            install: request
+                .patches
+                .iter()
+                .map(|patch| patch.kb.clone())
+                .collect(),
             reboot: request.reboot,
         },
         windows: request.windows.clone(),

@@ -13,10 +13,18 @@ use crate::testing::{World, client, environment, plan, request};
 async fn world() -> World {
     let world = World::new().await;
     world.seed(4).await;
-    let planned = |(ring, id): (u32, &str)| PlannedDevice { ring, id: id.parse().unwrap() };
+    let planned = |(ring, id): (u32, &str)| PlannedDevice {
+        ring,
+        id: id.parse().unwrap(),
+    };
     let document = PlanDocument {
-        devices: [(0, "1"), (0, "2"), (1, "3"), (1, "99")].map(planned).to_vec(),
-        actions: PlannedActions { install: vec!["KB5034441".parse().unwrap()], reboot: RebootPolicy::Never },
+        devices: [(0, "1"), (0, "2"), (1, "3"), (1, "99")]
+            .map(planned)
+            .to_vec(),
+        actions: PlannedActions {
+            install: vec!["KB5034441".parse().unwrap()],
+            reboot: RebootPolicy::Never,
+        },
         windows: vec![],
         blackouts: vec![],
         time_zone: None,
@@ -24,18 +32,39 @@ async fn world() -> World {
         rollback: RollbackSpec::default(),
     };
     let hash = document.hash().unwrap();
-    let sealed = SealedPlan { plan: plan(), revision: 1, hash, request: request(json!({})), document };
+    let sealed = SealedPlan {
+        plan: plan(),
+        revision: 1,
+        hash,
+        request: request(json!({})),
+        document,
+    };
     world.deps.store.executions.put_plan(sealed).await.unwrap();
     let body = json!({ "schema": 1, "rules": [{ "id": "all", "effect": "allow_unattended" }] });
     put(&world, None, 0, body).await;
     world
 }
 
-async fn put(world: &World, owner: Option<domain::ids::ClientId>, seen: u64, body: serde_json::Value) {
+async fn put(
+    world: &World,
+    owner: Option<domain::ids::ClientId>,
+    seen: u64,
+    body: serde_json::Value,
+) {
     let policy = PolicyVersion {
-        client: owner, version: seen + 1, by: "dana".into(), at: Timestamp::UNIX_EPOCH, body,
+        client: owner,
+        version: seen + 1,
+        by: "dana".into(),
+        at: Timestamp::UNIX_EPOCH,
+        body,
     };
-    world.deps.store.policies.put_policy(policy, seen).await.unwrap();
+    world
+        .deps
+        .store
+        .policies
+        .put_policy(policy, seen)
+        .await
+        .unwrap();
 }
 
 fn question() -> EvaluateInput {
@@ -47,7 +76,11 @@ fn question() -> EvaluateInput {
         kbs: vec!["KB5034441".parse().unwrap()],
         device: None,
         ring: None,
-        figures: Figures { confidence_permille: 1000, blast_radius: 4, ..Figures::default() },
+        figures: Figures {
+            confidence_permille: 1000,
+            blast_radius: 4,
+            ..Figures::default()
+        },
         may_reboot: false,
         inside_window: true,
     }
@@ -57,16 +90,37 @@ fn question() -> EvaluateInput {
 async fn a_pause_and_a_stopped_kb_are_told_beside_the_decision() {
     let world = world().await;
     let activities = environment(PolicyActivities::new(&world.deps, world.guardrails()));
-    let free = activities.run(PolicyActivities::evaluate, question()).await.unwrap();
-    assert_eq!((&free.decision.verdict, free.paused, free.stopped.len()), (&Verdict::Auto, None, 0));
+    let free = activities
+        .run(PolicyActivities::evaluate, question())
+        .await
+        .unwrap();
+    assert_eq!(
+        (&free.decision.verdict, free.paused, free.stopped.len()),
+        (&Verdict::Auto, None, 0)
+    );
     let flags = &world.deps.store.counters;
-    flags.set_flag(&format!("pause/{}", client()), Some("dana: audit")).await.unwrap();
-    flags.set_flag("kb-stop/KB5034441", Some("lee: boot loop")).await.unwrap();
-    let held = activities.run(PolicyActivities::evaluate, question()).await.unwrap();
+    flags
+        .set_flag(&format!("pause/{}", client()), Some("dana: audit"))
+        .await
+        .unwrap();
+    flags
+        .set_flag("kb-stop/KB5034441", Some("lee: boot loop"))
+        .await
+        .unwrap();
+    let held = activities
+        .run(PolicyActivities::evaluate, question())
+        .await
+        .unwrap();
     assert_eq!(held.paused.as_deref(), Some("dana: audit"));
     assert_eq!(held.stopped[0].reason, "lee: boot loop");
-    flags.set_flag("pause/all", Some("lee: storm")).await.unwrap();
-    let held = activities.run(PolicyActivities::evaluate, question()).await.unwrap();
+    flags
+        .set_flag("pause/all", Some("lee: storm"))
+        .await
+        .unwrap();
+    let held = activities
+        .run(PolicyActivities::evaluate, question())
+        .await
+        .unwrap();
     assert_eq!(held.paused.as_deref(), Some("lee: storm"));
 }
 
@@ -74,14 +128,26 @@ async fn a_pause_and_a_stopped_kb_are_told_beside_the_decision() {
 async fn a_new_version_of_a_policy_counts_at_once() {
     let world = world().await;
     let activities = environment(PolicyActivities::new(&world.deps, world.guardrails()));
-    let before = activities.run(PolicyActivities::evaluate, question()).await.unwrap().decision;
+    let before = activities
+        .run(PolicyActivities::evaluate, question())
+        .await
+        .unwrap()
+        .decision;
     let own = json!({ "schema": 1, "client": client(), "rules": [
         { "id": "no-servers", "effect": "forbid", "when": { "device_tags_any": ["server"] } },
     ]});
     put(&world, Some(client()), 0, own).await;
-    let after = activities.run(PolicyActivities::evaluate, question()).await.unwrap().decision;
+    let after = activities
+        .run(PolicyActivities::evaluate, question())
+        .await
+        .unwrap()
+        .decision;
     assert_ne!(before.policy_version, after.policy_version);
-    let forbidden: Vec<_> = after.forbidden.iter().map(|found| found.device.as_str()).collect();
+    let forbidden: Vec<_> = after
+        .forbidden
+        .iter()
+        .map(|found| found.device.as_str())
+        .collect();
     assert_eq!(forbidden, ["1", "3", "99"]);
     assert_eq!(after.verdict, Verdict::Auto);
 }
@@ -90,11 +156,25 @@ async fn a_new_version_of_a_policy_counts_at_once() {
 async fn a_device_that_is_gone_is_forbidden_and_an_empty_ring_is_not() {
     let world = world().await;
     let activities = environment(PolicyActivities::new(&world.deps, world.guardrails()));
-    let one = EvaluateInput { device: Some("99".parse().unwrap()), ..question() };
-    let gone = activities.run(PolicyActivities::evaluate, one).await.unwrap().decision;
+    let one = EvaluateInput {
+        device: Some("99".parse().unwrap()),
+        ..question()
+    };
+    let gone = activities
+        .run(PolicyActivities::evaluate, one)
+        .await
+        .unwrap()
+        .decision;
     assert_eq!(gone.verdict, Verdict::Forbidden);
     assert_eq!(gone.policies, [NOT_IN_INVENTORY]);
-    let empty = EvaluateInput { ring: Some(7), ..question() };
-    let empty = activities.run(PolicyActivities::evaluate, empty).await.unwrap().decision;
+    let empty = EvaluateInput {
+        ring: Some(7),
+        ..question()
+    };
+    let empty = activities
+        .run(PolicyActivities::evaluate, empty)
+        .await
+        .unwrap()
+        .decision;
     assert_eq!(empty.verdict, Verdict::Auto);
 }

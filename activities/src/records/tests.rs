@@ -1,7 +1,4 @@
-use contracts::activities::{
-    records::SaveDeviceInput,
-    windows::NextOpeningInput,
-};
+use contracts::activities::{records::SaveDeviceInput, windows::NextOpeningInput};
 use domain::{
     audit::{Actor, AuditRecord},
     outcome::{DeviceOutcome, DeviceResult},
@@ -39,7 +36,12 @@ fn device(outcome: DeviceOutcome) -> SaveDeviceInput {
         workflow_id: "device-patch/first-plan/41".to_owned(),
         ring: 0,
         attempt: 1,
-        result: DeviceResult { device, outcome, detail: "disk full".to_owned(), patches: vec![] },
+        result: DeviceResult {
+            device,
+            outcome,
+            detail: "disk full".to_owned(),
+            patches: vec![],
+        },
     }
 }
 
@@ -47,8 +49,14 @@ fn device(outcome: DeviceOutcome) -> SaveDeviceInput {
 async fn a_repeated_audit_entry_finds_itself() {
     let world = World::new().await;
     let activities = environment(RecordActivities::new(&world.deps));
-    let first = activities.run(RecordActivities::append_audit, audit("plan_sealed")).await.unwrap();
-    let second = activities.run(RecordActivities::append_audit, audit("plan_sealed")).await.unwrap();
+    let first = activities
+        .run(RecordActivities::append_audit, audit("plan_sealed"))
+        .await
+        .unwrap();
+    let second = activities
+        .run(RecordActivities::append_audit, audit("plan_sealed"))
+        .await
+        .unwrap();
     assert_eq!((first.sequence, &first), (1, &second));
 }
 
@@ -57,13 +65,40 @@ async fn a_device_that_needs_a_human_is_a_dead_letter_once() {
     let world = World::new().await;
     let activities = environment(RecordActivities::new(&world.deps));
     for _ in 0..2 {
-        activities.run(RecordActivities::save_device, device(DeviceOutcome::NeedsHuman)).await.unwrap();
+        activities
+            .run(
+                RecordActivities::save_device,
+                device(DeviceOutcome::NeedsHuman),
+            )
+            .await
+            .unwrap();
     }
-    let letters = world.deps.store.executions.list_dead_letters(None, 10).await.unwrap().items;
+    let letters = world
+        .deps
+        .store
+        .executions
+        .list_dead_letters(None, 10)
+        .await
+        .unwrap()
+        .items;
     assert_eq!(letters.len(), 1);
-    assert_eq!((letters[0].cause.as_str(), &letters[0].client), ("disk full", &client()));
-    let failed = failure(activities.run(RecordActivities::save_device, device(DeviceOutcome::Verified)).await);
-    assert_eq!(failed.type_name(), Some("store.conflict"), "an attempt ends once");
+    assert_eq!(
+        (letters[0].cause.as_str(), &letters[0].client),
+        ("disk full", &client())
+    );
+    let failed = failure(
+        activities
+            .run(
+                RecordActivities::save_device,
+                device(DeviceOutcome::Verified),
+            )
+            .await,
+    );
+    assert_eq!(
+        failed.type_name(),
+        Some("store.conflict"),
+        "an attempt ends once"
+    );
 }
 
 #[tokio::test]
@@ -81,11 +116,16 @@ async fn a_window_counts_in_the_zone_of_the_client_when_nothing_is_nearer() {
     };
     let activities = environment(WindowActivities::new(&world.deps));
     let opens = async |zone| {
-        let found = activities.run(WindowActivities::next_opening, input(zone)).await.unwrap();
+        let found = activities
+            .run(WindowActivities::next_opening, input(zone))
+            .await
+            .unwrap();
         found.opening.unwrap().opens_at.to_string()
     };
     assert_eq!(opens(None).await, "2026-11-03T22:00:00Z");
     assert_eq!(opens(Some("Europe/Berlin")).await, "2026-11-03T21:00:00Z");
-    let wrong = activities.run(WindowActivities::next_opening, input(Some("Mars/Olympus"))).await;
+    let wrong = activities
+        .run(WindowActivities::next_opening, input(Some("Mars/Olympus")))
+        .await;
     assert!(failure(wrong).to_string().contains("Mars/Olympus"));
 }

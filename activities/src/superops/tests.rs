@@ -33,7 +33,10 @@ async fn scripts(world: &World, variables: &[&str], times: u64) {
 }
 
 async fn runs(world: &World, response: ResponseTemplate) {
-    Mock::given(body_string_contains("runScriptOnAsset")).respond_with(response).mount(&world.server).await;
+    Mock::given(body_string_contains("runScriptOnAsset"))
+        .respond_with(response)
+        .mount(&world.server)
+        .await;
 }
 
 fn accepted() -> ResponseTemplate {
@@ -55,18 +58,36 @@ async fn a_run_sends_every_variable_and_the_script_is_looked_up_once() {
     runs(&world, accepted()).await;
     let activities = environment(SuperOpsActivities::new(&world.deps));
     for _ in 0..2 {
-        let run = activities.run(SuperOpsActivities::run_script, input()).await.unwrap();
+        let run = activities
+            .run(SuperOpsActivities::run_script, input())
+            .await
+            .unwrap();
         assert_eq!(run.action_config_id, "900");
     }
     let requests = world.server.received_requests().await.unwrap();
     let sent: Value = requests.last().unwrap().body_json().unwrap();
-    let arguments = sent["variables"]["input"]["scriptArguments"].as_array().unwrap().clone();
-    let names: Vec<_> = arguments.iter().map(|a| a["name"].as_str().unwrap()).collect();
+    let arguments = sent["variables"]["input"]["scriptArguments"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let names: Vec<_> = arguments
+        .iter()
+        .map(|a| a["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, SCRIPT_VARIABLES);
     let value = |name: &str| arguments.iter().find(|a| a["name"] == name).unwrap()["value"].clone();
-    assert_eq!((value("kb"), value("services")), (json!("5034441"), json!("Spooler,W32Time")));
-    assert_eq!((value("notBefore"), value("notAfter")), (json!(""), json!("2026-11-03T12:00:00Z")));
-    assert_eq!(value("callbackUrl"), json!("https://autoops.example/callbacks/device-script"));
+    assert_eq!(
+        (value("kb"), value("services")),
+        (json!("5034441"), json!("Spooler,W32Time"))
+    );
+    assert_eq!(
+        (value("notBefore"), value("notAfter")),
+        (json!(""), json!("2026-11-03T12:00:00Z"))
+    );
+    assert_eq!(
+        value("callbackUrl"),
+        json!("https://autoops.example/callbacks/device-script")
+    );
     assert_eq!(value("token"), json!(token(&world)));
 }
 
@@ -76,11 +97,18 @@ async fn a_lost_answer_is_ambiguous_never_retried_and_never_shows_the_token() {
     scripts(&world, &SCRIPT_VARIABLES, 1).await;
     runs(&world, accepted().set_delay(Duration::from_secs(3))).await;
     let activities = environment(SuperOpsActivities::new(&world.deps));
-    let failed = failure(activities.run(SuperOpsActivities::run_script, input()).await);
+    let failed = failure(
+        activities
+            .run(SuperOpsActivities::run_script, input())
+            .await,
+    );
     assert_eq!(failed.type_name(), Some("superops.ambiguous"));
     assert!(failed.is_non_retryable());
     let shown = format!("{failed} {failed:?} {:?}", world.deps);
-    assert!(!shown.contains(&token(&world)) && !shown.contains("master key"), "{shown}");
+    assert!(
+        !shown.contains(&token(&world)) && !shown.contains("master key"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
@@ -91,7 +119,11 @@ async fn a_refusal_that_quotes_our_arguments_does_not_show_the_token() {
         "extensions": { "clientError": [{ "code": "invalid_input" }] } }] });
     runs(&world, ResponseTemplate::new(200).set_body_json(body)).await;
     let activities = environment(SuperOpsActivities::new(&world.deps));
-    let failed = failure(activities.run(SuperOpsActivities::run_script, input()).await);
+    let failed = failure(
+        activities
+            .run(SuperOpsActivities::run_script, input())
+            .await,
+    );
     assert!(!format!("{failed} {failed:?}").contains(&token(&world)));
 }
 
@@ -100,8 +132,15 @@ async fn a_script_with_other_variables_is_never_run() {
     let world = World::new().await;
     scripts(&world, &["mode", "kb"], 1).await;
     let activities = environment(SuperOpsActivities::new(&world.deps));
-    let failed = failure(activities.run(SuperOpsActivities::run_script, input()).await);
-    assert!(failed.is_non_retryable() && failed.to_string().contains("runtime variables"), "{failed}");
+    let failed = failure(
+        activities
+            .run(SuperOpsActivities::run_script, input())
+            .await,
+    );
+    assert!(
+        failed.is_non_retryable() && failed.to_string().contains("runtime variables"),
+        "{failed}"
+    );
     assert_eq!(world.server.received_requests().await.unwrap().len(), 1);
 }
 
@@ -120,12 +159,30 @@ fn the_newest_run_of_our_script_since_then_counts() {
     let since = "2026-11-03T10:00:40Z".parse().unwrap();
     let state = |rows: &[ActivityRow]| newest_state(rows, since);
     assert_eq!(state(&[]), RunState::NotFound);
-    assert_eq!(state(&[row("Other", "2026-11-03T10:05:00Z", "Running")]), RunState::NotFound);
-    assert_eq!(state(&[row(SCRIPT_NAME, "2026-11-03T10:00:20Z", "Running")]), RunState::NotFound);
-    assert_eq!(state(&[row(SCRIPT_NAME, "2026-11-03T10:00:38Z", "Running")]), RunState::Running);
-    assert_eq!(state(&[row(SCRIPT_NAME, "2026-11-03T10:00:00Z", "completed")]), RunState::Completed);
-    assert_eq!(state(&[row(SCRIPT_NAME, "2026-11-03T09:59:00Z", "Completed")]), RunState::NotFound);
-    assert_eq!(state(&[row(SCRIPT_NAME, "2026-11-03T10:03:00Z", "Queued")]), RunState::Unknown);
+    assert_eq!(
+        state(&[row("Other", "2026-11-03T10:05:00Z", "Running")]),
+        RunState::NotFound
+    );
+    assert_eq!(
+        state(&[row(SCRIPT_NAME, "2026-11-03T10:00:20Z", "Running")]),
+        RunState::NotFound
+    );
+    assert_eq!(
+        state(&[row(SCRIPT_NAME, "2026-11-03T10:00:38Z", "Running")]),
+        RunState::Running
+    );
+    assert_eq!(
+        state(&[row(SCRIPT_NAME, "2026-11-03T10:00:00Z", "completed")]),
+        RunState::Completed
+    );
+    assert_eq!(
+        state(&[row(SCRIPT_NAME, "2026-11-03T09:59:00Z", "Completed")]),
+        RunState::NotFound
+    );
+    assert_eq!(
+        state(&[row(SCRIPT_NAME, "2026-11-03T10:03:00Z", "Queued")]),
+        RunState::Unknown
+    );
     let both = [
         row(SCRIPT_NAME, "2026-11-03T10:01:00Z", "Completed"),
         row(SCRIPT_NAME, "2026-11-03T10:02:00Z", "Failed"),
