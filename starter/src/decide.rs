@@ -8,12 +8,13 @@ use contracts::deployment::{DecideInput, DecisionInput};
 use domain::{
     approval::{Answer, Choice},
     audit::{Actor, AuditRecord},
-    deployment::DeploymentStatus,
+    deployment::{DeploymentStatus, Stage},
     ids::{PersonId, PlanId, RequestId},
     people::Identity,
 };
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::{
@@ -24,8 +25,10 @@ use crate::{
     words,
 };
 
+/// Between two looks at a plan that is being assessed.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long a look at the state may take.
-const LOOK: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// What is decided.
 #[derive(Debug, Args)]
@@ -51,6 +54,9 @@ pub struct DecideArgs {
     /// How long a worker may take before the decision is left with the server as a signal
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
     pub within_secs: u64,
+    /// How long to wait for a plan that is still being assessed
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub open_within_secs: u64,
 }
 
 /// What became of it, as programs read it.
@@ -118,24 +124,37 @@ pub async fn run(setup: &Setup, args: &DecideArgs, choice: Choice) -> anyhow::Re
     Ok(USAGE_OR_CONNECTION)
 }
 
-/// Reads where it stands: from the workflow, or as the worker last wrote it down.
+/// Reads where it stands: from the workflow, or as the worker last wrote it down. A plan that is
+/// still being assessed is waited for, unless the decision names its hash.
 async fn status(
     setup: &Setup,
     args: &DecideArgs,
     deployment: &Deployment,
 ) -> anyhow::Result<Option<DeploymentStatus>> {
-    match deployment.status(LOOK).await {
-        Ok(status) => Ok(Some(status)),
-        Err(Trouble::NotFound) => bail!(
-            "no deployment of plan {} is known to the Temporal server",
-            args.plan
-        ),
-        Err(Trouble::NoAnswer) => match setup.store() {
-            Ok(store) => Ok(store.executions.get_status(&args.plan).await?),
-            Err(_) => Ok(None),
-        },
-        Err(trouble) => Err(trouble.into()),
+    let until = Instant::now() + Duration::from_secs(args.open_within_secs);
+    loop {
+        match deployment.status(ANSWER).await {
+            Ok(status) if args.hash.is_none() && is_early(&status) && Instant::now() < until => {
+                sleep(LOOK).await;
+            }
+            Ok(status) => return Ok(Some(status)),
+            Err(Trouble::NotFound) => bail!(
+                "no deployment of plan {} is known to the Temporal server",
+                args.plan
+            ),
+            Err(Trouble::NoAnswer) => {
+                return match setup.store() {
+                    Ok(store) => Ok(store.executions.get_status(&args.plan).await?),
+                    Err(_) => Ok(None),
+                };
+            }
+            Err(trouble) => return Err(trouble.into()),
+        }
     }
+}
+
+fn is_early(status: &DeploymentStatus) -> bool {
+    status.approval.is_none() && matches!(status.stage, Stage::Planning | Stage::Assessing)
 }
 
 /// Makes the decision: what is named counts, else what is asked about.
@@ -271,6 +290,7 @@ mod tests {
             request: None,
             decision_id: Some("d1".into()),
             within_secs: 2,
+            open_within_secs: 0,
         }
     }
 

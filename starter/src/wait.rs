@@ -20,8 +20,11 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a look may take.
 const ANSWER: Duration = Duration::from_secs(3);
+/// Looks without an answer before somebody is told; a worker may be busy or restarting.
+const QUIET: u32 = 3;
 /// How long a lost server is waited for.
 const LOST: Duration = Duration::from_secs(60);
+
 /// What to wait for.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
@@ -92,7 +95,7 @@ async fn watch(
     tokio::pin!(end, time_is_up);
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut silent = false;
+    let mut unanswered = 0;
     loop {
         let look = async {
             looks.tick().await;
@@ -108,12 +111,14 @@ async fn watch(
             _ = tokio::signal::ctrl_c() => return Err(Watching::GivenUp(format!("stopped waiting: {again}"))),
             status = look => match status {
                 Ok(status) => {
-                    silent = false;
+                    unanswered = 0;
                     progress.show(&status);
                 }
-                Err(Trouble::NoAnswer) if !silent => {
-                    silent = true;
+                Err(Trouble::NoAnswer) => {
+                    unanswered += 1;
+                    if unanswered == QUIET {
                     progress.remark("no worker answers; the deployment goes on when one comes");
+                    }
                 }
                 Err(_) => {}
             },
