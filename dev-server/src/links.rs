@@ -13,7 +13,9 @@ use anyhow::Context;
 /// # Errors
 /// When the system does not say where we run.
 pub fn beside_us(name: &str) -> io::Result<PathBuf> {
-    let exe = std::env::current_exe()?.canonicalize()?;
+    let exe = std::env::current_exe()?;
+    // A build may have replaced us meanwhile; our folder is still there.
+    let exe = exe.canonicalize().unwrap_or(exe);
     let folder = exe.parent().unwrap_or_else(|| Path::new("/"));
     // Tests run one folder deeper.
     let folder = if folder.ends_with("deps") {

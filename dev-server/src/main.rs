@@ -2,11 +2,11 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use anyhow::Context;
 use autoops_dev_server::{
     Say,
     data_dir::DataDir,
     options::{Cli, Command, RunOptions},
+    process::open_log,
     stack::Stack,
     table, temporal,
 };
@@ -66,12 +66,7 @@ async fn run(options: &RunOptions) -> anyhow::Result<()> {
 }
 
 fn log_to(data: &DataDir) -> anyhow::Result<()> {
-    let path = data.logs().join("autoops-dev.log");
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path);
-    let file = file.with_context(|| format!("opening {}", path.display()))?;
+    let file = open_log(&data.logs().join("autoops-dev.log"))?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

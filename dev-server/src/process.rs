@@ -130,7 +130,7 @@ impl Program {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn open_log(path: &Path) -> anyhow::Result<File> {
+pub fn open_log(path: &Path) -> anyhow::Result<File> {
     let opened = OpenOptions::new().create(true).append(true).open(path);
     opened.with_context(|| format!("opening {}", path.display()))
 }

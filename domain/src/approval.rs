@@ -250,6 +250,9 @@ impl ApprovalBook {
         let Some(request) = &self.request else {
             return Check::Answered(self.keep(decision));
         };
+        if let Some(answer) = self.between_requests(decision, request) {
+            return Check::Answered(answer.unwrap_or_else(|| self.keep(decision)));
+        }
         let meant_other = decision
             .plan_hash
             .as_ref()
@@ -274,9 +277,9 @@ impl ApprovalBook {
                     by: ended.by.clone(),
                     choice: Choice::Reject,
                 },
-                // The plan is between two requests: a decision that names a hash waits for its own.
-                How::Superseded | How::Held => self.keep(decision),
-                How::TimedOut | How::Cancelled => Answer::Late { deadline: ended.at },
+                How::Superseded | How::Held | How::TimedOut | How::Cancelled => {
+                    Answer::Late { deadline: ended.at }
+                }
             });
         }
         if decision.received_at >= request.deadline {
@@ -285,6 +288,20 @@ impl ApprovalBook {
             });
         }
         Check::NeedsAuthority
+    }
+
+    /// After a superseded or held request and before the next one: `None` inside means that the
+    /// decision waits for the request it names.
+    fn between_requests(&self, decision: &Decision, request: &Request) -> Option<Option<Answer>> {
+        let meant_this = decision.plan_hash.as_ref().is_none_or(|hash| *hash == request.plan_hash);
+        match self.ended.as_ref()?.how {
+            How::Superseded if meant_this => Some(Some(Answer::WrongHash {
+                current: String::new(),
+                difference: vec!["the plan is being changed; a new request follows".to_owned()],
+            })),
+            How::Superseded | How::Held => Some(None),
+            How::Approved | How::Rejected | How::TimedOut | How::Cancelled => None,
+        }
     }
 
     fn keep(&mut self, decision: &Decision) -> Answer {
@@ -590,6 +607,21 @@ mod tests {
         let mut old = decision("dana", Choice::Approve, 1);
         old.plan_hash = Some("h0".into());
         assert!(matches!(book.check(&old), Check::NeedsDifference { .. }));
+    }
+
+    #[test]
+    fn between_two_requests_the_old_plan_is_gone_and_the_new_one_is_waited_for() {
+        let mut book = ApprovalBook::default();
+        book.open(request(1));
+        book.close(How::Superseded, at(10));
+        let mut old = decision("dana", Choice::Approve, 11);
+        old.plan_hash = Some("h1".into());
+        assert!(matches!(decide(&mut book, &old), Answer::WrongHash { .. }));
+        let mut early = decision("lee", Choice::Approve, 12);
+        early.plan_hash = Some("h2".into());
+        assert_eq!(decide(&mut book, &early), Answer::Kept);
+        let next = Request { id: "plan/2".parse().unwrap(), plan_hash: "h2".into(), ..request(1) };
+        assert_eq!(book.open(next), vec![early]);
     }
 
     #[test]

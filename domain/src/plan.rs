@@ -87,7 +87,7 @@ impl Default for Limits {
         Self {
             max_in_flight: 50,
             continue_after_events: 4000,
-            detail_probes: 10,
+            detail_probes: 25,
         }
     }
 }

@@ -108,10 +108,13 @@ pub async fn print(
     }
     match result {
         Some(result) => {
-            output::line(format!(
-                "plan {plan} ended: {}: {detail}",
-                words::plain(result.outcome.as_str())
-            ));
+            let outcome = words::plain(result.outcome.as_str());
+            // Some details begin with the outcome.
+            let ended = match detail.starts_with(&outcome) {
+                true => detail.to_owned(),
+                false => format!("{outcome}: {detail}"),
+            };
+            output::line(format!("plan {plan} ended: {ended}"));
             output::line(format!("devices: {}", words::counts(&result.counts)));
             if let Some(metrics) = &result.metrics {
                 output::line(format!(

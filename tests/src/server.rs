@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use contracts::queues;
 use dev_server::temporal::{DevTemporal, DevTemporalOptions};
 use temporalio_client::Client;
@@ -159,7 +160,8 @@ impl Workers {
         }
         drop(tell);
         let mut stops = Vec::new();
-        while let Some(stop) = told.recv().await {
+        for _ in QUEUES {
+            let stop = told.recv().await.context("a worker has ended at its start")?;
             stops.push(stop?);
         }
         Ok(Self { stops, threads })

@@ -24,8 +24,9 @@ fn a_plan_is_started_approved_by_hand_and_every_device_is_verified() {
 
     let started = dev.autoops(&["patch", "start", "--plan", plan, "--json"]).succeeds();
     assert_eq!(json(&started)["workflow_id"], "patch-deployment/first-plan");
-    let listed = dev.autoops(&["list", "--needs-approval"]).succeeds();
-    assert!(listed.contains("first-plan"), "{listed}");
+    dev.until("the plan is listed as waiting for approval", || {
+        dev.autoops(&["list", "--needs-approval"]).succeeds().contains("first-plan")
+    });
 
     // Before the approval nothing is touched.
     assert_eq!(dev.simulator_log("installed").len(), 0);

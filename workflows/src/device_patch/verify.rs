@@ -271,7 +271,7 @@ impl Attempt {
             }
             self.stage(
                 DeviceStage::Verifying,
-                &format!("waiting for a scan made after {since}"),
+                &format!("waiting for a scan made after {since:.0}"),
             );
             let next = clock::after(clock::now(&self.ctx), self.input.waits.verify_poll_secs);
             self.pause_until(next.min(give_up), "confirming scan")

@@ -31,7 +31,7 @@ impl Attempt {
                 LeaseResult::HeldBy { owner, until } => {
                     self.stage(
                         DeviceStage::WaitingForLease,
-                        &format!("held by {owner} until {until}"),
+                        &format!("held by {owner} until {until:.0}"),
                     );
                     if clock::now(&self.ctx) >= give_up {
                         return Err(Ends::with(
@@ -98,7 +98,7 @@ impl Attempt {
             }
             self.stage(
                 DeviceStage::WaitingForWindow,
-                &format!("opens {}", opening.opens_at),
+                &format!("opens {:.0}", opening.opens_at),
             );
             self.pause_until(opening.opens_at, "maintenance window")
                 .await?;
@@ -144,7 +144,7 @@ impl Attempt {
             if !device.online {
                 let since = device
                     .last_communicated_at
-                    .map_or("unknown".to_owned(), |t| t.to_string());
+                    .map_or("unknown".to_owned(), |t| format!("{t:.0}"));
                 self.stage(
                     DeviceStage::WaitingForDevice,
                     &format!("offline, last seen {since}"),

@@ -192,8 +192,7 @@ impl Story {
                 }
             });
             if let Some(how) = closing {
-                self.s_mut(|s| s.carry.book.close(how, now));
-                self.approval_closed(how).await;
+                self.close_request(how).await;
                 return how;
             }
             if let Some(role) = self.s_mut(|s| s.carry.book.escalate(now)) {
@@ -267,6 +266,14 @@ impl Story {
         }
     }
 
+    /// Ends the open request, if there is one.
+    pub(super) async fn close_request(&self, how: How) {
+        let now = clock::now(&self.ctx);
+        if self.s_mut(|s| s.carry.book.close(how, now)) {
+            self.approval_closed(how).await;
+        }
+    }
+
     async fn approval_closed(&self, how: How) {
         let words = match how {
             How::TimedOut => "nobody answered in time; it counts as rejected",
@@ -323,7 +330,7 @@ impl Story {
         while clock::now(&self.ctx) < until {
             self.stage(
                 Stage::AwaitingApproval,
-                format!("held, asked again {until}"),
+                format!("held, asked again {until:.0}"),
             )
             .await;
             let woken = self

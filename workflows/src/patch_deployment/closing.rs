@@ -137,16 +137,7 @@ impl Story {
 
     /// Writes the end down, tells people, and answers everybody who still waits for an answer.
     pub(super) async fn close(&self, mut result: DeploymentResult) -> DeploymentResult {
-        let now = clock::now(&self.ctx);
-        if self.s_mut(|s| s.carry.book.close(How::Cancelled, now)) {
-            self.audit(
-                "approval_closed",
-                Actor::Workflow,
-                vec![],
-                serde_json::json!({ "how": How::Cancelled }),
-            )
-            .await;
-        }
+        self.close_request(How::Cancelled).await;
         let untouched = self.untouched_devices();
         if result.outcome == DeploymentOutcome::Aborted && untouched > 0 {
             self.s_mut(|s| {

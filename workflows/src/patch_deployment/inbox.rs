@@ -12,7 +12,7 @@ use contracts::{
     message::Message,
 };
 use domain::{
-    approval::Choice,
+    approval::{Choice, How},
     audit::Actor,
     deployment::Stage,
     ids::PersonId,
@@ -352,6 +352,9 @@ impl Story {
             serde_json::json!({ "why": why, "answer": answer }),
         )
         .await;
+        if self.s(|s| s.carry.aborted.is_some()) {
+            self.close_request(How::Cancelled).await;
+        }
         answer
     }
 
@@ -431,6 +434,8 @@ impl Story {
             serde_json::json!({ "why": why, "change": input.change }),
         )
         .await;
+        // From here on a decision about the old plan must not count.
+        self.close_request(How::Superseded).await;
         ControlAnswer::Done {
             note: "the plan is sealed and asked about anew".to_owned(),
         }
@@ -484,7 +489,7 @@ impl Story {
         )
         .await;
         ControlAnswer::Done {
-            note: format!("the request is open until {deadline}"),
+            note: format!("the request is open until {deadline:.0}"),
         }
     }
 }

@@ -175,18 +175,16 @@ impl Story {
                 }
             }
         }
-        if let (Some(kb), true) = (missing.first(), resolved.probes_are_all) {
-            let index = selectors
-                .iter()
-                .position(|p| p.kb == *kb)
-                .unwrap_or_default();
+        if let Some(kb) = missing.first() {
+            let index = selectors.iter().position(|p| p.kb == *kb).unwrap_or_default();
+            let more = if resolved.probes_are_all { "" } else { "; limits.detail_probes asks more of them" };
             return Err(failure::invalid_input(format!(
-                "patches[{index}].kb: `{kb}` is not allowed: a KB that SuperOps lists for at least one of the {} devices of the plan",
+                "patches[{index}].kb: `{kb}` is not allowed: a KB that SuperOps lists for at least one of the {} \
+                 devices asked, of {} in the plan{more}",
+                resolved.probes.len(),
                 resolved.devices.total
             )));
         }
-        // Not listed by the devices asked: unknown details, which the assessment counts as risk.
-        found.extend(missing.into_iter().map(unknown_patch));
         let mut ordered = Vec::new();
         for selector in selectors {
             if let Some(mut facts) = found.iter().find(|f| f.kb == selector.kb).cloned() {
@@ -351,18 +349,6 @@ pub(super) fn figures(assessed: &Assessed) -> Figures {
         .iter()
         .any(|p| p.cves.iter().any(|c| c.known_exploited));
     Figures::of(&assessed.risk, exploited, assessed.devices.total)
-}
-
-fn unknown_patch(kb: KbId) -> PatchFacts {
-    PatchFacts {
-        kb,
-        title: String::new(),
-        severity: domain::patch::Severity::Unknown,
-        category: String::new(),
-        published: None,
-        restart_required: None,
-        cves: Vec::new(),
-    }
 }
 
 fn unavailable_cve(cve: &CveId) -> CveFacts {

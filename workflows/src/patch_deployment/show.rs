@@ -213,7 +213,7 @@ fn details(status: &DeploymentStatus) -> String {
         };
         let _ = writeln!(
             text,
-            "Approval `{}` ({open}): {} x {}, until {}, plan hash `{}`\n",
+            "Approval `{}` ({open}): {} x {}, until {:.0}, plan hash `{}`\n",
             request.id,
             request.quorum,
             request.role.as_str(),
