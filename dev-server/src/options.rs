@@ -81,9 +81,9 @@ impl Ports {
     #[must_use]
     pub fn new(base: Option<u16>) -> Self {
         let at = |usual: u16, offset: u16| match base {
-            None => usual,
             Some(0) => 0,
             Some(base) => base.saturating_add(offset),
+            None => usual,
         };
         Self {
             temporal: at(7233, 0),
@@ -120,6 +120,7 @@ mod tests {
     fn a_base_moves_all_ports() {
         assert_eq!(Ports::new(None).temporal, 7233);
         assert_eq!(Ports::new(Some(9100)).bedrock, 9105);
+        assert_eq!(Ports::new(Some(0)).callback, 0);
         assert_eq!(Ports::new(Some(0)).nvd, 0);
     }
 }

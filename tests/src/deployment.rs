@@ -14,15 +14,20 @@ use domain::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use temporalio_client::{
-    Client, UntypedQuery, UntypedSignal, UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle,
+    Client, RpcOptions, UntypedQuery, UntypedSignal, UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle,
     WorkflowCancelOptions, WorkflowExecuteUpdateOptions, WorkflowGetResultOptions,
     WorkflowIdReusePolicy, WorkflowQueryOptions, WorkflowSignalOptions, WorkflowStartOptions,
+    WorkflowStartUpdateOptions,
     errors::{WorkflowGetResultError, WorkflowStartError, WorkflowUpdateError},
 };
-use temporalio_common::{data_converters::RawValue, error::IncomingError};
+use temporalio_common::{
+    data_converters::RawValue, error::IncomingError,
+    protos::temporal::api::history::v1::HistoryEvent,
+};
 use tokio::time::timeout;
 
 use crate::{
+    histories,
     server::Site,
     wire,
     world::{PATIENCE, World},
@@ -122,6 +127,23 @@ impl Deployment {
         Ok(wire::read(&raw))
     }
 
+    /// Sends an update and waits only until a worker has taken it; the future has the answer.
+    pub async fn send_update<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        input: Value,
+    ) -> impl Future<Output = T> {
+        let options = WorkflowStartUpdateOptions::default();
+        let start = self
+            .handle
+            .start_update(UntypedUpdate::new(name), wire::json(&input), options);
+        let update = timeout(PATIENCE, start).await.unwrap().unwrap();
+        async move {
+            let answer = timeout(PATIENCE, update.get_result(RpcOptions::default())).await;
+            wire::read(&answer.unwrap().unwrap())
+        }
+    }
+
     /// Sends an update and returns its answer.
     pub async fn update<T: DeserializeOwned>(&self, name: &str, input: Value) -> T {
         self.try_update(name, &input).await.unwrap()
@@ -208,6 +230,11 @@ impl Deployment {
                 panic!("{} does not end: {status:?}", self.id)
             }
         }
+    }
+
+    /// Fetches the history of every run, the first one first.
+    pub async fn histories(&self) -> Vec<Vec<HistoryEvent>> {
+        histories::runs_of(self.handle.client(), &self.id).await
     }
 
     /// Returns what its audit chain says happened, in order.

@@ -42,7 +42,7 @@ fn a_plan_is_started_approved_by_hand_and_every_device_is_verified() {
     assert_eq!(installed.len(), 24, "two updates on twelve devices, once each");
 
     let audit = dev.autoops(&["audit", "show", "first-plan"]).succeeds();
-    for step in ["plan_sealed", "approval_opened", "decision_counted", "gate_opened", "deployment_finished"] {
+    for step in ["plan sealed", "approval opened", "decision counted", "gate opened", "deployment finished"] {
         assert!(audit.contains(step), "{step} is missing:\n{audit}");
     }
     assert!(audit.contains("dana") && audit.contains("claimed"), "{audit}");

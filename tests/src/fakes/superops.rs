@@ -140,7 +140,11 @@ async fn run_on_device(
     input: RunScriptInput,
 ) {
     let done = world.change(|m| {
-        let device = m.devices.get_mut(&input.device)?;
+        // A run queued for a device that is offline does not start.
+        let device = m
+            .devices
+            .get_mut(&input.device)
+            .filter(|d| d.device.online)?;
         Some((device.run(&input), device.takes))
     });
     let Some((report, takes)) = done else { return };

@@ -39,7 +39,7 @@ impl Dev {
         let log = fs::File::create(folder.path().join("dev.log")).unwrap();
         let mut child = Command::new(program("autoops-dev"))
             .current_dir(folder.path())
-            .args(["--headless", "--speed", "120"])
+            .args(["--headless", "--port-base", "0", "--speed", "120"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

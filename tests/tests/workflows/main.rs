@@ -1,3 +1,11 @@
-//! Workflows on a real Temporal server, with fake activities.
+//! Workflows on a real Temporal server, with fake activities. One binary: one server, one link.
 
+mod approvals;
+mod controls;
 mod deploying;
+mod devices;
+mod durability;
+mod input;
+mod recording;
+mod silence;
+mod stragglers;

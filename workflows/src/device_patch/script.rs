@@ -53,10 +53,10 @@ impl Attempt {
             ));
         };
         self.ctx.state_mut(|s| s.jobs.push(id.clone()));
-        let began = clock::now(&self.ctx);
-        let longest = clock::after(began, self.input.waits.script_timeout_secs);
+        let longest = clock::after(clock::now(&self.ctx), self.input.waits.script_timeout_secs);
         let not_after = job.not_after.map_or(longest, |t| t.min(longest));
         for _ in 0..MAX_STARTS {
+            let began = clock::now(&self.ctx);
             let input = RunScriptInput {
                 device: self.input.device.clone(),
                 job: id.clone(),
@@ -66,16 +66,18 @@ impl Attempt {
                 not_after,
                 services: self.input.health.services.clone(),
             };
-            match self.start_script(input, not_after).await? {
-                Started::Yes => return self.await_report(&id, began, longest).await,
+            let seen = match self.start_script(input, not_after).await? {
+                Started::Yes => self.await_report(&id, began, longest).await?,
                 Started::No(why) => return Ok(Ran::NotStarted(why)),
-                Started::Perhaps => {
-                    if let Some(ran) = self.read_back(&id, began, longest).await? {
-                        return Ok(ran);
-                    }
-                    // Not listed although there was time: the same job again, which the device
-                    // answers with its first result should it have run after all.
-                }
+                Started::Perhaps => self.read_back(&id, began, longest).await?,
+            };
+            match seen {
+                Seen::Report(report) => return Ok(Ran::Reported(report)),
+                Seen::Failed => return Ok(Ran::FailedSilently),
+                Seen::Nothing => return Ok(Ran::Unknown),
+                // No sign of it, or its report was lost: the same job again. The device answers it
+                // with its first result, should it have run.
+                Seen::NeverStarted | Seen::ReportLost => {}
             }
         }
         Ok(Ran::Unknown)
@@ -119,43 +121,42 @@ impl Attempt {
         id: &JobId,
         began: Timestamp,
         longest: Timestamp,
-    ) -> Result<Ran, Ends> {
+    ) -> Result<Seen, Ends> {
         let patience = clock::after(clock::now(&self.ctx), self.input.waits.callback_secs);
         let mut next = patience.min(longest);
         loop {
             if let Some(report) = self.wait_for_report(id, next).await? {
-                return Ok(Ran::Reported(report));
+                return Ok(Seen::Report(report));
             }
             let state = self.find_run(began).await?;
             let now = clock::now(&self.ctx);
             match state {
-                RunState::Failed => return Ok(Ran::FailedSilently),
-                // Finished without a report: the callback was lost.
-                RunState::Completed => return Ok(Ran::Unknown),
-                RunState::Running | RunState::NotFound | RunState::Unknown if now >= longest => {
-                    return Ok(Ran::Unknown);
+                RunState::Failed => return Ok(Seen::Failed),
+                RunState::Completed => return Ok(Seen::ReportLost),
+                RunState::Running | RunState::NotFound | RunState::Unknown => {
+                    if now >= longest {
+                        return Ok(Seen::Nothing);
+                    }
                 }
-                RunState::Running | RunState::NotFound | RunState::Unknown => {}
             }
             next = clock::after(now, self.input.waits.script_poll_secs).min(longest);
         }
     }
 
-    /// After an ambiguous start: waits for the callback, then looks for the activity row. `None`
-    /// means that there is no sign of the run.
+    /// After an ambiguous start: waits for the callback, then looks for the activity row.
     async fn read_back(
         &self,
         id: &JobId,
         began: Timestamp,
         longest: Timestamp,
-    ) -> Result<Option<Ran>, Ends> {
+    ) -> Result<Seen, Ends> {
         let patience = clock::after(clock::now(&self.ctx), self.input.waits.callback_secs);
         if let Some(report) = self.wait_for_report(id, patience.min(longest)).await? {
-            return Ok(Some(Ran::Reported(report)));
+            return Ok(Seen::Report(report));
         }
         match self.find_run(began).await? {
-            RunState::NotFound => Ok(None),
-            _ => self.await_report(id, began, longest).await.map(Some),
+            RunState::NotFound => Ok(Seen::NeverStarted),
+            _ => self.await_report(id, began, longest).await,
         }
     }
 
@@ -202,6 +203,19 @@ impl Attempt {
             .map(|answer| answer.state)
             .map_err(|e| Ends::failed("the script run could not be read back", &Failed::of(&e)))
     }
+}
+
+/// What was seen of a started job.
+enum Seen {
+    Report(ScriptReport),
+    /// `SuperOps` says it failed.
+    Failed,
+    /// `SuperOps` says it is over, and its report has not come.
+    ReportLost,
+    /// There is no sign of it.
+    NeverStarted,
+    /// It did not end in time.
+    Nothing,
 }
 
 enum Started {

@@ -21,6 +21,9 @@ use super::{
 };
 use crate::{clock, failure::Failed, options};
 
+/// Tells a restart that turned out to be needed only afterwards from the first one.
+const LATE: u32 = 2;
+
 /// What an installation left behind.
 enum Installed {
     /// On the device, as far as the script knows.
@@ -75,7 +78,14 @@ impl Attempt {
         if let Err(trouble) = self.restart_if_asked(reboot_required, 0).await? {
             return self.undo(&on_device, &trouble, patches).await;
         }
-        let checked = self.ask_script(&on_device).await?;
+        let mut checked = self.ask_script(&on_device, 0).await?;
+        if checked.values().any(|report| report.reboot_required) {
+            // The installer did not say so, or its report was lost.
+            if let Err(trouble) = self.restart_if_asked(true, LATE).await? {
+                return self.undo(&on_device, &trouble, patches).await;
+            }
+            checked = self.ask_script(&on_device, LATE).await?;
+        }
         for kb in &on_device {
             let said = checked.get(kb).and_then(|r| r.installed);
             let result = self
@@ -203,7 +213,11 @@ impl Attempt {
     }
 
     /// Asks the script on the device what is installed, and how the services are.
-    async fn ask_script(&self, kbs: &[KbId]) -> Result<BTreeMap<KbId, ScriptReport>, Ends> {
+    async fn ask_script(
+        &self,
+        kbs: &[KbId],
+        ordinal: u32,
+    ) -> Result<BTreeMap<KbId, ScriptReport>, Ends> {
         self.stage(DeviceStage::Verifying, "asking the script on the device");
         let mut reports = BTreeMap::new();
         for kb in kbs {
@@ -211,7 +225,7 @@ impl Attempt {
             let job = Job {
                 mode: ScriptMode::Verify,
                 kb: Some(kb),
-                ordinal: 0,
+                ordinal,
                 not_after: None,
             };
             if let Ran::Reported(report) = self.run_job(job).await? {
@@ -259,11 +273,21 @@ impl Attempt {
                     );
                 }
                 let late_enough = scanned.is_some_and(|at| at > settled);
-                if late_enough && matches!(state, PatchState::Missing | PatchState::Failed) {
-                    return result(
-                        DeviceOutcome::ReportedMissing,
-                        "the script said installed, a later scan says missing".to_owned(),
-                    );
+                if late_enough
+                    && script_says == Some(true)
+                    && matches!(state, PatchState::Missing | PatchState::Failed)
+                {
+                    // Nobody said that it was installed: it is not the scan that contradicts.
+                    return match doubt.filter(|_| script_says != Some(true)) {
+                        Some(doubt) => result(
+                            DeviceOutcome::NeedsHuman,
+                            format!("{doubt}; a later scan says missing"),
+                        ),
+                        None => result(
+                            DeviceOutcome::ReportedMissing,
+                            "the script said installed, a later scan says missing".to_owned(),
+                        ),
+                    };
                 }
             }
             if clock::now(&self.ctx) >= give_up || self.cancelled() {

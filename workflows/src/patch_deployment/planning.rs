@@ -176,8 +176,15 @@ impl Story {
             }
         }
         if let Some(kb) = missing.first() {
-            let index = selectors.iter().position(|p| p.kb == *kb).unwrap_or_default();
-            let more = if resolved.probes_are_all { "" } else { "; limits.detail_probes asks more of them" };
+            let index = selectors
+                .iter()
+                .position(|p| p.kb == *kb)
+                .unwrap_or_default();
+            let more = if resolved.probes_are_all {
+                ""
+            } else {
+                "; limits.detail_probes asks more of them"
+            };
             return Err(failure::invalid_input(format!(
                 "patches[{index}].kb: `{kb}` is not allowed: a KB that SuperOps lists for at least one of the {} \
                  devices asked, of {} in the plan{more}",

@@ -164,8 +164,11 @@ impl Story {
         let attempted = self.ring_counts(ring).0.attempted > 0;
         let until = clock::after(clock::now(&self.ctx), if attempted { soak } else { 0 });
         self.s_mut(|s| s.carry.soak_until = Some(until));
-        self.stage(Stage::Soaking, format!("ring {name} soaks until {until:.0}"))
-            .await;
+        self.stage(
+            Stage::Soaking,
+            format!("ring {name} soaks until {until:.0}"),
+        )
+        .await;
         Ok(())
     }
 
@@ -275,8 +278,11 @@ impl Story {
         rounds: &mut Rounds,
     ) -> Result<(), WorkflowTermination> {
         if clock::now(&self.ctx) < until {
-            self.stage(Stage::Soaking, format!("ring {name} soaks until {until:.0}"))
-                .await;
+            self.stage(
+                Stage::Soaking,
+                format!("ring {name} soaks until {until:.0}"),
+            )
+            .await;
             return self.wait_a_round(rounds, Some(until), "soak").await;
         }
         match self.gate_of(ring, true) {

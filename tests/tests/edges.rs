@@ -1,0 +1,195 @@
+//! Who may use whom: the table of the architecture, held against what Cargo resolves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+/// Outside the pure rooms: clocks, networks, databases, chance.
+const WORLD: [&str; 7] = [
+    "tokio", "temporalio", "aws", "reqwest", "axum", "rusqlite", "rand",
+];
+
+/// A room, the rooms it may use, and crate families that it must not.
+struct Room {
+    name: &'static str,
+    uses: &'static [&'static str],
+    /// Must not be reached at all.
+    never: &'static [&'static str],
+    /// Must not be named in its manifest; Temporal's own crates may bring them along.
+    never_directly: &'static [&'static str],
+    /// Exceptions to both.
+    but: &'static [&'static str],
+}
+
+const ROOMS: [Room; 10] = [
+    Room { name: "domain", uses: &[], never: &WORLD, never_directly: &[], but: &[] },
+    Room {
+        name: "contracts",
+        uses: &["domain"],
+        never: &[],
+        never_directly: &WORLD,
+        but: &["temporalio-macros", "temporalio-common-wasm"],
+    },
+    Room {
+        name: "workflows",
+        uses: &["contracts", "domain"],
+        never: &[],
+        never_directly: &WORLD,
+        but: &["temporalio-macros", "temporalio-common-wasm", "temporalio-workflow"],
+    },
+    Room { name: "policy", uses: &["domain"], never: &WORLD, never_directly: &[], but: &[] },
+    Room { name: "agents", uses: &["domain"], never: &WORLD, never_directly: &[], but: &[] },
+    Room {
+        name: "clients",
+        uses: &["domain"],
+        never: &["temporalio", "axum"],
+        never_directly: &[],
+        but: &[],
+    },
+    Room {
+        name: "activities",
+        uses: &["contracts", "domain", "agents", "policy", "clients"],
+        never: &["autoops-workflows"],
+        never_directly: &["axum"],
+        but: &[],
+    },
+    Room {
+        name: "worker",
+        uses: &["contracts", "workflows", "activities", "clients", "policy", "domain"],
+        never: &[],
+        never_directly: &["axum"],
+        but: &[],
+    },
+    Room {
+        name: "starter",
+        uses: &["contracts", "workflows", "domain", "policy", "clients"],
+        never: &["temporalio-sdk", "autoops-activities"],
+        never_directly: &["axum"],
+        but: &[],
+    },
+    Room {
+        name: "api",
+        uses: &["contracts", "workflows", "domain", "policy", "clients"],
+        never: &["temporalio-sdk", "autoops-activities"],
+        never_directly: &[],
+        but: &[],
+    },
+];
+
+/// Rooms that may use anything.
+const FREE: [&str; 2] = ["autoops-dev-server", "autoops-tests"];
+
+struct Workspace {
+    metadata: Metadata,
+    /// Normal dependencies of each package, as resolved.
+    uses: BTreeMap<PackageId, Vec<PackageId>>,
+}
+
+impl Workspace {
+    fn load() -> Self {
+        let mut command = MetadataCommand::new();
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+        let options = ["--offline".to_owned(), "--locked".to_owned()];
+        command.manifest_path(manifest).other_options(options);
+        let metadata = command.exec().unwrap();
+        let nodes = &metadata.resolve.as_ref().unwrap().nodes;
+        let uses = nodes.iter().map(|node| {
+            let normal = node.deps.iter().filter(|dep| {
+                dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
+            });
+            (node.id.clone(), normal.map(|dep| dep.pkg.clone()).collect())
+        });
+        let uses = uses.collect();
+        Self { metadata, uses }
+    }
+
+    fn id_of(&self, name: &str) -> Option<PackageId> {
+        let members = self.metadata.workspace_packages();
+        members.into_iter().find(|p| p.name == name).map(|p| p.id.clone())
+    }
+
+    fn direct(&self, id: &PackageId) -> BTreeSet<String> {
+        let used = self.uses.get(id).into_iter().flatten();
+        used.map(|id| self.metadata[id].name.to_string()).collect()
+    }
+
+    fn reached(&self, id: &PackageId) -> BTreeSet<String> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![id.clone()];
+        while let Some(at) = open.pop() {
+            for next in self.uses.get(&at).into_iter().flatten() {
+                if seen.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        seen.iter().map(|id| self.metadata[id].name.to_string()).collect()
+    }
+}
+
+fn is_of(family: &str, name: &str) -> bool {
+    name == family || name.strip_prefix(family).is_some_and(|rest| rest.starts_with(['-', '_']))
+}
+
+fn offending(names: &BTreeSet<String>, families: &[&str], but: &[&str]) -> Vec<String> {
+    let bad = names.iter().filter(|name| {
+        families.iter().any(|family| is_of(family, name)) && !but.contains(&name.as_str())
+    });
+    bad.cloned().collect()
+}
+
+#[test]
+fn rooms_use_only_the_rooms_they_may() {
+    let workspace = Workspace::load();
+    for room in &ROOMS {
+        let Some(id) = workspace.id_of(&format!("autoops-{}", room.name)) else { continue };
+        let used = workspace.direct(&id);
+        let rooms = used.iter().filter_map(|name| name.strip_prefix("autoops-"));
+        let others: Vec<_> = rooms.filter(|name| !room.uses.contains(name)).collect();
+        assert!(others.is_empty(), "{} must not use {others:?}", room.name);
+    }
+}
+
+#[test]
+fn rooms_keep_away_from_what_is_not_theirs() {
+    let workspace = Workspace::load();
+    for room in &ROOMS {
+        let Some(id) = workspace.id_of(&format!("autoops-{}", room.name)) else { continue };
+        let reached = offending(&workspace.reached(&id), room.never, room.but);
+        assert!(reached.is_empty(), "{} must not reach {reached:?}", room.name);
+        let named = offending(&workspace.direct(&id), room.never_directly, room.but);
+        assert!(named.is_empty(), "{} must not name {named:?}", room.name);
+    }
+}
+
+#[test]
+fn every_member_is_a_room_and_takes_the_lints_of_the_workspace() {
+    let workspace = Workspace::load();
+    for package in workspace.metadata.workspace_packages() {
+        let name = package.name.as_str();
+        let room = ROOMS.iter().any(|room| name == format!("autoops-{}", room.name));
+        assert!(room || FREE.contains(&name), "{name} is no room of the architecture");
+        let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{name} has lints of its own");
+    }
+}
+
+#[test]
+fn time_zones_come_from_the_binary_and_never_from_the_machine() {
+    let workspace = Workspace::load();
+    let resolve = workspace.metadata.resolve.as_ref().unwrap();
+    let jiff = resolve.nodes.iter().find(|n| workspace.metadata[&n.id].name == "jiff").unwrap();
+    let features: Vec<_> = jiff.features.iter().map(ToString::to_string).collect();
+    assert!(features.contains(&"tzdb-bundle-always".to_owned()), "{features:?}");
+    for feature in ["tz-system", "tzdb-zoneinfo", "tzdb-concatenated", "tzdb-bundle-platform"] {
+        assert!(!features.contains(&feature.to_owned()), "jiff has {feature}");
+    }
+}
+
+#[test]
+fn the_check_finds_what_is_there() {
+    let workspace = Workspace::load();
+    let clients = workspace.id_of("autoops-clients").unwrap();
+    assert!(!offending(&workspace.reached(&clients), &["rusqlite"], &[]).is_empty());
+    assert!(is_of("aws", "aws-config") && is_of("rand", "rand_core") && !is_of("rand", "random"));
+}

@@ -1,0 +1,63 @@
+//! Stories whose histories are kept in `tests/histories` for replay: `make histories` writes them.
+
+use autoops_tests::{
+    Install, World,
+    histories::{RECORD, record},
+    plan::asks,
+    run, site,
+};
+use domain::{outcome::DeploymentOutcome as Outcome, script::ScriptOutcome};
+use serde_json::json;
+
+#[test]
+fn records_histories() {
+    if std::env::var_os(RECORD).is_none() {
+        return;
+    }
+    run(async {
+        for (name, outcome) in [("approved", Outcome::Verified), ("rejected", Outcome::Rejected)] {
+            let choice = if outcome == Outcome::Verified { "approve" } else { "reject" };
+            story(name, 3, outcome, choice).await;
+        }
+        story("timed_out", 1, Outcome::TimedOut, "").await;
+        story("rolled_back", 2, Outcome::RolledBack, "approve").await;
+        story("needs_human", 1, Outcome::Incomplete, "approve").await;
+        story("aborted", 2, Outcome::Aborted, "abort").await;
+        story("continued_as_new", 4, Outcome::Verified, "approve").await;
+    });
+}
+
+async fn story(name: &str, devices: u32, outcome: Outcome, signal: &str) {
+    let site = site().await;
+    let plan = format!("recorded-{}", name.replace('_', "-"));
+    let world = World::new(site, &plan, devices);
+    world.change(|m| {
+        m.verdict = asks(|n| n.timeout_secs = if signal.is_empty() { 1 } else { 30 });
+        if matches!(outcome, Outcome::RolledBack | Outcome::Incomplete) {
+            m.every_device(|d| d.install = Install::Fails { installed: None });
+        }
+        if outcome == Outcome::Incomplete {
+            m.every_device(|d| d.uninstall = ScriptOutcome::NotRemovable);
+        }
+    });
+    let deployment = world
+        .deploy(site, |r| {
+            if name == "continued_as_new" {
+                r.limits.continue_after_events = 50;
+            }
+        })
+        .await;
+    if !signal.is_empty() {
+        deployment.open_request().await;
+        deployment.signal(signal, json!({ "by": "dana" })).await;
+    }
+    deployment.ends(outcome).await;
+    record(site.client(), deployment.id(), name).await;
+    let device = match name {
+        "approved" => "verified",
+        "rolled_back" | "needs_human" => name,
+        _ => return,
+    };
+    let id = format!("device-patch/{plan}/81");
+    record(site.client(), &id, &format!("device_{device}")).await;
+}
