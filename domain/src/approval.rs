@@ -293,7 +293,10 @@ impl ApprovalBook {
     /// After a superseded or held request and before the next one: `None` inside means that the
     /// decision waits for the request it names.
     fn between_requests(&self, decision: &Decision, request: &Request) -> Option<Option<Answer>> {
-        let meant_this = decision.plan_hash.as_ref().is_none_or(|hash| *hash == request.plan_hash);
+        let meant_this = decision
+            .plan_hash
+            .as_ref()
+            .is_none_or(|hash| *hash == request.plan_hash);
         match self.ended.as_ref()?.how {
             How::Superseded if meant_this => Some(Some(Answer::WrongHash {
                 current: String::new(),
@@ -620,7 +623,11 @@ mod tests {
         let mut early = decision("lee", Choice::Approve, 12);
         early.plan_hash = Some("h2".into());
         assert_eq!(decide(&mut book, &early), Answer::Kept);
-        let next = Request { id: "plan/2".parse().unwrap(), plan_hash: "h2".into(), ..request(1) };
+        let next = Request {
+            id: "plan/2".parse().unwrap(),
+            plan_hash: "h2".into(),
+            ..request(1)
+        };
         assert_eq!(book.open(next), vec![early]);
     }
 

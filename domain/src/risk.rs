@@ -151,7 +151,10 @@ impl RiskAssessment {
     /// found, and never talk it down.
     #[must_use]
     pub fn guarded_permille(&self) -> u16 {
-        let parts = self.contributions.iter().filter(|c| c.figure == Figure::Change);
+        let parts = self
+            .contributions
+            .iter()
+            .filter(|c| c.figure == Figure::Change);
         let by_rule = parts.map(|c| c.points).sum::<u16>().min(1000);
         self.score_permille.max(by_rule)
     }

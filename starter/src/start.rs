@@ -7,7 +7,8 @@ use clap::Args;
 use domain::{
     deployment::{DeploymentStatus, Stage},
     ids::PlanId,
- outcome::DeploymentOutcome};
+    outcome::DeploymentOutcome,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::sleep;
@@ -140,7 +141,10 @@ async fn facts(deployment: &Deployment, limit: Duration) -> Result<Facts, Troubl
         }
         match deployment.status(ANSWER).await {
             // One that was refused is about to end; its end says why.
-            Ok(status) if status.stage != Stage::Planning && status.outcome != Some(DeploymentOutcome::Refused) => {
+            Ok(status)
+                if status.stage != Stage::Planning
+                    && status.outcome != Some(DeploymentOutcome::Refused) =>
+            {
                 return Ok(Facts::Accepted(Box::new(status)));
             }
             // A plan that cannot be read refuses the query too; its end comes with the next look.

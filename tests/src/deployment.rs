@@ -14,10 +14,10 @@ use domain::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use temporalio_client::{
-    Client, RpcOptions, UntypedQuery, UntypedSignal, UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle,
-    WorkflowCancelOptions, WorkflowExecuteUpdateOptions, WorkflowGetResultOptions,
-    WorkflowIdReusePolicy, WorkflowQueryOptions, WorkflowSignalOptions, WorkflowStartOptions,
-    WorkflowStartUpdateOptions,
+    Client, RpcOptions, UntypedQuery, UntypedSignal, UntypedUpdate, UntypedWorkflow,
+    UntypedWorkflowHandle, WorkflowCancelOptions, WorkflowExecuteUpdateOptions,
+    WorkflowGetResultOptions, WorkflowIdReusePolicy, WorkflowQueryOptions, WorkflowSignalOptions,
+    WorkflowStartOptions, WorkflowStartUpdateOptions,
     errors::{WorkflowGetResultError, WorkflowStartError, WorkflowUpdateError},
 };
 use temporalio_common::{
@@ -118,9 +118,9 @@ impl Deployment {
         input: &Value,
     ) -> Result<T, WorkflowUpdateError> {
         let options = WorkflowExecuteUpdateOptions::default();
-        let update = self
-            .handle
-            .execute_update(UntypedUpdate::new(name), wire::json(input), options);
+        let update =
+            self.handle
+                .execute_update(UntypedUpdate::new(name), wire::json(input), options);
         let raw = timeout(PATIENCE, update)
             .await
             .unwrap_or_else(|_| panic!("no answer to {name}"))?;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::{
     activities::ActivityError,
-    interceptors::{
-        ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next,
-    },
+    interceptors::{ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next},
 };
 
 use crate::world::Worlds;

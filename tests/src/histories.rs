@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use temporalio_client::{
-    Client, UntypedWorkflow, WorkflowExecutionInfo, WorkflowFetchHistoryOptions,
-    UntypedWorkflowHandle,
+    Client, UntypedWorkflow, UntypedWorkflowHandle, WorkflowExecutionInfo,
+    WorkflowFetchHistoryOptions,
 };
 use temporalio_common::protos::temporal::api::history::v1::{
     History, HistoryEvent, history_event::Attributes,

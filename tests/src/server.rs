@@ -161,7 +161,10 @@ impl Workers {
         drop(tell);
         let mut stops = Vec::new();
         for _ in QUEUES {
-            let stop = told.recv().await.context("a worker has ended at its start")?;
+            let stop = told
+                .recv()
+                .await
+                .context("a worker has ended at its start")?;
             stops.push(stop?);
         }
         Ok(Self { stops, threads })

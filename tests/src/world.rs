@@ -133,9 +133,7 @@ impl World {
 
     pub(crate) async fn until_reports_may_come(&self) {
         let mut changed = self.changed.subscribe();
-        let _ = changed
-            .wait_for(|_| !self.read(|m| m.hold_reports))
-            .await;
+        let _ = changed.wait_for(|_| !self.read(|m| m.hold_reports)).await;
     }
 
     /// Starts the deployment of this world's plan.

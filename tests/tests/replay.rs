@@ -1,5 +1,10 @@
 //! Every recorded history replays with today's workflows. `make histories` records them anew.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a check that cannot look has to fail"
+)]
+
 use autoops_tests::histories::{IDENTITY, recorded};
 use contracts::converter::data_converter;
 use prost::Message;
@@ -45,7 +50,10 @@ async fn every_recorded_history_replays() {
     let histories = recorded();
     let names: Vec<_> = histories.iter().map(|(name, _)| name.as_str()).collect();
     for story in STORIES {
-        assert!(names.contains(&story), "{story} is not recorded: make histories");
+        assert!(
+            names.contains(&story),
+            "{story} is not recorded: make histories"
+        );
     }
     for ((name, _), failure) in histories.iter().zip(failures(&histories).await) {
         assert_eq!(failure, None, "{name}");
@@ -83,13 +91,22 @@ fn recorded_histories_hold_no_secrets_and_no_names() {
         // Payloads are plain JSON inside.
         let bytes = history.encode_to_vec();
         let text = String::from_utf8_lossy(&bytes);
-        for word in ["Display Name", "callbackUrl", "callback_url", "\"token\"", "ws-8"] {
+        for word in [
+            "Display Name",
+            "callbackUrl",
+            "callback_url",
+            "\"token\"",
+            "ws-8",
+        ] {
             assert!(!text.contains(word), "{name} holds {word}");
         }
         let shown = serde_json::to_string(&history).unwrap();
         for part in shown.split(r#""identity":""#).skip(1) {
             let identity = part.split('"').next().unwrap_or_default();
-            assert!(identity == IDENTITY || identity.is_empty(), "{name} holds {identity}");
+            assert!(
+                identity == IDENTITY || identity.is_empty(),
+                "{name} holds {identity}"
+            );
         }
     }
 }

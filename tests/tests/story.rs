@@ -1,6 +1,8 @@
 //! The README's story, driven through the real programs: `autoops-dev` with its worker and
 //! simulators, `autoops`, and the temporal command line.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 #[path = "story/dev.rs"]
 mod dev;
 
@@ -9,8 +11,16 @@ use dev::{Dev, PATIENCE, json};
 /// Replaces the id of the example plan, which may be started once only.
 fn plan_with_id(dev: &Dev, id: &str) -> String {
     let text = std::fs::read_to_string(dev::example_plan()).unwrap();
-    let changed: Vec<_> =
-        text.lines().map(|l| if l.starts_with("id:") { format!("id: {id}") } else { l.to_owned() }).collect();
+    let changed: Vec<_> = text
+        .lines()
+        .map(|l| {
+            if l.starts_with("id:") {
+                format!("id: {id}")
+            } else {
+                l.to_owned()
+            }
+        })
+        .collect();
     let path = dev.folder().join(format!("{id}.yaml"));
     std::fs::write(&path, changed.join("\n")).unwrap();
     path.display().to_string()
@@ -22,33 +32,64 @@ fn a_plan_is_started_approved_by_hand_and_every_device_is_verified() {
     let plan = dev::example_plan();
     let plan = plan.to_str().unwrap();
 
-    let started = dev.autoops(&["patch", "start", "--plan", plan, "--json"]).succeeds();
+    let started = dev
+        .autoops(&["patch", "start", "--plan", plan, "--json"])
+        .succeeds();
     assert_eq!(json(&started)["workflow_id"], "patch-deployment/first-plan");
     dev.until("the plan is listed as waiting for approval", || {
-        dev.autoops(&["list", "--needs-approval"]).succeeds().contains("first-plan")
+        dev.autoops(&["list", "--needs-approval"])
+            .succeeds()
+            .contains("first-plan")
     });
 
     // Before the approval nothing is touched.
     assert_eq!(dev.simulator_log("installed").len(), 0);
     dev.temporal(&[
-        "workflow", "signal", "--workflow-id", "patch-deployment/first-plan", "--name", "approve", "--input",
+        "workflow",
+        "signal",
+        "--workflow-id",
+        "patch-deployment/first-plan",
+        "--name",
+        "approve",
+        "--input",
         r#"{"by":"dana"}"#,
     ])
     .succeeds();
 
-    let waited = dev.autoops_for(&["wait", "first-plan"], PATIENCE).succeeds();
-    assert_eq!(waited.matches("4100000000000000").count(), 12, "a row per device:\n{waited}");
+    let waited = dev
+        .autoops_for(&["wait", "first-plan"], PATIENCE)
+        .succeeds();
+    assert_eq!(
+        waited.matches("4100000000000000").count(),
+        12,
+        "a row per device:\n{waited}"
+    );
     let installed = dev.simulator_log("installed");
-    assert_eq!(installed.len(), 24, "two updates on twelve devices, once each");
+    assert_eq!(
+        installed.len(),
+        24,
+        "two updates on twelve devices, once each"
+    );
 
     let audit = dev.autoops(&["audit", "show", "first-plan"]).succeeds();
-    for step in ["plan sealed", "approval opened", "decision counted", "gate opened", "deployment finished"] {
+    for step in [
+        "plan sealed",
+        "approval opened",
+        "decision counted",
+        "gate opened",
+        "deployment finished",
+    ] {
         assert!(audit.contains(step), "{step} is missing:\n{audit}");
     }
-    assert!(audit.contains("dana") && audit.contains("claimed"), "{audit}");
+    assert!(
+        audit.contains("dana") && audit.contains("claimed"),
+        "{audit}"
+    );
     dev.autoops(&["audit", "verify"]).succeeds();
 
-    let again = dev.autoops(&["patch", "start", "--plan", plan]).fails_with(1);
+    let again = dev
+        .autoops(&["patch", "start", "--plan", plan])
+        .fails_with(1);
     assert!(again.contains("already started"), "{again}");
     dev.stop();
 }
@@ -58,17 +99,26 @@ fn a_deployment_goes_on_after_everything_was_stopped_in_the_middle() {
     let dev = Dev::start("resume");
     let plan = plan_with_id(&dev, "resumed-plan");
     dev.autoops(&["patch", "start", "--plan", &plan]).succeeds();
-    dev.autoops(&["approve", "resumed-plan", "--by", "dana"]).succeeds();
-    dev.until("a device has been installed", || !dev.simulator_log("installed").is_empty());
+    dev.autoops(&["approve", "resumed-plan", "--by", "dana"])
+        .succeeds();
+    dev.until("a device has been installed", || {
+        !dev.simulator_log("installed").is_empty()
+    });
 
     let dev = dev.restart();
-    let waited = dev.autoops_for(&["wait", "resumed-plan", "--json"], PATIENCE).succeeds();
+    let waited = dev
+        .autoops_for(&["wait", "resumed-plan", "--json"], PATIENCE)
+        .succeeds();
     assert!(waited.contains("verified"), "{waited}");
     let mut installed = dev.simulator_log("installed");
     let all = installed.len();
     installed.sort();
     installed.dedup();
-    assert_eq!((installed.len(), all), (24, 24), "each update once per device");
+    assert_eq!(
+        (installed.len(), all),
+        (24, 24),
+        "each update once per device"
+    );
     dev.autoops(&["audit", "verify"]).succeeds();
     dev.stop();
 }
@@ -76,32 +126,86 @@ fn a_deployment_goes_on_after_everything_was_stopped_in_the_middle() {
 #[test]
 fn what_cannot_be_done_is_said_in_one_clear_line() {
     let dev = Dev::start("refused");
-    let start = ["patch", "start", "--client", "7000000000000000001", "--tag", "pilot", "--requested-by", "tim"];
+    let start = [
+        "patch",
+        "start",
+        "--client",
+        "7000000000000000001",
+        "--tag",
+        "pilot",
+        "--requested-by",
+        "tim",
+    ];
     let with = |extra: &[&'static str]| [&start[..], extra].concat();
 
-    let unknown_kb = dev.autoops(&with(&["--kb", "KB9999999", "--id", "unknown-kb"])).fails_with(1);
-    assert!(unknown_kb.contains("patches[0].kb") && unknown_kb.contains("KB9999999"), "{unknown_kb}");
-    let unknown_device = dev
-        .autoops(&with(&["--kb", "KB5034441", "--device", "4199999999999999999", "--id", "unknown-device"]))
+    let unknown_kb = dev
+        .autoops(&with(&["--kb", "KB9999999", "--id", "unknown-kb"]))
         .fails_with(1);
-    assert!(unknown_device.contains("devices.ids[0]"), "{unknown_device}");
-    let rejected_by_hand = r#"{"client":"7000000000000000001","patches":[],"devices":{"tags":["pilot"]}}"#;
+    assert!(
+        unknown_kb.contains("patches[0].kb") && unknown_kb.contains("KB9999999"),
+        "{unknown_kb}"
+    );
+    let unknown_device = dev
+        .autoops(&with(&[
+            "--kb",
+            "KB5034441",
+            "--device",
+            "4199999999999999999",
+            "--id",
+            "unknown-device",
+        ]))
+        .fails_with(1);
+    assert!(
+        unknown_device.contains("devices.ids[0]"),
+        "{unknown_device}"
+    );
+    let rejected_by_hand =
+        r#"{"client":"7000000000000000001","patches":[],"devices":{"tags":["pilot"]}}"#;
     dev.temporal(&[
-        "workflow", "start", "--type", "PatchDeployment", "--task-queue", "autoops", "--workflow-id",
-        "patch-deployment/by-hand", "--input", rejected_by_hand,
+        "workflow",
+        "start",
+        "--type",
+        "PatchDeployment",
+        "--task-queue",
+        "autoops",
+        "--workflow-id",
+        "patch-deployment/by-hand",
+        "--input",
+        rejected_by_hand,
     ])
     .succeeds();
-    let by_hand = dev.autoops_for(&["wait", "by-hand"], PATIENCE).fails_with(1);
+    let by_hand = dev
+        .autoops_for(&["wait", "by-hand"], PATIENCE)
+        .fails_with(1);
     assert!(by_hand.contains("patches"), "{by_hand}");
 
     let plan = plan_with_id(&dev, "turned-down");
     dev.autoops(&["patch", "start", "--plan", &plan]).succeeds();
-    let not_allowed = dev.autoops(&["approve", "turned-down", "--by", "vic"]).fails_with(1);
-    assert!(not_allowed.contains("vic") || not_allowed.contains("role"), "{not_allowed}");
-    dev.autoops(&["reject", "turned-down", "--by", "dana", "--reason", "not this week"]).succeeds();
-    dev.autoops_for(&["wait", "turned-down"], PATIENCE).fails_with(2);
+    let not_allowed = dev
+        .autoops(&["approve", "turned-down", "--by", "vic"])
+        .fails_with(1);
+    assert!(
+        not_allowed.contains("vic") || not_allowed.contains("role"),
+        "{not_allowed}"
+    );
+    dev.autoops(&[
+        "reject",
+        "turned-down",
+        "--by",
+        "dana",
+        "--reason",
+        "not this week",
+    ])
+    .succeeds();
+    dev.autoops_for(&["wait", "turned-down"], PATIENCE)
+        .fails_with(2);
 
-    let nowhere = dev.autoops_at("127.0.0.1:9", &["status", "turned-down", "--live"]).fails_with(1);
-    assert!(nowhere.contains("no Temporal server") && !nowhere.contains("panicked"), "{nowhere}");
+    let nowhere = dev
+        .autoops_at("127.0.0.1:9", &["status", "turned-down", "--live"])
+        .fails_with(1);
+    assert!(
+        nowhere.contains("no Temporal server") && !nowhere.contains("panicked"),
+        "{nowhere}"
+    );
     dev.stop();
 }

@@ -8,6 +8,7 @@
 
 pub mod inventory;
 pub mod people;
+mod planning;
 pub mod plans;
 pub mod records;
 pub mod risk;

@@ -31,7 +31,10 @@ pub(crate) struct Dev {
 
 impl Dev {
     pub(crate) fn start(name: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix(&format!("autoops-story-{name}-")).tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("autoops-story-{name}-"))
+            .tempdir()
+            .unwrap();
         Self::start_in(folder)
     }
 
@@ -57,10 +60,18 @@ impl Dev {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("autoops-dev ended with {status}:\n{}", log());
             }
-            assert!(Instant::now() < deadline, "autoops-dev did not come up:\n{}", log());
+            assert!(
+                Instant::now() < deadline,
+                "autoops-dev did not come up:\n{}",
+                log()
+            );
             thread::park_timeout(Duration::from_millis(100));
         };
-        Self { folder, child, info }
+        Self {
+            folder,
+            child,
+            info,
+        }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -78,7 +89,10 @@ impl Dev {
     pub(crate) fn stop(mut self) {
         self.interrupt();
         let address = self.info["temporal_address"].as_str().unwrap();
-        assert!(std::net::TcpStream::connect(address).is_err(), "the Temporal server still runs");
+        assert!(
+            std::net::TcpStream::connect(address).is_err(),
+            "the Temporal server still runs"
+        );
     }
 
     fn interrupt(&mut self) {
@@ -94,28 +108,52 @@ impl Dev {
     }
 
     pub(crate) fn autoops_for(&self, args: &[&str], longest: Duration) -> Ran {
-        Ran::of(Command::new(program("autoops")).current_dir(self.folder()).args(args), args, longest)
+        Ran::of(
+            Command::new(program("autoops"))
+                .current_dir(self.folder())
+                .args(args),
+            args,
+            longest,
+        )
     }
 
     pub(crate) fn autoops_at(&self, address: &str, args: &[&str]) -> Ran {
         let mut command = Command::new(program("autoops"));
-        Ran::of(command.current_dir(self.folder()).env("TEMPORAL_ADDRESS", address).args(args), args, COMMAND)
+        Ran::of(
+            command
+                .current_dir(self.folder())
+                .env("TEMPORAL_ADDRESS", address)
+                .args(args),
+            args,
+            COMMAND,
+        )
     }
 
     pub(crate) fn temporal(&self, args: &[&str]) -> Ran {
         let mut command = Command::new(self.info["temporal_cli"].as_str().unwrap());
-        command.args(args).args(["--address", self.info["temporal_address"].as_str().unwrap()]);
+        command
+            .args(args)
+            .args(["--address", self.info["temporal_address"].as_str().unwrap()]);
         Ran::of(&mut command, args, COMMAND)
     }
 
     /// What the simulator itself says was done: device and KB of each row of this action.
     pub(crate) fn simulator_log(&self, action: &str) -> Vec<String> {
-        let base = self.info["superops_url"].as_str().unwrap().trim_end_matches("/msp").to_owned();
+        let base = self.info["superops_url"]
+            .as_str()
+            .unwrap()
+            .trim_end_matches("/msp")
+            .to_owned();
         let url = format!("{base}/log?action={action}");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let rows: Vec<Value> =
             runtime.block_on(async { reqwest::get(url).await.unwrap().json().await.unwrap() });
-        rows.iter().map(|row| format!("{} {}", row["device"], row["kb"])).collect()
+        rows.iter()
+            .map(|row| format!("{} {}", row["device"], row["kb"]))
+            .collect()
     }
 
     /// Waits for a condition of the outside world.
@@ -139,7 +177,11 @@ impl Drop for Dev {
         let _ = self.child.wait();
         if thread::panicking() {
             let log = |name: &str| fs::read_to_string(self.folder().join(name)).unwrap_or_default();
-            eprintln!("dev.log:\n{}\nworker.log:\n{}", log("dev.log"), log(".autoops/logs/worker.log"));
+            eprintln!(
+                "dev.log:\n{}\nworker.log:\n{}",
+                log("dev.log"),
+                log(".autoops/logs/worker.log")
+            );
         }
     }
 }
@@ -169,7 +211,10 @@ impl Ran {
         let output = child.wait_with_output().unwrap();
         let _ = done.send(());
         guard.join().unwrap();
-        Self { what: args.join(" "), output }
+        Self {
+            what: args.join(" "),
+            output,
+        }
     }
 
     fn text(&self) -> String {
@@ -178,31 +223,51 @@ impl Ran {
     }
 
     pub(crate) fn succeeds(self) -> String {
-        assert!(self.output.status.success(), "`{}` ended with {}:\n{}", self.what, self.output.status, self.text());
+        assert!(
+            self.output.status.success(),
+            "`{}` ended with {}:\n{}",
+            self.what,
+            self.output.status,
+            self.text()
+        );
         self.text()
     }
 
     pub(crate) fn fails_with(self, code: i32) -> String {
         let text = self.text();
-        assert_eq!(self.output.status.code(), Some(code), "`{}`:\n{text}", self.what);
+        assert_eq!(
+            self.output.status.code(),
+            Some(code),
+            "`{}`:\n{text}",
+            self.what
+        );
         text
     }
 }
 
 /// Reads the last line as JSON.
 pub(crate) fn json(text: &str) -> Value {
-    let line = text.lines().rfind(|l| l.starts_with('{')).expect("a line of JSON");
+    let line = text
+        .lines()
+        .rfind(|l| l.starts_with('{'))
+        .expect("a line of JSON");
     serde_json::from_str(line).unwrap()
 }
 
 pub(crate) fn example_plan() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev-server/examples/plan.yaml").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../dev-server/examples/plan.yaml")
+        .canonicalize()
+        .unwrap()
 }
 
 /// Finds a program of the workspace beside the test's own.
 fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    own.ancestors().map(|folder| folder.join(name)).find(|path| path.is_file()).expect("built programs")
+    own.ancestors()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .expect("built programs")
 }
 
 fn wait(child: &mut Child, longest: Duration) -> std::process::ExitStatus {

@@ -111,7 +111,8 @@ fn a_later_vote_replaces_the_earlier_one() {
 #[test]
 fn a_repeated_delivery_of_one_decision_gets_the_first_answer() {
     run(async {
-        let (_world, deployment) = asked(site().await, "delivered-twice", 1, |n| n.quorum = 2).await;
+        let (_world, deployment) =
+            asked(site().await, "delivered-twice", 1, |n| n.quorum = 2).await;
         let request = deployment.open_request().await;
         let input = json!({
             "choice": "approve", "by": "dana", "decision_id": "d-1",
@@ -165,13 +166,20 @@ fn a_decision_for_another_plan_is_told_the_difference() {
             "request_id": first.id, "plan_hash": first.plan_hash,
         });
         let answer: Answer = deployment.update("decide", old).await;
-        let Answer::WrongHash { current, difference } = answer else {
+        let Answer::WrongHash {
+            current,
+            difference,
+        } = answer
+        else {
             panic!("{answer:?}")
         };
         assert_ne!(current, first.plan_hash);
         assert_eq!(difference, ["1 devices removed"]);
         let opened = world.read(|m| m.notices.clone());
-        let again = opened.iter().rev().find(|n| n.kind == NoticeKind::ApprovalOpened);
+        let again = opened
+            .iter()
+            .rev()
+            .find(|n| n.kind == NoticeKind::ApprovalOpened);
         assert_eq!(again.unwrap().difference, ["1 devices removed"]);
         assert!(world.read(|m| m.told().contains(&NoticeKind::ApprovalClosed)));
         deployment.decide("approve", "erin").await;
@@ -188,9 +196,15 @@ fn people_without_the_role_or_of_another_client_are_not_allowed() {
         let (world, deployment) = asked(site().await, "not-allowed", 1, |_| {}).await;
         for person in ["vic", "tom", "olga", "mallory"] {
             let answer = deployment.decide("approve", person).await;
-            assert!(matches!(answer, Answer::NotAllowed { .. }), "{person}: {answer:?}");
+            assert!(
+                matches!(answer, Answer::NotAllowed { .. }),
+                "{person}: {answer:?}"
+            );
             let answer = deployment.decide("reject", person).await;
-            assert!(matches!(answer, Answer::NotAllowed { .. }), "{person}: {answer:?}");
+            assert!(
+                matches!(answer, Answer::NotAllowed { .. }),
+                "{person}: {answer:?}"
+            );
         }
         assert_eq!(world.read(|m| m.scripts.len()), 0);
         deployment.decide("approve", "dana").await;

@@ -50,7 +50,10 @@ fn while_paused_no_device_is_started_and_running_ones_go_on() {
         assert_eq!(world.read(|m| m.installed_on()), ["81"]);
         assert!(is_done(&deployment.control("request_resume", tom()).await));
         let answer = deployment.control("request_resume", tom()).await;
-        assert!(matches!(answer, ControlAnswer::NothingToDo { .. }), "{answer:?}");
+        assert!(
+            matches!(answer, ControlAnswer::NothingToDo { .. }),
+            "{answer:?}"
+        );
         deployment.ends(DeploymentOutcome::Verified).await;
     });
 }
@@ -110,9 +113,16 @@ fn an_abort_lets_a_running_script_end_and_touches_nothing_more() {
 fn people_who_may_not_control_it_change_nothing() {
     run(async {
         let (world, deployment) = first_ring_in_work("no-control").await;
-        for (update, person) in [("request_abort", "tom"), ("request_pause", "vic"), ("request_halt", "olga")] {
+        for (update, person) in [
+            ("request_abort", "tom"),
+            ("request_pause", "vic"),
+            ("request_halt", "olga"),
+        ] {
             let answer = deployment.control(update, json!({ "by": person })).await;
-            assert!(matches!(answer, ControlAnswer::NotAllowed { .. }), "{answer:?}");
+            assert!(
+                matches!(answer, ControlAnswer::NotAllowed { .. }),
+                "{answer:?}"
+            );
         }
         let_reports_come(&world);
         deployment.ends(DeploymentOutcome::Verified).await;
@@ -138,15 +148,24 @@ fn an_amended_plan_is_approved_anew_and_finished_devices_are_not_touched_again()
         // Ring 83 would be empty: an amendment that cannot be is refused and changes nothing.
         let empty = json!({ "by": "dana", "change": { "remove_devices": ["83"] } });
         let answer = deployment.control("amend", empty).await;
-        assert!(matches!(answer, ControlAnswer::Refused { .. }), "{answer:?}");
+        assert!(
+            matches!(answer, ControlAnswer::Refused { .. }),
+            "{answer:?}"
+        );
         let nothing = json!({ "by": "dana", "change": {} });
         let answer = deployment.control("amend", nothing).await;
-        assert!(matches!(answer, ControlAnswer::Refused { .. }), "{answer:?}");
+        assert!(
+            matches!(answer, ControlAnswer::Refused { .. }),
+            "{answer:?}"
+        );
         let change = json!({ "by": "dana", "change": { "reboot": "never" } });
         assert!(is_done(&deployment.control("amend", change).await));
         let_reports_come(&world);
         deployment.open_request().await;
-        assert_eq!(world.read(|m| m.outcome_of("81")), Some(DeviceOutcome::Verified));
+        assert_eq!(
+            world.read(|m| m.outcome_of("81")),
+            Some(DeviceOutcome::Verified)
+        );
         deployment.decide("approve", "erin").await;
         let result = deployment.ends(DeploymentOutcome::Verified).await;
         assert_eq!(result.counts.of(DeviceOutcome::Verified), 3);

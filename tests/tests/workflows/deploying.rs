@@ -46,7 +46,11 @@ fn three_rings_are_patched_one_after_the_other_and_verified() {
         assert_eq!(result.metrics.unwrap().success_permille, 1000);
         let planned = world.read(|m| m.plans[&1].devices.clone());
         let ring_of = |id: &String| planned.iter().find(|p| p.id.as_str() == id).unwrap().ring;
-        let order: Vec<u32> = world.read(|m| m.installed_on()).iter().map(ring_of).collect();
+        let order: Vec<u32> = world
+            .read(|m| m.installed_on())
+            .iter()
+            .map(ring_of)
+            .collect();
         assert_eq!(order, [0, 1, 1, 2, 2, 2]);
         let status = deployment.status().await;
         assert_eq!(status.stage, Stage::Done);
@@ -57,7 +61,10 @@ fn three_rings_are_patched_one_after_the_other_and_verified() {
     });
 }
 
-async fn second_device_fails(name: &str, change: impl FnOnce(&mut PlanRequest)) -> (Arc<World>, autoops_tests::Deployment) {
+async fn second_device_fails(
+    name: &str,
+    change: impl FnOnce(&mut PlanRequest),
+) -> (Arc<World>, autoops_tests::Deployment) {
     let site = site().await;
     let world = World::new(site, name, 3);
     world.change(|m| m.device("82").install = Install::Fails { installed: None });
@@ -77,8 +84,14 @@ fn a_gate_that_does_not_open_stops_the_deployment_and_what_failed_is_rolled_back
         let result = deployment.ends(DeploymentOutcome::RolledBack).await;
         assert_eq!(result.outcome.exit_status(), 3);
         assert_eq!(world.read(|m| m.installed_on()), ["81", "82"]);
-        assert_eq!(world.read(|m| m.outcome_of("81")), Some(DeviceOutcome::Verified));
-        assert_eq!(world.read(|m| m.outcome_of("82")), Some(DeviceOutcome::RolledBack));
+        assert_eq!(
+            world.read(|m| m.outcome_of("81")),
+            Some(DeviceOutcome::Verified)
+        );
+        assert_eq!(
+            world.read(|m| m.outcome_of("82")),
+            Some(DeviceOutcome::RolledBack)
+        );
         assert!(world.read(|m| m.told().contains(&NoticeKind::Halted)));
     });
 }
@@ -92,7 +105,10 @@ fn with_scope_all_devices_good_ones_are_rolled_back_too() {
         .await;
         let result = deployment.ends(DeploymentOutcome::RolledBack).await;
         assert_eq!(result.counts.of(DeviceOutcome::RolledBack), 2);
-        assert_eq!(world.read(|m| m.outcome_of("81")), Some(DeviceOutcome::RolledBack));
+        assert_eq!(
+            world.read(|m| m.outcome_of("81")),
+            Some(DeviceOutcome::RolledBack)
+        );
         assert_eq!(world.read(|m| m.outcome_of("83")), None);
     });
 }
@@ -103,7 +119,10 @@ fn without_rollback_what_failed_is_left_as_it_is() {
         let (world, deployment) =
             second_device_fails("no-rollback", |r| r.rollback.enabled = false).await;
         deployment.ends(DeploymentOutcome::Incomplete).await;
-        assert_eq!(world.read(|m| m.outcome_of("82")), Some(DeviceOutcome::Failed));
+        assert_eq!(
+            world.read(|m| m.outcome_of("82")),
+            Some(DeviceOutcome::Failed)
+        );
     });
 }
 
@@ -202,7 +221,13 @@ fn without_a_model_everything_works_and_is_marked_degraded() {
     run(async {
         let site = site().await;
         let world = World::new(site, "degraded", 1);
-        world.change(|m| m.fail("bedrock.refine_risk", None, Lost::Refused("bedrock.unauthorized")));
+        world.change(|m| {
+            m.fail(
+                "bedrock.refine_risk",
+                None,
+                Lost::Refused("bedrock.unauthorized"),
+            )
+        });
         let deployment = world.deploy(site, |_| {}).await;
         deployment.ends(DeploymentOutcome::Verified).await;
         let risk = deployment.status().await.risk.unwrap();

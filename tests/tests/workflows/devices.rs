@@ -93,7 +93,13 @@ fn an_ambiguous_start_that_left_no_trace_is_made_again_with_the_same_job() {
     run(async {
         let ran = Start::AnswerLost { ran: false };
         let lost = |d: &mut FakeDevice| d.starts = [ran].into();
-        let world = one("ambiguous-not-run", lost, impatient, DeviceOutcome::Verified).await;
+        let world = one(
+            "ambiguous-not-run",
+            lost,
+            impatient,
+            DeviceOutcome::Verified,
+        )
+        .await;
         let jobs: Vec<_> = world.read(|m| {
             let installs = m.scripts.iter().filter(|s| s.mode == ScriptMode::Install);
             installs.map(|s| s.job.clone()).collect()
@@ -108,7 +114,13 @@ fn an_ambiguous_start_that_left_no_trace_is_made_again_with_the_same_job() {
 fn a_start_nobody_can_confirm_is_not_repeated_without_end() {
     run(async {
         let never = |d: &mut FakeDevice| d.starts = [Start::AnswerLost { ran: false }; 9].into();
-        let world = one("never-confirmed", never, impatient, DeviceOutcome::NeedsHuman).await;
+        let world = one(
+            "never-confirmed",
+            never,
+            impatient,
+            DeviceOutcome::NeedsHuman,
+        )
+        .await;
         assert!(world.read(|m| m.starts_of(ScriptMode::Install)) <= 3);
     });
 }

@@ -1,10 +1,7 @@
 //! Nothing is lost or done twice: workers that go, histories that end, starts that repeat.
 
 use autoops_tests::{
-    Deployment, Site, World,
-    deployment::start_raw,
-    histories::input_of,
-    plan, run, site, wire,
+    Deployment, Site, World, deployment::start_raw, histories::input_of, plan, run, site, wire,
 };
 use contracts::{deployment::ControlAnswer, failures::INVALID_INPUT};
 use domain::outcome::{DeploymentOutcome, DeviceOutcome};
@@ -60,7 +57,11 @@ fn a_long_deployment_continues_as_new_and_loses_nothing() {
             .until("two scripts", |m| m.installed_on().len() == 2)
             .await;
         // With devices in flight, in whichever run they find the workflow.
-        for (update, by) in [("request_pause", "tom"), ("request_resume", "lee"), ("request_pause", "tom")] {
+        for (update, by) in [
+            ("request_pause", "tom"),
+            ("request_resume", "lee"),
+            ("request_pause", "tom"),
+        ] {
             let answer = deployment.control(update, json!({ "by": by })).await;
             assert!(matches!(answer, ControlAnswer::Done { .. }), "{answer:?}");
         }

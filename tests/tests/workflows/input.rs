@@ -57,7 +57,9 @@ fn a_workflow_id_of_another_shape_is_refused() {
             ("DevicePatch", "device-patch/p/1"),
         ] {
             let input = json!({ "client": "7", "patches": [{ "kb": plan::KB }], "devices": { "all": true } });
-            let handle = start_raw(site.client(), kind, id, wire::json(&input)).await.unwrap();
+            let handle = start_raw(site.client(), kind, id, wire::json(&input))
+                .await
+                .unwrap();
             let ended = handle.get_result(WorkflowGetResultOptions::default()).await;
             let (kind, words) = failure_of(ended.err().unwrap());
             assert_eq!(kind, INVALID_INPUT, "{words}");
@@ -84,9 +86,18 @@ fn messages_that_cannot_be_read_leave_the_workflow_usable_and_are_audited() {
         let all = bodies.len();
         for body in bodies {
             let payloads = body.into_iter().map(wire::payload).collect();
-            deployment.signal_raw("approve", RawValue::new(payloads)).await;
+            deployment
+                .signal_raw("approve", RawValue::new(payloads))
+                .await;
         }
-        for signal in ["pause", "abort", "halt", "change_plan", "extend", "device_finished"] {
+        for signal in [
+            "pause",
+            "abort",
+            "halt",
+            "change_plan",
+            "extend",
+            "device_finished",
+        ] {
             deployment.signal(signal, json!([1, 2, 3])).await;
         }
         assert!(deployment.status().await.needs_approval);
@@ -107,7 +118,10 @@ fn an_update_that_cannot_be_read_is_refused_with_words() {
             ("decide", json!({ "by": "dana", "choice": "approve" })),
             ("decide", json!({})),
             ("request_abort", json!({ "by": 7 })),
-            ("amend", json!({ "by": "dana", "change": { "windoes": [] } })),
+            (
+                "amend",
+                json!({ "by": "dana", "change": { "windoes": [] } }),
+            ),
             ("extend_approval", json!({ "by": "dana" })),
         ] {
             let answer = deployment.try_update::<Value>(update, &input).await;

@@ -1,5 +1,7 @@
 //! Workflows on a real Temporal server, with fake activities. One binary: one server, one link.
 
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has to fail")]
+
 mod approvals;
 mod controls;
 mod deploying;

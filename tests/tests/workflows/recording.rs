@@ -15,8 +15,15 @@ fn records_histories() {
         return;
     }
     run(async {
-        for (name, outcome) in [("approved", Outcome::Verified), ("rejected", Outcome::Rejected)] {
-            let choice = if outcome == Outcome::Verified { "approve" } else { "reject" };
+        for (name, outcome) in [
+            ("approved", Outcome::Verified),
+            ("rejected", Outcome::Rejected),
+        ] {
+            let choice = if outcome == Outcome::Verified {
+                "approve"
+            } else {
+                "reject"
+            };
             story(name, 3, outcome, choice).await;
         }
         story("timed_out", 1, Outcome::TimedOut, "").await;

@@ -54,7 +54,12 @@ fn a_decision_after_the_deadline_is_late_and_has_no_effect() {
         let answer = told.await;
         assert!(matches!(answer, Answer::Late { .. }), "{answer:?}");
         deployment.ends(DeploymentOutcome::TimedOut).await;
-        assert!(deployment.audited().await.contains(&"decision_late".to_owned()));
+        assert!(
+            deployment
+                .audited()
+                .await
+                .contains(&"decision_late".to_owned())
+        );
         assert_eq!(world.read(|m| m.scripts.len()), 0);
     });
 }
@@ -122,7 +127,10 @@ fn more_time_for_approvers_leaves_the_plan_as_it_is() {
         assert_eq!((second.deadline - first.deadline).as_secs(), 60);
         let endless = json!({ "by": "dana", "by_secs": 99_999_999 });
         let answer = deployment.control("extend_approval", endless).await;
-        assert!(matches!(answer, ControlAnswer::Refused { .. }), "{answer:?}");
+        assert!(
+            matches!(answer, ControlAnswer::Refused { .. }),
+            "{answer:?}"
+        );
         deployment.decide("approve", "dana").await;
         deployment.ends(DeploymentOutcome::Verified).await;
         assert!(world.read(|m| m.told().contains(&NoticeKind::ApprovalExtended)));

@@ -30,9 +30,14 @@ fn a_device_that_comes_back_is_patched_later() {
     run(async {
         let (world, deployment) = one_is_offline("comes-back", 60).await;
         deployment
-            .until_status("a straggler", |s| s.stage == Stage::Stragglers && s.stragglers == 1)
+            .until_status("a straggler", |s| {
+                s.stage == Stage::Stragglers && s.stragglers == 1
+            })
             .await;
-        assert_eq!(world.read(|m| m.outcome_of("81")), Some(DeviceOutcome::Verified));
+        assert_eq!(
+            world.read(|m| m.outcome_of("81")),
+            Some(DeviceOutcome::Verified)
+        );
         world.change(|m| m.device("82").device.online = true);
         let result = deployment.ends(DeploymentOutcome::Verified).await;
         assert_eq!(result.counts.of(DeviceOutcome::Verified), 2);
@@ -47,7 +52,10 @@ fn a_device_that_stays_away_is_given_up_as_unreached() {
         assert_eq!(result.outcome.exit_status(), 4);
         assert_eq!(result.counts.of(DeviceOutcome::Unreached), 1);
         assert_eq!(result.counts.total(), 2);
-        assert_eq!(world.read(|m| m.outcome_of("82")), Some(DeviceOutcome::Unreached));
+        assert_eq!(
+            world.read(|m| m.outcome_of("82")),
+            Some(DeviceOutcome::Unreached)
+        );
     });
 }
 
@@ -56,7 +64,9 @@ fn an_amendment_counts_a_straggler_once() {
     run(async {
         let (_world, deployment) = one_is_offline("amended-straggler", 4).await;
         deployment
-            .until_status("a straggler", |s| s.stage == Stage::Stragglers && s.stragglers == 1)
+            .until_status("a straggler", |s| {
+                s.stage == Stage::Stragglers && s.stragglers == 1
+            })
             .await;
         let change = json!({ "by": "dana", "change": { "reboot": "never" } });
         let answer = deployment.control("amend", change).await;
@@ -72,7 +82,9 @@ fn an_abort_reaches_stragglers() {
     run(async {
         let (_world, deployment) = one_is_offline("aborted-straggler", 60).await;
         deployment
-            .until_status("a straggler", |s| s.stage == Stage::Stragglers && s.stragglers == 1)
+            .until_status("a straggler", |s| {
+                s.stage == Stage::Stragglers && s.stragglers == 1
+            })
             .await;
         deployment.signal("abort", json!({ "by": "dana" })).await;
         let result = deployment.ends(DeploymentOutcome::Aborted).await;
