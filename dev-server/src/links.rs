@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -49,9 +49,46 @@ pub fn link(folder: &Path, name: &str, program: &Path) -> anyhow::Result<()> {
     linking().with_context(|| format!("linking {} to {}", at.display(), program.display()))
 }
 
+/// Writes a script that runs the temporal CLI against our server, unless `TEMPORAL_ADDRESS` names
+/// another one: the usual port may have been taken.
+///
+/// # Errors
+/// When the script cannot be written.
+pub fn temporal_script(at: &Path, cli: &Path, address: &str) -> anyhow::Result<()> {
+    let cli = cli.display().to_string().replace('\'', r"'\''");
+    let text = format!(
+        "#!/bin/sh\nexport TEMPORAL_ADDRESS=\"${{TEMPORAL_ADDRESS:-{address}}}\"\nexec '{cli}' \"$@\"\n"
+    );
+    let writing = || -> io::Result<()> {
+        fs::write(at, text)?;
+        fs::set_permissions(at, fs::Permissions::from_mode(0o755))
+    };
+    writing().with_context(|| format!("writing {}", at.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_temporal_script_knows_our_server_and_lets_people_name_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let cli = folder.path().join("it's the cli");
+        fs::write(&cli, "#!/bin/sh\necho \"$TEMPORAL_ADDRESS $1\"\n").unwrap();
+        fs::set_permissions(&cli, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = folder.path().join("temporal");
+        temporal_script(&script, &cli, "127.0.0.1:1").unwrap();
+        let run = |address: Option<&str>| {
+            let mut command = std::process::Command::new(&script);
+            command.arg("list").env_remove("TEMPORAL_ADDRESS");
+            if let Some(address) = address {
+                command.env("TEMPORAL_ADDRESS", address);
+            }
+            String::from_utf8(command.output().unwrap().stdout).unwrap()
+        };
+        assert_eq!(run(None), "127.0.0.1:1 list\n");
+        assert_eq!(run(Some("there:2")), "there:2 list\n");
+    }
 
     #[test]
     fn a_link_is_replaced_and_a_file_is_not() {

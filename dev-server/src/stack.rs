@@ -16,7 +16,7 @@ use crate::{
     callbacks::{self, BySignal},
     data_dir::{DataDir, DevInfo},
     demo,
-    links::{beside_us, link},
+    links::{beside_us, link, temporal_script},
     options::{Ports, RunOptions},
     sim::{RunningSim, serve},
     simulators::Simulators,
@@ -89,10 +89,15 @@ impl Stack {
                 data.logs().join("worker.log").display()
             ));
         }
+        temporal_script(
+            &data.file("temporal"),
+            &temporal.cli,
+            &info.temporal_address,
+        )?;
         data.write_info(&info)?;
         for (name, program) in [
             ("autoops", beside_us("autoops")?),
-            ("temporal", temporal.cli.clone()),
+            ("temporal", data.file("temporal")),
         ] {
             if let Err(error) = link_if_there(&options.bin_dir, name, program) {
                 say(&format!("{error:#}"));

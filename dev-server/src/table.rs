@@ -4,9 +4,6 @@ use std::path::Path;
 
 use crate::{data_dir::DevInfo, demo, options::RunOptions};
 
-/// Port that Temporal's own tools try without being told.
-const USUAL: &str = "127.0.0.1:7233";
-
 /// Makes the table of addresses and the first commands.
 #[must_use]
 pub fn render(info: &DevInfo, options: &RunOptions) -> String {
@@ -43,19 +40,14 @@ pub fn render(info: &DevInfo, options: &RunOptions) -> String {
     }
     text += &line;
     text += "\nTry, in a second terminal:\n\n";
-    for (command, what) in commands(info, &options.bin_dir, faults) {
+    for (command, what) in commands(&options.bin_dir, faults) {
         text += &format!("  {command}\n      {what}\n");
     }
     text + "\nCtrl-C stops everything; the next start goes on from here.\n"
 }
 
-fn commands(info: &DevInfo, bin: &Path, faults: &str) -> Vec<(String, &'static str)> {
+fn commands(bin: &Path, faults: &str) -> Vec<(String, &'static str)> {
     let bin = bin.display();
-    let address = if info.temporal_address == USUAL {
-        String::new()
-    } else {
-        format!(" --address {}", info.temporal_address)
-    };
     vec![
         (
             format!("{bin}/autoops patch start --plan {}", demo::FIRST_PLAN),
@@ -70,7 +62,7 @@ fn commands(info: &DevInfo, bin: &Path, faults: &str) -> Vec<(String, &'static s
             "where it stands",
         ),
         (
-            format!("{bin}/temporal workflow list{address}"),
+            format!("{bin}/temporal workflow list"),
             "the workflows behind it",
         ),
         (
@@ -87,9 +79,9 @@ mod tests {
     use super::*;
     use crate::options::Cli;
 
-    fn info(address: &str) -> DevInfo {
+    fn info() -> DevInfo {
         serde_json::from_value(serde_json::json!({
-            "temporal_address": address, "temporal_cli": "/t", "temporal_ui_url": "http://127.0.0.1:8233",
+            "temporal_address": "127.0.0.1:7233", "temporal_cli": "/t", "temporal_ui_url": "http://127.0.0.1:8233",
             "callback_url": "http://127.0.0.1:4000", "superops_url": "http://127.0.0.1:4010/msp",
             "nvd_url": "http://127.0.0.1:4020", "bedrock_url": "http://127.0.0.1:4030", "store_path": "/s"
         }))
@@ -98,7 +90,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_table_is_as_long_as_the_others() {
-        let text = render(&info(USUAL), &Cli::parse_from(["autoops-dev"]).run);
+        let text = render(&info(), &Cli::parse_from(["autoops-dev"]).run);
         let table: Vec<&str> = text
             .lines()
             .filter(|line| line.starts_with(['+', '|']))
@@ -109,17 +101,5 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("bin/temporal workflow list\n"), "{text}");
-    }
-
-    #[test]
-    fn an_unusual_port_is_in_the_commands() {
-        let text = render(
-            &info("127.0.0.1:9100"),
-            &Cli::parse_from(["autoops-dev"]).run,
-        );
-        assert!(
-            text.contains("workflow list --address 127.0.0.1:9100"),
-            "{text}"
-        );
     }
 }

@@ -1,9 +1,6 @@
 //! Who may use whom: the table of the architecture, held against what Cargo resolves.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a check that cannot look has to fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a check that cannot look has to fail")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -246,8 +243,14 @@ fn time_zones_come_from_the_binary_and_never_from_the_machine() {
     for package in workspace.metadata.workspace_packages() {
         for jiff in package.dependencies.iter().filter(|dep| dep.name == "jiff") {
             let of_the_machine = ["tz-system", "tzdb-zoneinfo", "tzdb-concatenated"];
-            let bad = of_the_machine.iter().any(|f| jiff.features.contains(&(*f).to_owned()));
-            assert!(!jiff.uses_default_features && !bad, "{}: {jiff:?}", package.name);
+            let bad = of_the_machine
+                .iter()
+                .any(|f| jiff.features.contains(&(*f).to_owned()));
+            assert!(
+                !jiff.uses_default_features && !bad,
+                "{}: {jiff:?}",
+                package.name
+            );
         }
     }
 }

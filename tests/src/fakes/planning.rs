@@ -2,7 +2,7 @@
 
 use contracts::{
     activities::plans::{
-        LoadPageInput, LoadPageResult, PageDevice, ResolveInput, ResolveResult, SealInput, SealResult,
+        LoadPageInput, LoadPageResult, PageDevice, ResolveResult, SealInput, SealResult,
     },
     deployment::{PlanRef, RingRef},
 };
@@ -13,8 +13,8 @@ use domain::{
     input::{InvalidInput, Problem},
     outcome::DeviceOutcome,
     plan::{PAGE_SIZE, PlanDocument, PlanRequest, PlannedActions, PlannedDevice},
-    risk::DeviceSummary,
     rings,
+    risk::DeviceSummary,
 };
 
 use crate::model::{Model, Row};

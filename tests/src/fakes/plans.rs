@@ -2,34 +2,22 @@
 
 use std::sync::Arc;
 
-use contracts::{
-    activities::plans::{
-        CheckChildrenInput, CheckChildrenResult, CheckInput, DifferenceInput, DifferenceResult,
-        EndedChild, GiveUpResult, InstalledResult, LoadPageInput, LoadPageResult, PageDevice,
-        PlanPageInput, ResolveInput, ResolveResult, SealInput, SealResult, Straggler,
-        StragglersInput, StragglersResult,
-    },
-    deployment::{PlanRef, RingRef},
+use contracts::activities::plans::{
+    CheckChildrenInput, CheckChildrenResult, CheckInput, DifferenceInput, DifferenceResult,
+    EndedChild, GiveUpResult, InstalledResult, LoadPageInput, LoadPageResult, PlanPageInput,
+    ResolveInput, ResolveResult, SealInput, SealResult, Straggler, StragglersInput,
+    StragglersResult,
 };
-use domain::{
-    device::Device,
-    guardrail::ForbiddenDevice,
-    ids::DeviceId,
-    input::{InvalidInput, Problem},
-    outcome::DeviceOutcome,
-    plan::{PAGE_SIZE, PlanDocument, PlanRequest, PlannedActions, PlannedDevice},
-    plan_check, rings,
-    risk::DeviceSummary,
-};
+use domain::{ids::DeviceId, outcome::DeviceOutcome, plan_check};
 use jiff::Timestamp;
 use temporalio_client::{UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecutionStatus};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
-use super::invalid;
-use crate::{
-    model::{Model, Row},
-    world::Worlds,
+use super::{
+    invalid,
+    planning::{load_page, resolve, seal},
 };
+use crate::{model::Row, world::Worlds};
 
 /// Plans.
 #[derive(Debug)]

@@ -130,11 +130,7 @@ impl Dev {
     }
 
     pub(crate) fn temporal(&self, args: &[&str]) -> Ran {
-        let mut command = Command::new(self.info["temporal_cli"].as_str().unwrap());
-        command
-            .args(args)
-            .args(["--address", self.info["temporal_address"].as_str().unwrap()]);
-        Ran::of(&mut command, args, COMMAND)
+        Ran::of(Command::new(self.folder().join("bin/temporal")).args(args), args, COMMAND)
     }
 
     /// What the simulator itself says was done: device and KB of each row of this action.
