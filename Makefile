@@ -22,13 +22,14 @@ dev: toolchain ## Build and run everything on this machine; ARGS="--help" shows 
 	@scripts/step "build" cargo build --workspace --bins
 	@exec $(TARGET)/debug/autoops-dev $(ARGS)
 
+# Workflow tests mostly wait for each other's timers: more threads than cores make them quick.
 .PHONY: test
 test: toolchain ## Format, lints and all tests, as the build server runs them
 	@scripts/step "1/5 format" cargo fmt --all --check
 	@scripts/step "2/5 lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 	@scripts/step "3/5 programs" cargo build --workspace --bins --locked
 	@scripts/step "4/5 Temporal server" $(TARGET)/debug/autoops-dev find-temporal
-	@scripts/step "5/5 tests" cargo test --workspace --locked
+	@RUST_TEST_THREADS=8 scripts/step "5/5 tests" cargo test --workspace --locked
 	@echo "all steps passed"
 
 .PHONY: check
@@ -39,7 +40,7 @@ check: toolchain ## Format, lints and documentation, without tests
 
 .PHONY: histories
 histories: toolchain ## Record the workflow histories of the replay tests anew
-	@AUTOOPS_RECORD_HISTORIES=1 scripts/step "histories" cargo test --workspace --test histories
+	@AUTOOPS_RECORD_HISTORIES=1 scripts/step "histories" cargo test -p autoops-tests --test workflows records_histories
 
 .PHONY: clean
 clean: ## Remove what was built; the data of `make dev` stays

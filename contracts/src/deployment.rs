@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for DeploymentInput {
         let carry = carry
             .map(serde_json::from_value)
             .transpose()
-            .map_err(D::Error::custom)?;
+            .map_err(|e| D::Error::custom(format!("carry: {e}")))?;
         let request = domain::input::from_json(&value).map_err(D::Error::custom)?;
         Ok(Self { request, carry })
     }

@@ -85,14 +85,7 @@ const ROOMS: [Room; 10] = [
     },
     Room {
         name: "worker",
-        uses: &[
-            "contracts",
-            "workflows",
-            "activities",
-            "clients",
-            "policy",
-            "domain",
-        ],
+        uses: &["contracts", "workflows", "activities", "clients", "policy"],
         never: &[],
         never_directly: &["axum"],
         but: &[],

@@ -7,13 +7,9 @@ use anyhow::{Context, bail};
 use clients::{
     people,
     store::{PolicyVersion, Store, StoreError},
-    superops::SuperOps,
+    superops::{Probe, SuperOps},
 };
 use contracts::search;
-use domain::{
-    failure::{Classify, FailureKind},
-    script::SCRIPT_NAME,
-};
 use jiff::Timestamp;
 use policy::PolicySet;
 use temporalio_client::{
@@ -35,25 +31,22 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// Asks `SuperOps` one cheap question. Only a refused token stops the worker: an outage must not,
 /// activities wait for its end.
 pub(crate) async fn check_superops(superops: &SuperOps) -> anyhow::Result<()> {
-    match superops.find_script(SCRIPT_NAME).await {
-        Ok(script) => {
-            if let Err(found) = script.check_variables() {
-                warn!("no device can be patched: {found}");
-            }
+    let probe = superops
+        .probe()
+        .await
+        .context("the SuperOps token (AUTOOPS_SUPEROPS_TOKEN) does not work")?;
+    match probe {
+        Probe::Ready => {}
+        Probe::ScriptDiffers(found) => warn!("no device can be patched: {found}"),
+        Probe::ScriptMissing { name } => {
+            warn!(
+                "no device can be patched: upload the script {name} of deploy/scripts to SuperOps"
+            );
         }
-        Err(error) => match error.kind() {
-            FailureKind::Unauthorized => {
-                return Err(error)
-                    .context("the SuperOps token (AUTOOPS_SUPEROPS_TOKEN) does not work");
-            }
-            FailureKind::NotFound => warn!(
-                "no device can be patched: upload the script {SCRIPT_NAME} of deploy/scripts to SuperOps"
-            ),
-            _ => warn!(
-                error = &error as &dyn std::error::Error,
-                "superops could not be checked, going on"
-            ),
-        },
+        Probe::Unreachable(error) => warn!(
+            error = &error as &dyn std::error::Error,
+            "superops could not be checked, going on"
+        ),
     }
     Ok(())
 }

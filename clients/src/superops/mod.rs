@@ -8,6 +8,7 @@ mod config;
 mod convert;
 mod error;
 mod operations;
+mod probe;
 mod scalars;
 mod transport;
 
@@ -27,6 +28,7 @@ use serde_json::json;
 pub use config::SuperOpsConfig;
 pub use convert::{ActivityRow, AlertRow, ClientInfo, Page, PatchRow, ScriptInfo, ScriptRun, Site};
 pub use error::SuperOpsError;
+pub use probe::Probe;
 
 use crate::rate_limit::RateLimiter;
 use convert::raw_asset;

@@ -130,7 +130,11 @@ impl Dev {
     }
 
     pub(crate) fn temporal(&self, args: &[&str]) -> Ran {
-        Ran::of(Command::new(self.folder().join("bin/temporal")).args(args), args, COMMAND)
+        Ran::of(
+            Command::new(self.folder().join("bin/temporal")).args(args),
+            args,
+            COMMAND,
+        )
     }
 
     /// What the simulator itself says was done: device and KB of each row of this action.

@@ -43,7 +43,7 @@ refused! {
     a_typo_is_named: "bad-typo", |v| v["windoes"] = json!([]) => "windoes";
     a_wrong_type_is_named: "bad-type", |v| v["waits"]["halt_secs"] = json!("soon") => "waits.halt_secs";
     another_plan_id_is_named: "bad-id", |v| v["id"] = json!("another") => "id: `another`";
-    a_carry_that_is_none_is_refused: "bad-carry", |v| v["carry"] = json!({ "cleared": true }) => "Cleared";
+    a_carry_that_is_none_is_refused: "bad-carry", |v| v["carry"] = json!({ "cleared": true }) => "carry";
     no_object_is_refused: "bad-shape", |v| *v = json!("please") => "input";
 }
 
