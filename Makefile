@@ -27,7 +27,7 @@ dev: toolchain ## Build and run everything on this machine; ARGS="--help" shows 
 test: toolchain ## Format, lints and all tests, as the build server runs them
 	@scripts/step "1/5 format" cargo fmt --all --check
 	@scripts/step "2/5 lints" cargo clippy --workspace --all-targets --locked -- -D warnings
-	@scripts/step "3/5 programs" cargo build --workspace --bins --locked
+	@scripts/step "3/5 programs and tests" cargo build --workspace --all-targets --locked
 	@scripts/step "4/5 Temporal server" $(TARGET)/debug/autoops-dev find-temporal
 	@RUST_TEST_THREADS=8 scripts/step "5/5 tests" cargo test --workspace --locked
 	@echo "all steps passed"

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use domain::{
     guardrail::GuardrailDecision,
-    ids::{DeviceId, PlanId},
+    ids::{DeviceId, KbId, PlanId},
     outcome::DeviceOutcome,
     plan::PlanRequest,
     risk::DeviceSummary,
@@ -14,7 +14,7 @@ use temporalio_macros::activity_definitions;
 
 use crate::{
     activities::policy::Figures,
-    deployment::{PlanRef, RingRef},
+    deployment::{Cursor, PlanRef, RingRef},
 };
 
 /// Asks whether a request makes sense in itself.
@@ -120,8 +120,8 @@ pub struct StragglersInput {
     pub revision: u32,
     /// At most so many.
     pub limit: u32,
-    /// Stragglers of these rings and the ones before; later rings have not had their turn.
-    pub up_to_ring: u32,
+    /// Only devices in front of this position of the revision: the others' turn is still to come.
+    pub before: Cursor,
 }
 
 /// Stragglers that can be tried now.
@@ -144,6 +144,9 @@ pub struct Straggler {
     pub attempts: u32,
     /// How the last attempt ended.
     pub outcome: DeviceOutcome,
+    /// KBs this plan has put on the device, and nobody else.
+    #[serde(default)]
+    pub installed: Vec<KbId>,
 }
 
 /// Names a plan, for steps that work through it page by page.
