@@ -174,7 +174,7 @@ impl InventorySyncActivities {
             else {
                 continue;
             };
-            if is_only_site || is_head_office(&site.name) {
+            if is_only_site || site.hq {
                 record.time_zone = Some(zone.clone());
             }
             record.sites.insert(site.id, zone);
@@ -240,13 +240,6 @@ impl InventorySyncActivities {
             synced_at: None,
         }))
     }
-}
-
-/// `SuperOps` marks the head office by nothing we read, so its name has to say it.
-fn is_head_office(name: &str) -> bool {
-    ["hq", "headquarters", "head office"]
-        .iter()
-        .any(|word| name.trim().eq_ignore_ascii_case(word))
 }
 
 fn count(rows: usize) -> u32 {

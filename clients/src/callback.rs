@@ -9,11 +9,13 @@ use domain::{
     plan_check::MAX_SERVICES,
     script::ScriptReport,
 };
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use sha2::Sha256;
+
+use crate::signature::{fits, keyed, written};
 
 /// Largest report that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -21,8 +23,6 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 pub const MAX_LOG_BYTES: usize = 4 * 1024;
 /// How far the clock of a device may be off, in seconds; also how long a signature is good.
 pub const TOLERANCE_SECS: i64 = 5 * 60;
-/// Version of the signature, in front of its digits.
-const VERSION: &str = "v1=";
 /// Longest name of a service that is kept, in characters.
 const MAX_SERVICE_NAME: usize = 256;
 
@@ -66,10 +66,7 @@ pub fn device_token(master: &SecretString, job: &JobId, device: &DeviceId) -> Se
 /// Signs a report as the script does: `v1=hex(HMAC-SHA256(token, timestamp + "." + body))`.
 #[must_use]
 pub fn sign(token: &SecretString, timestamp: &str, body: &[u8]) -> String {
-    format!(
-        "{VERSION}{}",
-        hex::encode(signed(token, timestamp, body).finalize().into_bytes())
-    )
+    written(signed(token, timestamp, body))
 }
 
 /// Checks a report against its two headers and reads it. The log comes back as its tail, without
@@ -93,24 +90,12 @@ pub fn verify(
     }
     let claim: Claim = serde_json::from_slice(body).map_err(|_| CallbackError::BadSignature)?;
     let token = device_token(master, &claim.job_id, &claim.device);
-    let digits = signature
-        .strip_prefix(VERSION)
-        .ok_or(CallbackError::BadSignature)?;
-    let given = hex::decode(digits).map_err(|_| CallbackError::BadSignature)?;
-    // Compares in constant time.
-    signed(&token, timestamp, body)
-        .verify_slice(&given)
-        .map_err(|_| CallbackError::BadSignature)?;
+    if !fits(signed(&token, timestamp, body), signature) {
+        return Err(CallbackError::BadSignature);
+    }
     let report: ScriptReport = serde_json::from_slice(body)
         .map_err(|error| CallbackError::Malformed(error.to_string()))?;
     Ok(cleaned(report))
-}
-
-fn keyed(key: &SecretString) -> Hmac<Sha256> {
-    match Hmac::new_from_slice(key.expose_secret().as_bytes()) {
-        Ok(mac) => mac,
-        Err(_) => unreachable!("HMAC takes keys of any length"),
-    }
 }
 
 fn signed(token: &SecretString, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
@@ -153,6 +138,8 @@ fn tail(text: &str, bytes: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     const BODY: &str = r#"{"jobId":"first-plan/4100000000000000001/install-5034441-0","device":"4100000000000000001","mode":"install","kb":"5034441","outcome":"succeeded","finishedAt":"2024-11-12T10:00:00Z"}"#;

@@ -1,11 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod address;
+mod http;
+mod signature;
+
 pub mod bedrock;
 pub mod callback;
 pub mod config;
 pub mod notify;
 pub mod nvd;
 pub mod people;
+pub mod proof;
 pub mod rate_limit;
 pub mod store;
 pub mod superops;

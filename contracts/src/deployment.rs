@@ -8,12 +8,12 @@ use domain::{
     guardrail::{ApprovalNeed, Verdict},
     ids::{DeviceId, KbId, PlanId, RequestId},
     outcome::{DeploymentOutcome, DeviceOutcome, OutcomeCounts},
-    patch::PatchFacts,
-    plan::{PlanChange, PlanRequest},
-    risk::{DeviceSummary, RiskAssessment},
+    plan::{PAGE_SIZE, PlanChange, PlanDocument, PlanRequest, PlannedDevice},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::activities::policy::Figures;
 
 /// Longest reason a person may give, in characters.
 pub const MAX_REASON: usize = 500;
@@ -76,17 +76,6 @@ pub struct PlanRef {
     pub hash: String,
     /// Rings in order.
     pub rings: Vec<RingRef>,
-}
-
-/// What the first steps found out, kept for later questions to guardrails.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Assessed {
-    /// Patch details.
-    pub patches: Vec<PatchFacts>,
-    /// Devices, counted.
-    pub devices: DeviceSummary,
-    /// Risk.
-    pub risk: RiskAssessment,
 }
 
 /// The approval a plan runs under.
@@ -179,8 +168,8 @@ pub struct Carry {
     pub status: DeploymentStatus,
     /// Sealed plan.
     pub plan: Option<PlanRef>,
-    /// What was found out.
-    pub assessed: Option<Assessed>,
+    /// Figures of the last assessment.
+    pub figures: Option<Figures>,
     /// Approval it runs under.
     pub cleared: Option<Cleared>,
     /// Approval state.
@@ -207,6 +196,8 @@ pub struct Carry {
     pub paused: bool,
     /// Halted, and why.
     pub halted: Option<String>,
+    /// Since when people were told that it is halted.
+    pub halted_at: Option<Timestamp>,
     /// Aborted by.
     pub aborted: Option<String>,
     /// When the approval was over.
@@ -226,7 +217,7 @@ pub struct Carry {
 }
 
 /// Position in a sealed plan.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cursor {
     /// Ring index.
     pub ring: u32,
@@ -234,6 +225,26 @@ pub struct Cursor {
     pub page: u32,
     /// Devices of the page already started.
     pub position: u32,
+}
+
+impl Cursor {
+    /// Returns the position of every device of a sealed plan.
+    #[must_use]
+    pub fn places(plan: &PlanDocument) -> BTreeMap<DeviceId, Self> {
+        let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let place = |device: &PlannedDevice| {
+            let index = seen.entry(device.ring).or_default();
+            let place = Self {
+                ring: device.ring,
+                page: count(*index / PAGE_SIZE),
+                position: count(*index % PAGE_SIZE),
+            };
+            *index += 1;
+            (device.id.clone(), place)
+        };
+        plan.devices.iter().map(place).collect()
+    }
 }
 
 /// Result of `PatchDeployment`.

@@ -12,6 +12,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::activities::policy::Figures;
 
+/// Why a device run is cancelled: decides what a run that has not begun reports, and whether one
+/// that has begun cuts its waits short.
+pub mod stop {
+    /// The deployment was aborted: hurry; what has not begun is aborted.
+    pub const ABORTED: &str = "the deployment was aborted";
+    /// A gate has stopped the deployment: finish in peace; what has not begun is aborted.
+    pub const STOPPED: &str = "the deployment was stopped";
+    /// The deployment is halted or its plan changes: finish in peace; what has not begun is put off.
+    pub const STAND_DOWN: &str = "the deployment stands still";
+}
+
 /// What a run does to the device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -10,8 +10,11 @@ use temporalio_common::{
     protos::temporal::api::common::v1::Payload,
 };
 
-/// Largest message that is read at all, in bytes; nothing bigger crosses the boundary.
+/// Largest message that people may send, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// Largest message that is read at all: a run that continues brings its state along, and must not
+/// end because of its size.
+const MAX_CARRIED_BYTES: usize = 1024 * 1024;
 
 /// A value that was read, or what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,17 +69,18 @@ impl<T: DeserializeOwned> TemporalDeserializable for Message<T> {
     }
 }
 
+fn refuse(value: String, allowed: &str) -> InvalidInput {
+    InvalidInput::one(Problem::new("input", value, allowed))
+}
+
+fn too_long(bytes: usize) -> InvalidInput {
+    refuse(format!("{bytes} bytes"), "at most 64 KiB of JSON")
+}
+
 fn read<T: DeserializeOwned>(payloads: &[Payload]) -> Result<T, InvalidInput> {
-    let refuse =
-        |value: String, allowed: &str| InvalidInput::one(Problem::new("input", value, allowed));
-    let value = match payloads {
+    let value: serde_json::Value = match payloads {
         [] => serde_json::Value::Null,
-        [one] if one.data.len() > MAX_MESSAGE_BYTES => {
-            return Err(refuse(
-                format!("{} bytes", one.data.len()),
-                "at most 64 KiB of JSON",
-            ));
-        }
+        [one] if one.data.len() > MAX_CARRIED_BYTES => return Err(too_long(one.data.len())),
         [one] => serde_json::from_slice(&one.data).map_err(|e| {
             refuse(
                 String::from_utf8_lossy(&one.data).into_owned(),
@@ -85,6 +89,11 @@ fn read<T: DeserializeOwned>(payloads: &[Payload]) -> Result<T, InvalidInput> {
         })?,
         more => return Err(refuse(format!("{} values", more.len()), "one JSON object")),
     };
+    let bytes = payloads.iter().map(|p| p.data.len()).sum::<usize>();
+    // Only the workflow itself may bring state along; it checks that.
+    if bytes > MAX_MESSAGE_BYTES && value.get("carry").is_none() {
+        return Err(too_long(bytes));
+    }
     from_json(&value)
 }
 

@@ -81,10 +81,8 @@ fn one_at_a_time_nothing_left_and_on_again() {
         .map(|address| answers(address))
     };
     assert_eq!(all(&info), [true; 5]);
-    assert_eq!(
-        std::fs::read_link(folder.path().join("bin/temporal")).unwrap(),
-        info.temporal_cli.canonicalize().unwrap()
-    );
+    let script = std::fs::read_to_string(folder.path().join("bin/temporal")).unwrap();
+    assert!(script.contains(&info.temporal_address), "{script}");
 
     let second = program(folder.path()).output().unwrap();
     let words = String::from_utf8_lossy(&second.stderr).into_owned();

@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Early decisions kept for a request that is not open yet; more are refused.
-pub const MAX_EARLY: usize = 50;
+pub const MAX_EARLY: usize = 20;
 /// Answers remembered for repeated deliveries of one decision.
-pub const MAX_ANSWERS: usize = 200;
+pub const MAX_ANSWERS: usize = 50;
 
 /// An approval request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

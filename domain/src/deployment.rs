@@ -70,6 +70,9 @@ pub struct RingStatus {
     pub counts: OutcomeCounts,
     /// Its gate opened, or it was the last ring and is done.
     pub passed: bool,
+    /// Its gate did not open, and it was left to a person to go on.
+    #[serde(default)]
+    pub waived: bool,
 }
 
 /// Where a deployment stands: answer of query `status`, and the row that lists read.

@@ -17,6 +17,7 @@ pub mod patch;
 pub mod people;
 pub mod plan;
 pub mod plan_check;
+pub mod proof;
 pub mod rings;
 pub mod risk;
 pub mod script;

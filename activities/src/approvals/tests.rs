@@ -1,12 +1,12 @@
+use clients::proof;
 use contracts::activities::approvals::AuthorizeInput;
 use domain::{
     approval::Choice,
     people::{Authority, ControlAction, Identity, Person, Role},
 };
-use hmac::Mac;
 use temporalio_sdk::testing::ActivityEnvironment;
 
-use super::{ApprovalActivities, VERSION, signed};
+use super::{ApprovalActivities, signed};
 use crate::testing::{World, client, environment};
 
 async fn world() -> World {
@@ -52,9 +52,9 @@ fn decision(by: &str) -> AuthorizeInput {
 
 fn proven(world: &World, input: AuthorizeInput) -> AuthorizeInput {
     let key = world.deps.settings.decision_key.clone().unwrap();
-    let digits = hex::encode(signed(&key, &input).unwrap().finalize().into_bytes());
+    let proof = proof::sign(&key, &signed(&input)).unwrap();
     AuthorizeInput {
-        proof: Some(format!("{VERSION}{digits}")),
+        proof: Some(proof),
         ..input
     }
 }

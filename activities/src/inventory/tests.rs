@@ -77,9 +77,9 @@ async fn devices_get_the_zone_of_their_site_and_the_last_page_ends_the_walk() {
     sites(
         &world,
         json!([
-            { "id": "71", "name": "HQ", "timezoneCode": "Europe/Berlin" },
-            { "id": "72", "name": "Branch", "timezoneCode": "America/New_York" },
-            { "id": "73", "name": "Odd", "timezoneCode": "Mars/Olympus" },
+            { "id": "71", "name": "Mill Lane", "timezoneCode": "Europe/Berlin", "hq": true },
+            { "id": "72", "name": "HQ", "timezoneCode": "America/New_York", "hq": false },
+            { "id": "73", "name": "Odd", "timezoneCode": "Mars/Olympus", "hq": null },
         ]),
     )
     .await;

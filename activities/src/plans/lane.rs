@@ -1,13 +1,17 @@
 //! The stragglers lane, and lists of devices by how they ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use clients::store::{DeviceRow, SealedPlan};
-use contracts::activities::plans::{
-    GiveUpResult, InstalledResult, PlanPageInput, Straggler, StragglersInput, StragglersResult,
+use contracts::{
+    activities::plans::{
+        GiveUpResult, InstalledResult, PlanPageInput, Straggler, StragglersInput, StragglersResult,
+    },
+    deployment::Cursor,
 };
 use domain::{
     device::Device,
+    ids::KbId,
     outcome::{DeviceOutcome, DeviceResult},
     windows,
 };
@@ -22,12 +26,7 @@ const GIVEN_UP: &str = "given up: never reachable inside its window";
 impl PlanActivities {
     pub(super) async fn stragglers(&self, input: &StragglersInput) -> Outcome<StragglersResult> {
         let plan = sealed(&self.store, &input.plan, input.revision).await?;
-        let planned: BTreeSet<_> = plan
-            .document
-            .devices
-            .iter()
-            .map(|device| &device.id)
-            .collect();
+        let places = Cursor::places(&plan.document);
         let stops = self
             .guardrails
             .stops(&plan.request.client, &plan.document.actions.install)
@@ -50,12 +49,19 @@ impl PlanActivities {
                 .list_device_rows(&input.plan, deferred, cursor.as_deref(), ROWS)
                 .await?;
             for row in page.items {
-                if row.ring > input.up_to_ring || !planned.contains(&row.result.device) {
+                // Left out of this revision, or its turn is still to come with its page.
+                let Some(place) = places
+                    .get(&row.result.device)
+                    .filter(|place| **place < input.before)
+                else {
                     continue;
-                }
+                };
                 found.waiting += 1;
                 if found.ready.len() < limit && self.is_ready(&row, &mut windows).await? {
-                    found.ready.push(straggler(row));
+                    found.ready.push(Straggler {
+                        ring: place.ring,
+                        ..straggler(row)
+                    });
                 }
             }
             cursor = page.next;
@@ -106,7 +112,7 @@ impl PlanActivities {
         let patched = page
             .items
             .into_iter()
-            .filter(|row| row.result.outcome.is_success());
+            .filter(|row| !installed_by_us(row).is_empty());
         Ok(InstalledResult {
             devices: patched.map(straggler).collect(),
             cursor: page.next,
@@ -114,8 +120,18 @@ impl PlanActivities {
     }
 }
 
+fn installed_by_us(row: &DeviceRow) -> Vec<KbId> {
+    let ours = row
+        .result
+        .patches
+        .iter()
+        .filter(|patch| patch.outcome.is_success());
+    ours.map(|patch| patch.kb.clone()).collect()
+}
+
 fn straggler(row: DeviceRow) -> Straggler {
     Straggler {
+        installed: installed_by_us(&row),
         device: row.result.device,
         ring: row.ring,
         attempts: row.attempt,

@@ -7,6 +7,7 @@ use contracts::{
         },
         policy::Figures,
     },
+    deployment::Cursor,
     failures,
 };
 use domain::{
@@ -371,7 +372,10 @@ async fn stragglers_come_back_when_online_and_allowed_and_are_given_up_once() {
         plan: plan(),
         revision: 1,
         limit: 10,
-        up_to_ring: 0,
+        before: Cursor {
+            ring: 1,
+            ..Cursor::default()
+        },
     };
     let found = world
         .plans()

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::Usage;
-use crate::nvd::is_safe_address;
+use crate::address::is_safe_address;
 
 /// How a model is made to answer in JSON. Models differ: a wrong mode is a validation error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

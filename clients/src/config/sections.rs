@@ -1,14 +1,14 @@
 //! Sections of the configuration that are not a client's own.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use domain::input::{InvalidInput, Problem};
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
+    address::is_safe_address,
     bedrock::{BedrockConfig, ModelProfile},
-    nvd::is_safe_address,
 };
 
 /// What kind of environment it is.
@@ -123,7 +123,6 @@ pub struct StoreSection {
 #[serde(deny_unknown_fields)]
 pub struct CallbackSection {
     public_url: String,
-    listen: String,
 }
 
 /// Where device scripts report.
@@ -131,8 +130,6 @@ pub struct CallbackSection {
 pub struct CallbackConfig {
     /// Address under which devices reach us, without a slash at the end.
     pub public_url: String,
-    /// Address to listen on.
-    pub listen: SocketAddr,
     /// Master key of the tokens of script runs.
     pub key: SecretString,
 }
@@ -147,16 +144,8 @@ impl CallbackSection {
                 allowed,
             ));
         }
-        let listen = self.listen.parse().map_err(|_| {
-            not_allowed(
-                "callback.listen",
-                &self.listen,
-                "an IP address and a port, such as 127.0.0.1:7780",
-            )
-        })?;
         Ok(CallbackConfig {
             public_url: self.public_url.trim_end_matches('/').to_owned(),
-            listen,
             key,
         })
     }

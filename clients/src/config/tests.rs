@@ -128,14 +128,14 @@ fn a_wrong_value_names_its_key_and_a_broken_file_its_path() {
         missing.to_string(),
         "/nowhere/a.toml (named by AUTOOPS_CONFIG) cannot be read"
     );
-    let config = load("[callback]\nlisten = \"here\"", &[]).unwrap();
+    let config = load("[callback]\npublic_url = \"here\"", &[]).unwrap();
     let key = secrets(&[(CALLBACK_KEY, &"k".repeat(32))]);
     assert!(
         config
             .callback(&key)
             .unwrap_err()
             .to_string()
-            .contains("callback.listen")
+            .contains("callback.public_url")
     );
 }
 

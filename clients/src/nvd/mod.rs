@@ -13,14 +13,13 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use domain::{ids::CveId, patch::CveFacts};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
 pub use config::NvdConfig;
-pub(crate) use config::is_safe_address;
 pub use error::NvdError;
 
 use crate::rate_limit::{Permit, RateLimiter};
@@ -52,17 +51,12 @@ impl Nvd {
             key.set_sensitive(true);
             headers.insert(HeaderName::from_static("apikey"), key);
         }
-        let http = reqwest::Client::builder()
-            .default_headers(headers)
-            .timeout(Duration::from_secs(config.timeout_secs))
-            .connect_timeout(Duration::from_secs(config.timeout_secs.min(10)))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .build()
-            .map_err(|error| NvdError::Unavailable {
+        let http = crate::http::client(headers, config.timeout_secs).map_err(|error| {
+            NvdError::Unavailable {
                 detail: "the HTTP client could not be built".to_owned(),
                 source: Some(Box::new(error)),
-            })?;
+            }
+        })?;
         let url = format!(
             "{}/rest/json/cves/2.0",
             config.base_url.trim_end_matches('/')

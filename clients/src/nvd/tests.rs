@@ -1,5 +1,7 @@
 //! Against a fake server on the real wire: one test per meaning of an answer, and the request.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::failure::{Classify, FailureKind};
 use serde_json::{Value, json};

@@ -4,6 +4,8 @@ use domain::input::{InvalidInput, Problem};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use crate::address::is_safe_address;
+
 /// Address, account and limits of one tenant. The token is never read from a file with the rest:
 /// whoever builds the configuration fills it in.
 #[derive(Debug, Clone, Deserialize)]
@@ -102,22 +104,6 @@ impl SuperOpsConfig {
         }
         InvalidInput::when(problems)
     }
-}
-
-/// A token must not cross a network in the clear.
-fn is_safe_address(text: &str) -> bool {
-    let Ok(url) = url::Url::parse(text) else {
-        return false;
-    };
-    let local = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return false,
-    };
-    url.username().is_empty()
-        && url.password().is_none()
-        && (url.scheme() == "https" || (url.scheme() == "http" && local))
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub struct Site {
     pub name: String,
     /// IANA time zone, as reported.
     pub time_zone: Option<String>,
+    /// Whether it is the head office; a site that says nothing is not.
+    pub hq: bool,
 }
 
 /// What a device's patch list says of one KB.

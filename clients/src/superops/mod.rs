@@ -126,6 +126,7 @@ impl SuperOps {
                 id: site.id,
                 name: site.name,
                 time_zone: Some(site.timezone_code).filter(|zone| !zone.is_empty()),
+                hq: site.hq.unwrap_or(false),
             });
         Ok(Page {
             items: items.collect(),

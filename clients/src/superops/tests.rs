@@ -387,7 +387,9 @@ async fn alerts_activity_sites_and_clients_are_read() {
         "getAssetActivity": { "activities": [
             { "activityId": 1, "module": "SCRIPT", "activityData": { "scriptId": 5100000000000000001_u64, "name": "AutoOps-Device", "status": "Completed" }, "createdTime": "2024-01-01T00:00:00" },
             { "activityId": 2, "module": "ALERT", "activityData": null, "createdTime": null }], "listInfo": { "hasMore": true } },
-        "getClientSiteList": { "sites": [{ "id": 5, "name": "HQ", "timezoneCode": "Europe/Berlin" }], "listInfo": { "hasMore": null } },
+        "getClientSiteList": { "sites": [
+            { "id": 5, "name": "Mill Lane", "timezoneCode": "Europe/Berlin", "hq": true },
+            { "id": 6, "name": "HQ", "timezoneCode": "", "hq": null }], "listInfo": { "hasMore": null } },
         "getClient": { "accountId": 7000000000000000001_u64, "name": "A", "status": null }
     } }))
     .await;
@@ -407,7 +409,12 @@ async fn alerts_activity_sites_and_clients_are_read() {
     );
     assert!(activity.has_more);
     let sites = client.list_sites(&client_id(), 1).await.unwrap();
-    assert_eq!(sites.items[0].time_zone.as_deref(), Some("Europe/Berlin"));
+    let read: Vec<_> = sites
+        .items
+        .iter()
+        .map(|site| (site.time_zone.as_deref(), site.hq))
+        .collect();
+    assert_eq!(read, [(Some("Europe/Berlin"), true), (None, false)]);
     assert_eq!(
         client.get_client(&client_id()).await.unwrap().id,
         client_id()

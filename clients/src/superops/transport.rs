@@ -55,17 +55,12 @@ impl Transport {
                 subdomain,
             ),
         ]);
-        let http = reqwest::Client::builder()
-            .default_headers(headers)
-            .timeout(Duration::from_secs(config.timeout_secs))
-            .connect_timeout(Duration::from_secs(config.timeout_secs.min(10)))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .build()
-            .map_err(|error| SuperOpsError::Unavailable {
+        let http = crate::http::client(headers, config.timeout_secs).map_err(|error| {
+            SuperOpsError::Unavailable {
                 detail: "the HTTP client could not be built".to_owned(),
                 source: Some(Box::new(error)),
-            })?;
+            }
+        })?;
         Ok(Self {
             http,
             url: config.base_url.clone(),

@@ -4,7 +4,14 @@ pub mod bedrock;
 pub mod nvd;
 pub mod superops;
 
-use axum::Router;
+use axum::{
+    Json, Router,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use domain::input::{InvalidInput, from_json};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -48,4 +55,36 @@ pub async fn serve(router: Router, port: u16) -> anyhow::Result<RunningSim> {
         }
     });
     Ok(RunningSim { url, stop, task })
+}
+
+/// Takes one off a count; true while something was left.
+fn take(count: &mut u32) -> bool {
+    let due = *count > 0;
+    *count = count.saturating_sub(1);
+    due
+}
+
+/// Replaces the named parts of the faults and keeps the others; answers with all of them.
+fn change_faults<F: Serialize + DeserializeOwned>(faults: &mut F, change: &Value) -> Response {
+    match merged(faults, change) {
+        Ok(all) => {
+            *faults = all;
+            Json(&*faults).into_response()
+        }
+        Err(error) => {
+            let body =
+                json!({ "error": { "code": "invalid_input", "message": error.to_string() } });
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+        }
+    }
+}
+
+fn merged<F: Serialize + DeserializeOwned>(faults: &F, change: &Value) -> Result<F, InvalidInput> {
+    let checked: F = from_json(change)?;
+    let mut all = serde_json::to_value(faults).unwrap_or_default();
+    let (Some(fields), Some(change)) = (all.as_object_mut(), change.as_object()) else {
+        return Ok(checked);
+    };
+    fields.extend(change.clone());
+    from_json(&all)
 }

@@ -8,7 +8,12 @@ use contracts::activities::plans::{
     ResolveInput, ResolveResult, SealInput, SealResult, Straggler, StragglersInput,
     StragglersResult,
 };
-use domain::{ids::DeviceId, outcome::DeviceOutcome, plan_check};
+use contracts::deployment::Cursor;
+use domain::{
+    ids::{DeviceId, KbId},
+    outcome::DeviceOutcome,
+    plan_check,
+};
 use jiff::Timestamp;
 use temporalio_client::{UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecutionStatus};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
@@ -85,11 +90,10 @@ impl FakePlans {
     ) -> Result<StragglersResult, ActivityError> {
         let world = self.0.of(&ctx)?;
         Ok(world.read(|m| {
-            let planned = &m.plans[&input.revision].devices;
+            let places = Cursor::places(&m.plans[&input.revision]);
             let waiting = m.rows.iter().filter(|(id, row)| {
                 row.result.outcome == DeviceOutcome::Deferred
-                    && row.ring <= input.up_to_ring
-                    && planned.iter().any(|p| p.id == **id)
+                    && places.get(*id).is_some_and(|place| *place < input.before)
             });
             let waiting: Vec<_> = waiting.collect();
             let ready = waiting
@@ -137,10 +141,7 @@ impl FakePlans {
     ) -> Result<InstalledResult, ActivityError> {
         let world = self.0.of(&ctx)?;
         Ok(world.read(|m| {
-            let patched = m
-                .rows
-                .iter()
-                .filter(|(_, row)| row.result.outcome.is_success());
+            let patched = m.rows.iter().filter(|(_, row)| !installed(row).is_empty());
             InstalledResult {
                 devices: patched.map(|(id, row)| straggler(id, row)).collect(),
                 cursor: None,
@@ -199,8 +200,14 @@ impl FakePlans {
     }
 }
 
+fn installed(row: &Row) -> Vec<KbId> {
+    let ours = row.result.patches.iter().filter(|p| p.outcome.is_success());
+    ours.map(|p| p.kb.clone()).collect()
+}
+
 fn straggler(id: &DeviceId, row: &Row) -> Straggler {
     Straggler {
+        installed: installed(row),
         device: id.clone(),
         ring: row.ring,
         attempts: row.attempt,

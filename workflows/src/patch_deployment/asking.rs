@@ -29,6 +29,7 @@ impl Story {
     pub(super) async fn plan_and_ask(&self) -> Result<Turn, WorkflowTermination> {
         let sealed = self.plan().await?;
         self.work_off_inbox().await;
+        self.heed_cancel();
         if let Some(over) = self.aborted_before_work() {
             return Ok(Turn::Over(over));
         }
@@ -138,7 +139,13 @@ impl Story {
             role: need.role,
             quorum: need.quorum,
             opened_at: now,
-            deadline: clock::after(now, need.timeout_secs),
+            deadline: self.s(|s| {
+                let longest = clock::after(now, need.timeout_secs);
+                s.request
+                    .deadline
+                    .filter(|at| *at > now)
+                    .map_or(longest, |at| at.min(longest))
+            }),
             escalation: need
                 .escalation
                 .as_ref()
@@ -180,6 +187,10 @@ impl Story {
         loop {
             // What came before the deadline is worked off before the clock decides.
             self.work_off_inbox().await;
+            self.count_finished().await;
+            if self.heed_cancel() {
+                self.close_request(How::Cancelled).await;
+            }
             if let Some(ended) = self.s(|s| s.carry.book.ended().map(|e| e.how)) {
                 return ended;
             }
@@ -301,8 +312,8 @@ impl Story {
         words: &str,
         difference: Vec<String>,
     ) {
-        let stage = self.s(|s| s.carry.status.stage);
-        self.stage(stage, words).await;
+        self.s_mut(|s| words.clone_into(&mut s.carry.status.note));
+        self.show().await;
         self.notify(kind, words.to_owned(), difference).await;
     }
 
@@ -326,7 +337,9 @@ impl Story {
             )
             .await
             .map_err(|e| Failed::of(&e).into_termination())?;
-        let until = answer.opening.map_or(now, |o| o.opens_at);
+        // Open now, or never: people get a while before they are asked again.
+        let a_while = clock::after(now, self.s(|s| s.request.waits.pause_poll_secs.max(1)));
+        let until = answer.opening.map_or(a_while, |o| o.opens_at.max(a_while));
         while clock::now(&self.ctx) < until {
             self.stage(
                 Stage::AwaitingApproval,
@@ -337,6 +350,7 @@ impl Story {
                 .wait_for_news(until, "held until the next window")
                 .await;
             self.work_off_inbox().await;
+            self.count_finished().await;
             if let Some(over) = self.aborted_before_work() {
                 return Ok(Some(Turn::Over(over)));
             }
@@ -374,14 +388,24 @@ impl Story {
         Some(self.early_result(DeploymentOutcome::Aborted, why))
     }
 
+    /// A cancelled workflow counts as aborted; returns true when that is news.
+    pub(super) fn heed_cancel(&self) -> bool {
+        let token = self.ctx.cancellation_token();
+        let news = token.is_cancelled() && self.s(|s| s.carry.aborted.is_none());
+        if news {
+            let why = format!("cancelled {}", token.reason().unwrap_or_default());
+            self.s_mut(|s| s.carry.aborted = Some(why.trim().to_owned()));
+        }
+        news
+    }
+
     /// Waits until a message or result comes, a time comes, or the workflow is cancelled, which
     /// counts as an abort.
     pub(super) async fn wait_for_news(&self, until: jiff::Timestamp, summary: &str) -> Woken {
         let heed = self.s(|s| s.carry.aborted.is_none());
         let woken = clock::wait(&self.ctx, until, summary, heed, |w| w.s().has_news()).await;
         if woken == Woken::Cancelled {
-            let reason = self.ctx.cancellation_token().reason().unwrap_or_default();
-            self.s_mut(|s| s.carry.aborted = Some(format!("cancelled {reason}").trim().to_owned()));
+            self.heed_cancel();
         }
         woken
     }

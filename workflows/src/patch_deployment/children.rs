@@ -1,16 +1,20 @@
 //! The sliding window of device runs: started with Abandon, they report by signal.
 
 use contracts::{
-    activities::plans::{CheckChildren, CheckChildrenInput, ChildRun, LoadPage, LoadPageInput},
+    activities::plans::{ChildRun, LoadPage, LoadPageInput},
     deployment::{DeploymentInput, DeviceFinished, InFlight},
     device::{DevicePatchInput, Intent},
     ids::DeviceRun,
     search,
 };
 use domain::{
-    audit::Actor, deployment::Stage, guardrail::Verdict, ids::DeviceId, outcome::DeviceOutcome,
+    audit::Actor,
+    deployment::Stage,
+    guardrail::Verdict,
+    ids::{DeviceId, KbId},
+    outcome::DeviceOutcome,
+    plan::BlackoutSpec,
 };
-use jiff::Timestamp;
 use temporalio_common::search_attributes::SearchAttributes;
 use temporalio_workflow::{
     ChildWorkflowOptions, ChildWorkflowStartError, ContinueAsNewOptions, ParentClosePolicy,
@@ -18,11 +22,8 @@ use temporalio_workflow::{
     WorkflowTermination, join_all,
 };
 
-use super::{Story, planning::figures, rings::Rounds};
+use super::{Story, rings::Rounds};
 use crate::{clock, device_patch::DevicePatch, failure::Failed, options};
-
-/// Progress of devices is shown at most this often.
-const SHOW_EVERY_SECS: u64 = 2;
 
 /// A device run to start.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub(super) struct Start {
     pub(super) intent: Intent,
     pub(super) undoes: Option<DeviceOutcome>,
     pub(super) straggler: bool,
+    /// Only these KBs; all of the plan when absent.
+    pub(super) kbs: Option<Vec<KbId>>,
 }
 
 impl Story {
@@ -93,7 +96,8 @@ impl Story {
         }
         let starts = next
             .into_iter()
-            .filter(|d| d.settled.is_none())
+            // One that the stragglers lane is working on is in flight already.
+            .filter(|d| d.settled.is_none() && !self.s(|s| s.carry.in_flight.contains_key(&d.id)))
             .map(|d| Start {
                 device: d.id,
                 ring,
@@ -101,6 +105,7 @@ impl Story {
                 intent: Intent::Install,
                 undoes: None,
                 straggler: false,
+                kbs: None,
             });
         self.start(starts.collect()).await?;
         self.show().await;
@@ -216,15 +221,18 @@ impl Story {
                 ring: start.ring,
                 attempt: start.attempt,
                 intent: start.intent,
-                kbs: s.carry.status.kbs.clone(),
+                kbs: start
+                    .kbs
+                    .clone()
+                    .unwrap_or_else(|| s.carry.status.kbs.clone()),
                 reboot: s.request.reboot,
                 roll_back_failures: s.request.rollback.enabled,
                 health: s.request.health.clone(),
                 windows: s.request.windows.clone(),
-                blackouts: s.request.blackouts.clone(),
+                blackouts: without_reasons(&s.request.blackouts),
                 time_zone: s.request.time_zone.clone(),
                 deadline: s.request.deadline,
-                figures: s.carry.assessed.as_ref().map(figures).unwrap_or_default(),
+                figures: s.carry.figures.unwrap_or_default(),
                 cleared: s
                     .carry
                     .cleared
@@ -235,13 +243,7 @@ impl Story {
         })
     }
 
-    /// The run exists already: it was started before a crash or reset, so its result is read.
-    async fn read_result_of(&self, start: &Start) -> Result<(), WorkflowTermination> {
-        let runs = vec![self.child_run(start.device.clone(), start.attempt, start.intent)];
-        self.check_children(runs).await
-    }
-
-    fn child_run(&self, device: DeviceId, attempt: u32, intent: Intent) -> ChildRun {
+    pub(super) fn child_run(&self, device: DeviceId, attempt: u32, intent: Intent) -> ChildRun {
         let start = Start {
             device,
             ring: 0,
@@ -249,6 +251,7 @@ impl Story {
             intent,
             undoes: None,
             straggler: false,
+            kbs: None,
         };
         ChildRun {
             workflow_id: self.run_of(&start).workflow_id(),
@@ -257,149 +260,8 @@ impl Story {
         }
     }
 
-    async fn check_children(&self, runs: Vec<ChildRun>) -> Result<(), WorkflowTermination> {
-        let input = CheckChildrenInput {
-            plan: self.s(|s| s.plan_id.clone()),
-            runs,
-        };
-        let answer = self
-            .ctx
-            .execute_activity(
-                CheckChildren,
-                input,
-                options::store("ask about silent devices"),
-            )
-            .await
-            .map_err(|e| Failed::of(&e).into_termination())?;
-        self.s_mut(|s| {
-            for ended in answer.ended {
-                s.carry.finished.push(DeviceFinished {
-                    device: ended.device,
-                    attempt: ended.attempt,
-                    outcome: ended.outcome,
-                    needs_new_approval: false,
-                });
-            }
-        });
-        Ok(())
-    }
-
-    /// Waits for news; meanwhile keeps the online snapshot young and asks about silent devices.
-    pub(super) async fn wait_a_round(
-        &self,
-        rounds: &mut Rounds,
-        until: Option<Timestamp>,
-        summary: &str,
-    ) -> Result<(), WorkflowTermination> {
-        self.refresh_snapshot(rounds).await?;
-        let now = clock::now(&self.ctx);
-        let silence = self.s(|s| s.request.waits.script_timeout_secs);
-        let check_at = *rounds
-            .check_at
-            .get_or_insert_with(|| clock::after(now, silence));
-        if now >= check_at {
-            rounds.check_at = None;
-            let runs: Vec<_> = self
-                .s(|s| s.carry.in_flight.clone())
-                .into_iter()
-                .map(|(device, f)| {
-                    let intent = if f.undoes.is_some() {
-                        Intent::RollBack
-                    } else {
-                        Intent::Install
-                    };
-                    self.child_run(device, f.attempt, intent)
-                })
-                .collect();
-            if !runs.is_empty() {
-                self.check_children(runs).await?;
-            }
-            return Ok(());
-        }
-        let mut next = check_at;
-        for candidate in [until, rounds.refresh_at, rounds.stragglers_at]
-            .into_iter()
-            .flatten()
-        {
-            if candidate > now {
-                next = next.min(candidate);
-            }
-        }
-        self.wait_for_news(next, summary).await;
-        Ok(())
-    }
-
-    /// Reads the device list again when it is old, one reader per client: devices wait for it.
-    pub(super) async fn refresh_snapshot(
-        &self,
-        rounds: &mut Rounds,
-    ) -> Result<(), WorkflowTermination> {
-        let now = clock::now(&self.ctx);
-        if rounds.refresh_at.is_some_and(|at| now < at) {
-            return Ok(());
-        }
-        let needed = self.s(|s| !s.carry.in_flight.is_empty() || s.carry.status.stragglers > 0);
-        let age = self.s(|s| s.request.waits.inventory_secs);
-        if needed {
-            self.read_devices(age, true).await?;
-        }
-        rounds.refresh_at = Some(clock::after(clock::now(&self.ctx), age));
-        Ok(())
-    }
-
-    /// Counts what devices have reported; a repeat finds nothing in flight and is ignored.
-    pub(super) async fn count_finished(&self) {
-        let finished = self.s_mut(|s| std::mem::take(&mut s.carry.finished));
-        let mut counted = false;
-        let mut asks_anew = false;
-        for done in finished {
-            counted |= self.s_mut(|s| {
-                let known = s
-                    .carry
-                    .in_flight
-                    .get(&done.device)
-                    .is_some_and(|f| f.attempt == done.attempt);
-                if !known {
-                    return false;
-                }
-                let Some(flight) = s.carry.in_flight.remove(&done.device) else {
-                    return false;
-                };
-                let status = &mut s.carry.status;
-                if done.outcome == DeviceOutcome::Deferred {
-                    status.stragglers += 1;
-                    return true;
-                }
-                if let Some(before) = flight.undoes {
-                    status.counts.take(before);
-                }
-                status.counts.add(done.outcome);
-                if let Some(ring) = status.rings.get_mut(flight.ring as usize) {
-                    if let Some(before) = flight.undoes {
-                        ring.counts.take(before);
-                    }
-                    ring.counts.add(done.outcome);
-                }
-                true
-            });
-            asks_anew |= done.needs_new_approval;
-        }
-        if asks_anew && self.s(|s| s.carry.turn_asked.is_none()) {
-            self.ask_anew("guardrails now ask for more".to_owned())
-                .await;
-        }
-        // Not for every device: a deployment of thousands would fill its history with it.
-        let due = self.s(|s| {
-            s.carry.in_flight.is_empty()
-                || clock::now(&self.ctx) >= clock::after(s.carry.status.updated_at, SHOW_EVERY_SECS)
-        });
-        if counted && due {
-            self.show().await;
-        }
-    }
-
     /// Asks the devices in flight to stop where that is safe.
-    pub(super) async fn cancel_in_flight(&self) {
+    pub(super) async fn cancel_in_flight(&self, why: &str) {
         let flying = self.s(|s| s.carry.in_flight.clone());
         let handles: Vec<_> = flying
             .into_iter()
@@ -415,9 +277,13 @@ impl Story {
                 )
             })
             .collect();
-        let why = || Some("the deployment was aborted".to_owned());
         // One that is over already cannot be cancelled, and needs not be.
-        join_all(handles.iter().map(|handle| handle.cancel(why()))).await;
+        join_all(
+            handles
+                .iter()
+                .map(|handle| handle.cancel(Some(why.to_owned()))),
+        )
+        .await;
     }
 
     /// Starts a new run with everything carried over when history has grown.
@@ -426,7 +292,8 @@ impl Story {
         if !self.ctx.continue_as_new_suggested() && self.ctx.history_length() < limit {
             return Ok(());
         }
-        // Updates answer first: an answer cannot cross over.
+        // What came in is worked off first, and updates answer: an answer cannot cross over.
+        self.work_off_inbox().await;
         while !self.ctx.all_handlers_finished() {
             self.work_off_inbox().await;
             let all_done = |w: &super::PatchDeployment| !w.s().carry.inbox.is_empty();
@@ -441,4 +308,15 @@ impl Story {
             .continue_as_new(input.into(), ContinueAsNewOptions::default())?;
         Ok(())
     }
+}
+
+/// Devices need the times; the words are for people, and long.
+fn without_reasons(blackouts: &[BlackoutSpec]) -> Vec<BlackoutSpec> {
+    blackouts
+        .iter()
+        .map(|b| BlackoutSpec {
+            reason: String::new(),
+            ..b.clone()
+        })
+        .collect()
 }

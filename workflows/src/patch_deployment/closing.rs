@@ -6,7 +6,7 @@ use contracts::{
         plans::{ListInstalled, PlanPageInput},
     },
     deployment::DeploymentResult,
-    device::Intent,
+    device::{Intent, stop},
 };
 use domain::{
     approval::How,
@@ -60,10 +60,18 @@ impl Story {
                 .await
                 .map_err(|e| Failed::of(&e).into_termination())?;
             for device in answer.devices {
+                if self.s(|s| s.carry.in_flight.contains_key(&device.device)) {
+                    continue;
+                }
                 while self.room() == 0 {
-                    self.wait_a_round(&mut rounds, None, "rollbacks in flight")
-                        .await?;
+                    self.work_off_inbox().await;
                     self.count_finished().await;
+                    // What is undone already is not listed again.
+                    self.continue_as_new_if_due().await?;
+                    if self.room() == 0 {
+                        self.wait_a_round(&mut rounds, None, "rollbacks in flight")
+                            .await?;
+                    }
                 }
                 let start = Start {
                     device: device.device,
@@ -72,6 +80,7 @@ impl Story {
                     intent: Intent::RollBack,
                     undoes: Some(device.outcome),
                     straggler: false,
+                    kbs: Some(device.installed),
                 };
                 self.start(vec![start]).await?;
             }
@@ -120,19 +129,20 @@ impl Story {
         })
     }
 
-    /// The result of a deployment that touched nothing.
+    /// The result of a deployment that ends before its plan ran; an earlier revision may have.
     pub(super) fn early_result(
         &self,
         outcome: DeploymentOutcome,
         detail: String,
     ) -> DeploymentResult {
-        self.s(|s| DeploymentResult {
+        let judged = self.judge();
+        let worked = self.s(|s| s.carry.status.counts.total() > 0);
+        DeploymentResult {
             outcome,
             detail,
-            counts: s.carry.status.counts.clone(),
-            plan_hash: s.carry.plan.as_ref().map(|p| p.hash.clone()),
-            metrics: None,
-        })
+            metrics: judged.metrics.filter(|_| worked),
+            ..judged
+        }
     }
 
     /// Writes the end down, tells people, and answers everybody who still waits for an answer.
@@ -162,19 +172,14 @@ impl Story {
         let words = format!("{}: {}", result.outcome.as_str(), result.detail);
         self.notify(NoticeKind::DeploymentFinished, words, vec![])
             .await;
-        while self.s(|s| !s.carry.inbox.is_empty()) || !self.ctx.all_handlers_finished() {
-            self.work_off_inbox().await;
-            let soon = clock::after(clock::now(&self.ctx), 1);
-            let arrived = |w: &super::PatchDeployment| !w.s().carry.inbox.is_empty();
-            if !self.ctx.all_handlers_finished() {
-                clock::wait(&self.ctx, soon, "updates in flight", false, arrived).await;
-            }
-        }
+        self.answer_the_last().await;
         result
     }
 
-    /// Writes down that the deployment fails, before it does.
+    /// Writes down that the deployment fails, before it does; nobody is left waiting.
     pub(super) async fn refuse(&self, why: &str) {
+        self.cancel_in_flight(stop::STOPPED).await;
+        self.close_request(How::Cancelled).await;
         self.s_mut(|s| s.carry.status.outcome = Some(DeploymentOutcome::Refused));
         self.audit(
             "deployment_refused",
@@ -184,6 +189,19 @@ impl Story {
         )
         .await;
         self.stage(Stage::Done, why).await;
+        self.answer_the_last().await;
+    }
+
+    /// Answers everybody who still waits for an answer.
+    async fn answer_the_last(&self) {
+        while self.s(|s| !s.carry.inbox.is_empty()) || !self.ctx.all_handlers_finished() {
+            self.work_off_inbox().await;
+            if !self.ctx.all_handlers_finished() {
+                let soon = clock::after(clock::now(&self.ctx), 1);
+                let arrived = |w: &super::PatchDeployment| !w.s().carry.inbox.is_empty();
+                clock::wait(&self.ctx, soon, "updates in flight", false, arrived).await;
+            }
+        }
     }
 
     /// Devices of the plan that nobody has counted.

@@ -1,171 +1,27 @@
-//! What people send. Handlers only record it, in the order of arrival; the story works it off
-//! between its steps, so that two messages never race.
+//! Working off what people have sent, between the steps of the story.
 
 use contracts::{
     activities::{
         approvals::AuthorizeInput,
         plans::{Check, CheckInput, Resolve, ResolveInput},
     },
-    deployment::{
-        AmendInput, ControlAnswer, ControlInput, DecideInput, DecisionInput, ExtendInput, Pending,
-    },
-    message::Message,
+    deployment::{AmendInput, ControlAnswer, ControlInput, ExtendInput, Pending},
 };
 use domain::{
-    approval::{Choice, How},
+    approval::{Answer, Choice, How},
     audit::Actor,
     deployment::Stage,
     ids::PersonId,
     people::{Authority, ControlAction, Identity},
 };
-use jiff::Timestamp;
-use temporalio_workflow::{SyncWorkflowContext, WorkflowContext};
 
-use super::{PatchDeployment, Story};
+use super::Story;
 use crate::{approvals, clock, failure::Failed, options};
 
-/// Messages that may wait at once; people do not send more, a broken script does.
-const MAX_INBOX: usize = 1000;
+/// Devices that amendments may leave out in all.
+const MAX_REMOVED: usize = 200;
 /// Longest extension of an approval, in seconds: 30 days.
 const MAX_EXTENSION_SECS: u64 = 30 * 24 * 3600;
-
-impl PatchDeployment {
-    pub(super) fn record_decision(
-        &mut self,
-        ctx: &SyncWorkflowContext<Self>,
-        choice: Choice,
-        input: Message<DecisionInput>,
-    ) {
-        let at = clock::of(ctx.workflow_time());
-        let signal = if choice == Choice::Approve {
-            "approve"
-        } else {
-            "reject"
-        };
-        match input.into_result() {
-            Ok(input) => self.push_decision(choice, input, at),
-            Err(problem) => {
-                self.push(Pending::Malformed {
-                    signal: signal.into(),
-                    problem: problem.to_string(),
-                    at,
-                });
-                String::new()
-            }
-        };
-    }
-
-    fn push_decision(&mut self, choice: Choice, input: DecisionInput, at: Timestamp) -> String {
-        let Ok(state) = &mut self.state else {
-            return String::new();
-        };
-        let decision_id = match &input.decision_id {
-            Some(id) if !id.is_empty() && id.len() <= 200 => id.clone(),
-            _ => state.next_message_id(),
-        };
-        let open_then = state.carry.book.open_request().map(|r| r.id.clone());
-        let pending = Pending::Decision {
-            decision_id: decision_id.clone(),
-            choice,
-            input,
-            open_then,
-            at,
-        };
-        self.push(pending);
-        decision_id
-    }
-
-    pub(super) fn record_decide(ctx: &WorkflowContext<Self>, input: DecideInput) -> String {
-        let at = clock::now(ctx);
-        let DecideInput {
-            choice,
-            by,
-            reason,
-            decision_id,
-            request_id,
-            plan_hash,
-            proof,
-        } = input;
-        let input = DecisionInput {
-            by,
-            reason,
-            decision_id,
-            request_id: Some(request_id),
-            plan_hash: Some(plan_hash),
-            proof,
-        };
-        ctx.state_mut(|s| s.push_decision(choice, input, at))
-    }
-
-    /// Lets an update record its message as a signal would.
-    pub(super) fn record_now(
-        ctx: &WorkflowContext<Self>,
-        record: impl FnOnce(&mut Self, Timestamp) -> String,
-    ) -> String {
-        let at = clock::now(ctx);
-        ctx.state_mut(|s| record(s, at))
-    }
-
-    pub(super) fn record_control(
-        &mut self,
-        at: Timestamp,
-        action: ControlAction,
-        input: Message<ControlInput>,
-    ) -> String {
-        self.record(action.as_str(), at, input, |input, id| Pending::Control {
-            input,
-            action,
-            id,
-            at,
-        })
-    }
-
-    pub(super) fn record_amend(&mut self, at: Timestamp, input: Message<AmendInput>) -> String {
-        self.record("change_plan", at, input, |input, id| Pending::Amend {
-            input,
-            id,
-            at,
-        })
-    }
-
-    pub(super) fn record_extend(&mut self, at: Timestamp, input: Message<ExtendInput>) -> String {
-        self.record("extend", at, input, |input, id| Pending::Extend {
-            input,
-            id,
-            at,
-        })
-    }
-
-    fn record<T>(
-        &mut self,
-        signal: &str,
-        at: Timestamp,
-        input: Message<T>,
-        pending: impl FnOnce(T, String) -> Pending,
-    ) -> String {
-        let Ok(state) = &mut self.state else {
-            return String::new();
-        };
-        let id = state.next_message_id();
-        self.push(match input.into_result() {
-            Ok(input) => pending(input, id.clone()),
-            Err(problem) => Pending::Malformed {
-                signal: signal.to_owned(),
-                problem: problem.to_string(),
-                at,
-            },
-        });
-        id
-    }
-
-    fn push(&mut self, pending: Pending) {
-        if let Ok(state) = &mut self.state
-            && state.carry.inbox.len() < MAX_INBOX
-        {
-            state.carry.inbox.push(pending);
-        }
-    }
-}
 
 impl Story {
     /// Works off what people have sent.
@@ -194,7 +50,7 @@ impl Story {
                     ) {
                         Ok(decision) => self.work_off_decision(decision).await,
                         Err(problem) => {
-                            let answer = domain::approval::Answer::NotAllowed {
+                            let answer = Answer::NotAllowed {
                                 reason: problem.to_string(),
                             };
                             self.s_mut(|s| s.carry.book.remember(&decision_id, &answer));
@@ -313,6 +169,7 @@ impl Story {
                 ControlAction::Resume if carry.paused || carry.halted.is_some() => {
                     carry.paused = false;
                     carry.halted = None;
+                    carry.halted_at = None;
                     done("it goes on")
                 }
                 ControlAction::Resume => ControlAnswer::NothingToDo {
@@ -377,9 +234,13 @@ impl Story {
                 problem: "change: `` is not allowed: at least one field".to_owned(),
             };
         }
-        if self.s(|s| s.carry.status.stage == Stage::Done) {
+        let ending = self.s(|s| {
+            let over = matches!(s.carry.status.stage, Stage::Done | Stage::RollingBack);
+            over || s.carry.aborted.is_some() || s.carry.stopped_by_gate
+        });
+        if ending {
             return ControlAnswer::NothingToDo {
-                note: "the deployment is over".to_owned(),
+                note: "the deployment is over or ending".to_owned(),
             };
         }
         let (plan, mut request, mut removed) = self.s(|s| {
@@ -393,6 +254,13 @@ impl Story {
         removed.extend(input.change.remove_devices.iter().cloned());
         removed.sort();
         removed.dedup();
+        if removed.len() > MAX_REMOVED {
+            let problem = format!(
+                "change.remove_devices: `{} devices` is not allowed: at most {MAX_REMOVED} in all",
+                removed.len()
+            );
+            return ControlAnswer::Refused { problem };
+        }
         let check = CheckInput {
             request: request.clone(),
         };

@@ -2,7 +2,7 @@
 //! and undone where it fails.
 //!
 //! `run` reads as the story; each step is a module: `planning` (1 to 3), `asking` (4), `rings`,
-//! `children` and `stragglers` (5 to 7), `closing` (8 and 9), `inbox` (what people send), `show`
+//! `gates`, `children`, `watching` and `stragglers` (5 to 7), `closing` (8 and 9), `messages` and `inbox` (what people send), `show`
 //! (what they see).
 
 #![expect(
@@ -13,12 +13,15 @@
 mod asking;
 mod children;
 mod closing;
+mod gates;
 mod inbox;
+mod messages;
 mod planning;
 mod rings;
 mod show;
 mod state;
 mod stragglers;
+mod watching;
 
 use std::cell::RefCell;
 
@@ -32,6 +35,7 @@ use contracts::{
 use domain::{
     approval::{Answer, ApprovalBook, Choice},
     deployment::DeploymentStatus,
+    outcome::DeploymentOutcome,
     people::ControlAction,
 };
 use temporalio_workflow::{
@@ -367,7 +371,11 @@ impl Story {
         self.begin().await?;
         loop {
             if !self.s(State::is_cleared) {
-                match self.plan_and_ask().await? {
+                match self
+                    .plan_and_ask()
+                    .await
+                    .or_else(|why| self.or_judge(why))?
+                {
                     Turn::Go => {}
                     Turn::Over(result) => return Ok(self.close(result).await),
                     Turn::Again => continue,
@@ -381,6 +389,21 @@ impl Story {
         self.roll_back_if_asked().await?;
         let result = self.judge();
         Ok(self.close(result).await)
+    }
+
+    /// A new turn that fails ends a deployment that has patched devices; it does not undo that they
+    /// were patched.
+    fn or_judge(&self, why: WorkflowTermination) -> Result<Turn, WorkflowTermination> {
+        let worked = self.s(|s| s.carry.status.counts.total() > 0);
+        match &why {
+            WorkflowTermination::Failed(cause) if worked => {
+                let why = format!("it could not be planned anew: {cause}");
+                Ok(Turn::Over(
+                    self.early_result(DeploymentOutcome::Incomplete, why),
+                ))
+            }
+            _ => Err(why),
+        }
     }
 
     /// Reads the state.

@@ -11,7 +11,7 @@ use contracts::{
         superops::{ListPatches, ListPatchesInput},
         vulnerabilities::{LookupCve, LookupCveInput},
     },
-    deployment::{Assessed, Cursor},
+    deployment::Cursor,
 };
 use domain::{
     audit::Actor,
@@ -20,6 +20,7 @@ use domain::{
     ids::{CveId, KbId},
     patch::{CveFacts, PatchFacts},
     plan::RebootPolicy,
+    risk::{DeviceSummary, RiskAssessment},
 };
 use temporalio_workflow::WorkflowTermination;
 
@@ -268,7 +269,7 @@ impl Story {
         let risk = assessed.risk.clone();
         self.s_mut(|s| {
             s.carry.status.risk = Some(risk.clone());
-            s.carry.assessed = Some(assessed.clone());
+            s.carry.figures = Some(figures(&assessed));
         });
         let actor = Actor::Agent {
             name: "risk_assessment".to_owned(),
@@ -349,8 +350,15 @@ impl Story {
     }
 }
 
+/// What was found out in this turn.
+struct Assessed {
+    patches: Vec<PatchFacts>,
+    devices: DeviceSummary,
+    risk: RiskAssessment,
+}
+
 /// Figures guardrails are asked with.
-pub(super) fn figures(assessed: &Assessed) -> Figures {
+fn figures(assessed: &Assessed) -> Figures {
     let exploited = assessed
         .patches
         .iter()

@@ -1,22 +1,23 @@
 //! Step 5: ring by ring. Each turn of the loop works off what came in, then does one thing.
 
-use contracts::activities::{
-    notify::NoticeKind,
-    plans::PageDevice,
-    policy::{Evaluate, EvaluateInput, EvaluateResult},
+use contracts::{
+    activities::{
+        notify::NoticeKind,
+        plans::PageDevice,
+        policy::{Evaluate, EvaluateInput, EvaluateResult},
+    },
+    device::stop,
 };
 use domain::{
     audit::Actor,
     deployment::Stage,
     guardrail::{ActionType, Verdict},
-    outcome::DeviceOutcome,
-    plan::{GateSpec, OnGateFailure, RebootPolicy},
-    rings::{GateState, RingCounts, gate},
+    plan::RebootPolicy,
 };
 use jiff::Timestamp;
 use temporalio_workflow::WorkflowTermination;
 
-use super::{Deployed, Story, planning::figures};
+use super::{Deployed, Story};
 use crate::{
     clock,
     device_patch::asks_for_more,
@@ -35,10 +36,8 @@ pub(super) struct Rounds {
     pub(super) stragglers_at: Option<Timestamp>,
     /// When silent device runs are asked about.
     pub(super) check_at: Option<Timestamp>,
-    /// Since when it is halted.
-    halted_at: Option<Timestamp>,
-    /// In-flight devices were told to stop.
-    stopped: bool,
+    /// What in-flight devices were told last.
+    told: Option<&'static str>,
 }
 
 impl Story {
@@ -47,6 +46,7 @@ impl Story {
         let mut rounds = Rounds::default();
         loop {
             self.work_off_inbox().await;
+            self.heed_cancel();
             self.count_finished().await;
             self.continue_as_new_if_due().await?;
             if let Some(deployed) = self.turn(&mut rounds).await? {
@@ -61,11 +61,9 @@ impl Story {
             if idle {
                 return Ok(Some(Deployed::Through));
             }
-            if !std::mem::replace(&mut rounds.stopped, true) {
-                self.stage(Stage::Deploying, format!("stopping: {why}"))
-                    .await;
-                self.cancel_in_flight().await;
-            }
+            self.stage(Stage::Deploying, format!("stopping: {why}"))
+                .await;
+            self.tell_in_flight(rounds, stop::ABORTED).await;
             self.wait_a_round(rounds, None, "devices in flight").await?;
             return Ok(None);
         }
@@ -80,10 +78,24 @@ impl Story {
             }
             self.stage(Stage::Deploying, "waiting for devices in flight")
                 .await;
+            let gate = self.s(|s| s.carry.stopped_by_gate);
+            self.tell_in_flight(
+                rounds,
+                if gate {
+                    stop::STOPPED
+                } else {
+                    stop::STAND_DOWN
+                },
+            )
+            .await;
             self.wait_a_round(rounds, None, "devices in flight").await?;
             return Ok(None);
         }
         if self.is_held_up(rounds).await? {
+            return Ok(None);
+        }
+        if let Some((ring, reason)) = self.failed_gate() {
+            self.gate_failed(ring, reason).await;
             return Ok(None);
         }
         self.refresh_snapshot(rounds).await?;
@@ -100,13 +112,15 @@ impl Story {
     async fn is_held_up(&self, rounds: &mut Rounds) -> Result<bool, WorkflowTermination> {
         if let Some(why) = self.s(|s| s.carry.halted.clone()) {
             let now = clock::now(&self.ctx);
-            if rounds.halted_at.is_none() {
-                rounds.halted_at = Some(now);
-                self.stage(Stage::Halted, why.clone()).await;
+            if self.s(|s| s.carry.halted_at.is_none()) {
+                self.s_mut(|s| s.carry.halted_at = Some(now));
                 self.notify(NoticeKind::Halted, format!("halted: {why}"), vec![])
                     .await;
             }
-            let since = rounds.halted_at.unwrap_or(now);
+            self.stage(Stage::Halted, why.clone()).await;
+            // What has not begun must not begin while somebody looks.
+            self.tell_in_flight(rounds, stop::STAND_DOWN).await;
+            let since = self.s(|s| s.carry.halted_at).unwrap_or(now);
             let until = clock::after(since, self.s(|s| s.request.waits.halt_secs));
             if now >= until {
                 self.s_mut(|s| {
@@ -124,7 +138,7 @@ impl Story {
             self.wait_a_round(rounds, Some(until), "halted").await?;
             return Ok(true);
         }
-        rounds.halted_at = None;
+        rounds.told = None;
         if self.s(|s| s.carry.paused) {
             self.stage(Stage::Paused, "paused by a person").await;
             self.wait_a_round(rounds, None, "paused").await?;
@@ -140,9 +154,6 @@ impl Story {
         let name = self.s(|s| s.carry.status.rings[ring as usize].name.clone());
         if !open {
             return self.open_ring(ring, &name, rounds).await;
-        }
-        if let GateState::Failed { reason } = self.gate_of(ring, false) {
-            return self.gate_failed(&name, reason).await;
         }
         if let Some(until) = soak_until {
             return self.soak(ring, &name, until, rounds).await;
@@ -247,7 +258,7 @@ impl Story {
     ) -> Result<EvaluateResult, WorkflowTermination> {
         let input = self.s(|s| {
             let plan = s.carry.plan.as_ref()?;
-            let assessed = s.carry.assessed.as_ref()?;
+            let figures = s.carry.figures?;
             Some(EvaluateInput {
                 client: s.request.client.clone(),
                 plan: plan.id.clone(),
@@ -256,7 +267,7 @@ impl Story {
                 kbs: s.carry.status.kbs.clone(),
                 device: None,
                 ring,
-                figures: figures(assessed),
+                figures,
                 may_reboot: s.request.reboot != RebootPolicy::Never,
                 // Every device waits for its window.
                 inside_window: true,
@@ -270,120 +281,11 @@ impl Story {
             .map_err(|e| Failed::of(&e).into_termination())
     }
 
-    async fn soak(
-        &self,
-        ring: u32,
-        name: &str,
-        until: Timestamp,
-        rounds: &mut Rounds,
-    ) -> Result<(), WorkflowTermination> {
-        if clock::now(&self.ctx) < until {
-            self.stage(
-                Stage::Soaking,
-                format!("ring {name} soaks until {until:.0}"),
-            )
-            .await;
-            return self.wait_a_round(rounds, Some(until), "soak").await;
+    /// Tells devices in flight once why they are to stop.
+    async fn tell_in_flight(&self, rounds: &mut Rounds, why: &'static str) {
+        if rounds.told != Some(why) {
+            rounds.told = Some(why);
+            self.cancel_in_flight(why).await;
         }
-        match self.gate_of(ring, true) {
-            GateState::Open => {
-                self.s_mut(|s| {
-                    s.carry.status.rings[ring as usize].passed = true;
-                    s.carry.cursor = contracts::deployment::Cursor {
-                        ring: ring + 1,
-                        ..Default::default()
-                    };
-                    s.carry.ring_open = false;
-                    s.carry.soak_until = None;
-                });
-                rounds.page = None;
-                let (counts, _) = self.ring_counts(ring);
-                let detail = serde_json::json!({ "ring": name, "counts": counts });
-                self.audit("gate_opened", Actor::Workflow, vec![], detail)
-                    .await;
-                Ok(())
-            }
-            GateState::Failed { reason } => self.gate_failed(name, reason).await,
-            GateState::Undecided => {
-                // Too few were reached: stragglers of this ring decide, or a person does.
-                let waiting =
-                    self.s(|s| s.carry.status.stragglers > 0 || !s.carry.in_flight.is_empty());
-                if !waiting || self.time_for_stragglers_is_over() {
-                    let why =
-                        format!("ring {name}: too few devices could be attempted to judge it");
-                    self.s_mut(|s| s.carry.halted = Some(why));
-                    return Ok(());
-                }
-                self.stage(
-                    Stage::Stragglers,
-                    format!("ring {name} waits for devices that are offline"),
-                )
-                .await;
-                self.wait_a_round(rounds, None, "too few devices to judge")
-                    .await
-            }
-        }
-    }
-
-    async fn gate_failed(&self, name: &str, reason: String) -> Result<(), WorkflowTermination> {
-        let ring = self.s(|s| s.carry.cursor.ring);
-        let detail = serde_json::json!({ "ring": name, "why": reason });
-        self.audit("gate_failed", Actor::Workflow, vec![], detail)
-            .await;
-        let why = format!("ring {name}: {reason}");
-        match self.gate_spec(ring).on_failure {
-            OnGateFailure::Stop => {
-                self.s_mut(|s| s.carry.stopped_by_gate = true);
-                self.notify(
-                    NoticeKind::Halted,
-                    format!("stopped by its gate: {why}"),
-                    vec![],
-                )
-                .await;
-            }
-            OnGateFailure::Hold => self.s_mut(|s| {
-                s.carry.halted = Some(why);
-                // A person who resumes has seen it: the ring counts as passed.
-                s.carry.status.rings[ring as usize].passed = true;
-                s.carry.cursor = contracts::deployment::Cursor {
-                    ring: ring + 1,
-                    ..Default::default()
-                };
-                s.carry.ring_open = false;
-                s.carry.soak_until = None;
-            }),
-        }
-        Ok(())
-    }
-
-    fn gate_of(&self, ring: u32, finished: bool) -> GateState {
-        let (counts, size) = self.ring_counts(ring);
-        gate(&self.gate_spec(ring), size, &counts, finished)
-    }
-
-    /// Attempted devices of a ring, and its size without devices that need nothing.
-    fn ring_counts(&self, ring: u32) -> (RingCounts, u32) {
-        self.s(|s| {
-            let status = &s.carry.status.rings[ring as usize];
-            let counts = RingCounts {
-                attempted: status.counts.matching(DeviceOutcome::was_attempted),
-                failed: status.counts.matching(DeviceOutcome::is_failure),
-            };
-            let idle = status.counts.matching(|o| {
-                o.is_settled_without_work()
-                    || matches!(o, DeviceOutcome::Forbidden | DeviceOutcome::Aborted)
-            });
-            (counts, status.devices.saturating_sub(idle))
-        })
-    }
-
-    fn gate_spec(&self, ring: u32) -> GateSpec {
-        self.s(|s| {
-            s.request
-                .rings
-                .get(ring as usize)
-                .map(|r| r.gate)
-                .unwrap_or_default()
-        })
     }
 }

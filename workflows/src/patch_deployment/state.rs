@@ -18,7 +18,7 @@ use super::PatchDeployment;
 use crate::clock;
 
 /// Answers to controls kept for repeated deliveries.
-const MAX_ANSWERS: usize = 100;
+const MAX_ANSWERS: usize = 30;
 
 /// The request and what lasts.
 #[derive(Debug)]
@@ -152,7 +152,7 @@ fn fresh(
             outcome: None,
         },
         plan: None,
-        assessed: None,
+        figures: None,
         cleared: None,
         book: ApprovalBook::default(),
         requests: 0,
@@ -166,6 +166,7 @@ fn fresh(
         stopped_by_gate: false,
         paused: false,
         halted: None,
+        halted_at: None,
         aborted: None,
         cleared_at: None,
         soak_until: None,

@@ -1,7 +1,9 @@
 //! The stragglers lane: devices that stayed offline run whenever window and device allow.
 
 use contracts::{
-    activities::plans::{GiveUpStragglers, NextStragglers, PlanPageInput, StragglersInput},
+    activities::plans::{
+        GiveUpStragglers, NextStragglers, PlanPageInput, StragglersInput, StragglersResult,
+    },
     device::Intent,
 };
 use domain::{audit::Actor, deployment::Stage, outcome::DeviceOutcome};
@@ -31,17 +33,7 @@ impl Story {
             return Ok(());
         }
         rounds.stragglers_at = Some(clock::after(now, poll));
-        let input = self.s(|s| StragglersInput {
-            plan: s.plan_id.clone(),
-            revision: s.carry.plan.as_ref().map_or(0, |p| p.revision),
-            limit: u32::try_from(room).unwrap_or(u32::MAX),
-            up_to_ring: s.carry.cursor.ring,
-        });
-        let answer = self
-            .ctx
-            .execute_activity(NextStragglers, input, options::store("look for stragglers"))
-            .await
-            .map_err(|e| Failed::of(&e).into_termination())?;
+        let answer = self.next_stragglers(room).await?;
         let starts: Vec<_> = answer
             .ready
             .into_iter()
@@ -53,6 +45,7 @@ impl Story {
                 intent: Intent::Install,
                 undoes: None,
                 straggler: true,
+                kbs: None,
             })
             .collect();
         let started = u32::try_from(starts.len()).unwrap_or(u32::MAX);
@@ -67,6 +60,19 @@ impl Story {
         Ok(())
     }
 
+    async fn next_stragglers(&self, limit: usize) -> Result<StragglersResult, WorkflowTermination> {
+        let input = self.s(|s| StragglersInput {
+            plan: s.plan_id.clone(),
+            revision: s.carry.plan.as_ref().map_or(0, |p| p.revision),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            before: s.carry.cursor,
+        });
+        self.ctx
+            .execute_activity(NextStragglers, input, options::store("look for stragglers"))
+            .await
+            .map_err(|e| Failed::of(&e).into_termination())
+    }
+
     /// After the last ring: waits for stragglers until the deadline or the longest wait.
     pub(super) async fn finish_stragglers(
         &self,
@@ -78,7 +84,13 @@ impl Story {
         });
         let (waiting, idle) = self.s(|s| (s.carry.status.stragglers, s.carry.in_flight.is_empty()));
         if idle && waiting == 0 {
-            return Ok(Some(Deployed::Through));
+            // The store has the last word: nobody is forgotten because of a wrong count.
+            let waiting = self.next_stragglers(0).await?.waiting;
+            if waiting == 0 {
+                return Ok(Some(Deployed::Through));
+            }
+            self.s_mut(|s| s.carry.status.stragglers = waiting);
+            return Ok(None);
         }
         if idle && self.time_for_stragglers_is_over() {
             self.give_up_stragglers().await?;

@@ -21,11 +21,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use domain::input::{InvalidInput, from_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{RunningSim, serve};
+use super::{RunningSim, change_faults, serve, take};
 use answer::Manner;
 
 const MAX_LOG: usize = 500;
@@ -201,12 +200,6 @@ fn next(faults: &mut Faults) -> Result<Manner, Refusal> {
     Ok(Manner::Normal)
 }
 
-fn take(count: &mut u32) -> bool {
-    let due = *count > 0;
-    *count = count.saturating_sub(1);
-    due
-}
-
 fn refused(refusal: &Refusal) -> Response {
     let mut response =
         (refusal.status, Json(json!({ "message": refusal.message }))).into_response();
@@ -227,28 +220,7 @@ async fn faults(State(world): State<Arc<World>>) -> Json<Faults> {
 
 /// Replaces the named parts and keeps the others.
 async fn set_faults(State(world): State<Arc<World>>, Json(change): Json<Value>) -> Response {
-    let mut inner = world.lock();
-    match merged(&inner.faults, &change) {
-        Ok(faults) => {
-            inner.faults = faults.clone();
-            Json(faults).into_response()
-        }
-        Err(error) => {
-            let body =
-                json!({ "error": { "code": "invalid_input", "message": error.to_string() } });
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
-        }
-    }
-}
-
-fn merged(faults: &Faults, change: &Value) -> Result<Faults, InvalidInput> {
-    let checked: Faults = from_json(change)?;
-    let mut all = serde_json::to_value(faults).unwrap_or_default();
-    let (Some(fields), Some(change)) = (all.as_object_mut(), change.as_object()) else {
-        return Ok(checked);
-    };
-    fields.extend(change.clone());
-    from_json(&all)
+    change_faults(&mut world.lock().faults, &change)
 }
 
 async fn clear_faults(State(world): State<Arc<World>>) -> Json<Faults> {

@@ -22,11 +22,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use domain::input::{InvalidInput, from_json};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{RunningSim, serve};
+use super::{RunningSim, change_faults, serve, take};
 use entries::Entry;
 
 /// Requests in a rolling window, without and with a key.
@@ -174,12 +173,6 @@ fn refused(message: &str) -> Response {
     response
 }
 
-fn take(count: &mut u32) -> bool {
-    let due = *count > 0;
-    *count = count.saturating_sub(1);
-    due
-}
-
 fn over_limit(world: &World, inner: &mut Inner, with_key: bool) -> bool {
     if !world.options.limit {
         return false;
@@ -205,28 +198,7 @@ async fn faults(State(world): State<Arc<World>>) -> Json<Faults> {
 
 /// Replaces the named parts and keeps the others.
 async fn set_faults(State(world): State<Arc<World>>, Json(change): Json<Value>) -> Response {
-    let mut inner = world.lock();
-    match merged(&inner.faults, &change) {
-        Ok(faults) => {
-            inner.faults = faults.clone();
-            Json(faults).into_response()
-        }
-        Err(error) => {
-            let body =
-                json!({ "error": { "code": "invalid_input", "message": error.to_string() } });
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
-        }
-    }
-}
-
-fn merged(faults: &Faults, change: &Value) -> Result<Faults, InvalidInput> {
-    let checked: Faults = from_json(change)?;
-    let mut all = serde_json::to_value(faults).unwrap_or_default();
-    let (Some(fields), Some(change)) = (all.as_object_mut(), change.as_object()) else {
-        return Ok(checked);
-    };
-    fields.extend(change.clone());
-    from_json(&all)
+    change_faults(&mut world.lock().faults, &change)
 }
 
 async fn clear_faults(State(world): State<Arc<World>>) -> Json<Faults> {

@@ -5,6 +5,7 @@ use clients::{
     rate_limit::Unlimited,
 };
 use domain::failure::{Classify, FailureKind};
+use serde_json::json;
 
 use super::*;
 

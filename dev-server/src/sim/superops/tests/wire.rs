@@ -64,6 +64,7 @@ async fn the_real_client_reads_the_demo_fleet() {
     );
     let sites = superops.list_sites(&first_client(), 1).await.unwrap();
     assert_eq!(sites.items[0].time_zone.as_deref(), Some("Europe/Berlin"));
+    assert!(sites.items[0].hq && sites.items[1..].iter().all(|site| !site.hq));
 
     let page = superops
         .list_devices(&first_client(), 1, now)

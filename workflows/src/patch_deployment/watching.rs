@@ -1,0 +1,168 @@
+//! Watching devices in flight: what they report, what they do not, and the snapshot they wait for.
+
+use contracts::{
+    activities::plans::{CheckChildren, CheckChildrenInput, ChildRun},
+    deployment::DeviceFinished,
+    device::Intent,
+};
+use domain::outcome::DeviceOutcome;
+use jiff::Timestamp;
+use temporalio_workflow::WorkflowTermination;
+
+use super::{Story, children::Start, rings::Rounds};
+use crate::{clock, failure::Failed, options};
+
+/// Progress of devices is shown at most this often.
+const SHOW_EVERY_SECS: u64 = 2;
+
+impl Story {
+    /// The run exists already: it was started before a crash or reset, so its result is read.
+    pub(super) async fn read_result_of(&self, start: &Start) -> Result<(), WorkflowTermination> {
+        let runs = vec![self.child_run(start.device.clone(), start.attempt, start.intent)];
+        self.check_children(runs).await
+    }
+
+    pub(super) async fn check_children(
+        &self,
+        runs: Vec<ChildRun>,
+    ) -> Result<(), WorkflowTermination> {
+        let input = CheckChildrenInput {
+            plan: self.s(|s| s.plan_id.clone()),
+            runs,
+        };
+        let answer = self
+            .ctx
+            .execute_activity(
+                CheckChildren,
+                input,
+                options::store("ask about silent devices"),
+            )
+            .await
+            .map_err(|e| Failed::of(&e).into_termination())?;
+        self.s_mut(|s| {
+            for ended in answer.ended {
+                s.carry.finished.push(DeviceFinished {
+                    device: ended.device,
+                    attempt: ended.attempt,
+                    outcome: ended.outcome,
+                    needs_new_approval: false,
+                });
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits for news; meanwhile keeps the online snapshot young and asks about silent devices.
+    pub(super) async fn wait_a_round(
+        &self,
+        rounds: &mut Rounds,
+        until: Option<Timestamp>,
+        summary: &str,
+    ) -> Result<(), WorkflowTermination> {
+        self.refresh_snapshot(rounds).await?;
+        let now = clock::now(&self.ctx);
+        let silence = self.s(|s| s.request.waits.script_timeout_secs);
+        let check_at = *rounds
+            .check_at
+            .get_or_insert_with(|| clock::after(now, silence));
+        if now >= check_at {
+            rounds.check_at = None;
+            let runs: Vec<_> = self
+                .s(|s| s.carry.in_flight.clone())
+                .into_iter()
+                .map(|(device, f)| {
+                    let intent = if f.undoes.is_some() {
+                        Intent::RollBack
+                    } else {
+                        Intent::Install
+                    };
+                    self.child_run(device, f.attempt, intent)
+                })
+                .collect();
+            if !runs.is_empty() {
+                self.check_children(runs).await?;
+            }
+            return Ok(());
+        }
+        let mut next = check_at;
+        for candidate in [until, rounds.refresh_at, rounds.stragglers_at]
+            .into_iter()
+            .flatten()
+        {
+            if candidate > now {
+                next = next.min(candidate);
+            }
+        }
+        self.wait_for_news(next, summary).await;
+        Ok(())
+    }
+
+    /// Reads the device list again when it is old, one reader per client: devices wait for it.
+    pub(super) async fn refresh_snapshot(
+        &self,
+        rounds: &mut Rounds,
+    ) -> Result<(), WorkflowTermination> {
+        let now = clock::now(&self.ctx);
+        if rounds.refresh_at.is_some_and(|at| now < at) {
+            return Ok(());
+        }
+        let needed = self.s(|s| !s.carry.in_flight.is_empty() || s.carry.status.stragglers > 0);
+        let age = self.s(|s| s.request.waits.inventory_secs);
+        if needed {
+            self.read_devices(age, true).await?;
+        }
+        rounds.refresh_at = Some(clock::after(clock::now(&self.ctx), age));
+        Ok(())
+    }
+
+    /// Counts what devices have reported; a repeat finds nothing in flight and is ignored.
+    pub(super) async fn count_finished(&self) {
+        let finished = self.s_mut(|s| std::mem::take(&mut s.carry.finished));
+        let mut counted = false;
+        let mut asks_anew = false;
+        for done in finished {
+            counted |= self.s_mut(|s| {
+                let known = s
+                    .carry
+                    .in_flight
+                    .get(&done.device)
+                    .is_some_and(|f| f.attempt == done.attempt);
+                if !known {
+                    return false;
+                }
+                let Some(flight) = s.carry.in_flight.remove(&done.device) else {
+                    return false;
+                };
+                let status = &mut s.carry.status;
+                if done.outcome == DeviceOutcome::Deferred {
+                    status.stragglers += 1;
+                    return true;
+                }
+                if let Some(before) = flight.undoes {
+                    status.counts.take(before);
+                }
+                status.counts.add(done.outcome);
+                if let Some(ring) = status.rings.get_mut(flight.ring as usize) {
+                    if let Some(before) = flight.undoes {
+                        ring.counts.take(before);
+                    }
+                    ring.counts.add(done.outcome);
+                }
+                true
+            });
+            asks_anew |= done.needs_new_approval;
+        }
+        if asks_anew && self.s(|s| s.carry.turn_asked.is_none()) {
+            self.ask_anew("guardrails now ask for more".to_owned())
+                .await;
+        }
+        // Not for every device: a deployment of thousands would fill its history with it.
+        let due = self.s(|s| {
+            s.carry.in_flight.is_empty()
+                || clock::now(&self.ctx) >= clock::after(s.carry.status.updated_at, SHOW_EVERY_SECS)
+        });
+        if counted && due {
+            self.show().await;
+        }
+    }
+}
