@@ -26,6 +26,10 @@ const MAX_IN_FLIGHT: u32 = 50;
 const MAX_EVENTS: u32 = 10_000;
 /// Most patch lists that are read before a plan is sealed.
 const MAX_PROBES: u32 = 100;
+/// Most patches of one plan.
+pub const MAX_PATCHES: usize = 20;
+/// Most vulnerabilities named for one patch.
+pub const MAX_CVES: usize = 100;
 /// Most services that a device may be asked about.
 pub const MAX_SERVICES: usize = 20;
 /// Most windows, and most blackouts.
@@ -89,10 +93,22 @@ fn check_patches(request: &PlanRequest, found: &mut Findings) {
     if request.patches.is_empty() {
         found.add("patches", "none", "at least one patch");
     }
+    if request.patches.len() > MAX_PATCHES {
+        let many = format!("{} patches", request.patches.len());
+        found.add("patches", many, format!("at most {MAX_PATCHES} patches"));
+    }
     let mut seen = BTreeSet::new();
     for (i, patch) in request.patches.iter().enumerate() {
         if !seen.insert(&patch.kb) {
             found.add(format!("patches[{i}].kb"), &patch.kb, "each KB once");
+        }
+        if patch.cves.len() > MAX_CVES {
+            let many = format!("{} CVEs", patch.cves.len());
+            found.add(
+                format!("patches[{i}].cves"),
+                many,
+                format!("at most {MAX_CVES} CVEs"),
+            );
         }
     }
 }

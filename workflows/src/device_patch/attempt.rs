@@ -7,7 +7,7 @@ use contracts::{
         records::{AppendAudit, SaveDevice, SaveDeviceInput},
         superops::{ListPatches, ListPatchesInput, PatchRow},
     },
-    device::{DevicePatchInput, DeviceStage, Intent},
+    device::{DevicePatchInput, DeviceStage, Intent, stop},
     ids::DeviceRun,
     search,
 };
@@ -98,17 +98,24 @@ impl Attempt {
     }
 
     async fn story(&self, patches: &mut Vec<PatchResult>) -> Result<Ends, Ends> {
-        self.wait_for_lease().await?;
         if self.input.intent == Intent::RollBack {
+            let any_time = OpenWindow { closes_at: None };
+            self.wait_until_online(any_time).await?;
+            self.wait_for_lease(any_time).await?;
             return self.roll_back_all(patches).await;
         }
         let window = self.wait_for_window().await?;
         self.wait_until_online(window).await?;
+        // Only now: a lease held through days of waiting would keep others away, or expire.
+        self.wait_for_lease(window).await?;
         self.stage(DeviceStage::Preflight, "asking guardrails");
         self.ask_guardrails().await?;
         let wanted = self.preflight(patches).await?;
         if wanted.is_empty() {
             return Ok(summary_of(patches));
+        }
+        if self.cancelled() {
+            return Err(self.stood_down());
         }
         self.audit("install_started", &wanted, "").await;
         self.install_and_verify(window, &wanted, patches).await
@@ -313,6 +320,28 @@ impl Attempt {
     /// Returns true once somebody has asked to stop.
     pub(super) fn cancelled(&self) -> bool {
         self.ctx.cancellation_token().is_cancelled()
+    }
+
+    /// Returns true when waits are to be cut short: the deployment was aborted, not just stopped.
+    pub(super) fn hurried(&self) -> bool {
+        let reason = self.ctx.cancellation_token().reason();
+        self.cancelled() && !matches!(reason.as_deref(), Some(stop::STOPPED | stop::STAND_DOWN))
+    }
+
+    /// Returns true as long as nothing was done to the device.
+    pub(super) fn untouched(&self) -> bool {
+        self.ctx.state(|s| !s.touched)
+    }
+
+    /// The end of a run that was told to stop before it did anything.
+    pub(super) fn stood_down(&self) -> Ends {
+        match self.ctx.cancellation_token().reason().as_deref() {
+            Some(stop::STAND_DOWN) => Ends::with(
+                DeviceOutcome::Deferred,
+                "put off: the deployment stands still",
+            ),
+            _ => Ends::with(DeviceOutcome::Aborted, "stopped before anything was done"),
+        }
     }
 }
 

@@ -34,9 +34,6 @@ use attempt::Attempt;
 
 pub(crate) use attempt::asks_for_more;
 
-/// Reports kept at most; a run makes a dozen jobs, anything above is noise.
-const MAX_REPORTS: usize = 50;
-
 /// State of one device run.
 #[workflow]
 #[derive(Debug, Default)]
@@ -45,6 +42,10 @@ pub struct DevicePatch {
     note: String,
     jobs: Vec<JobId>,
     reports: BTreeMap<JobId, ScriptReport>,
+    /// The lease is ours.
+    leased: bool,
+    /// A start that changes the device was accepted, or may have been.
+    touched: bool,
 }
 
 #[workflow_methods]
@@ -74,9 +75,9 @@ impl DevicePatch {
         _: &mut SyncWorkflowContext<Self>,
         report: Message<ScriptFinished>,
     ) {
-        // A report that cannot be read is as good as none: the run is read back.
+        // A report that cannot be read, or of no job of ours, is as good as none.
         if let Ok(report) = report.into_result()
-            && self.reports.len() < MAX_REPORTS
+            && self.jobs.contains(&report.job_id)
         {
             self.reports.entry(report.job_id.clone()).or_insert(report);
         }

@@ -30,7 +30,9 @@ pub(super) enum Ran {
     FailedSilently,
     /// It was started, and nobody knows what came of it.
     Unknown,
-    /// It was never started.
+    /// `SuperOps` was too busy or away to take it; nothing was sent.
+    NotSent(String),
+    /// `SuperOps` refused it.
     NotStarted(String),
 }
 
@@ -39,15 +41,13 @@ pub(super) enum Ran {
 pub(super) struct Job<'a> {
     pub(super) mode: ScriptMode,
     pub(super) kb: Option<&'a KbId>,
-    /// Tells repeated steps apart, such as a second restart.
-    pub(super) ordinal: u32,
     pub(super) not_after: Option<Timestamp>,
 }
 
 impl Attempt {
     /// Runs the script once and waits for what came of it.
     pub(super) async fn run_job(&self, job: Job<'_>) -> Result<Ran, Ends> {
-        let Some(id) = self.run.job(job.mode, job.kb, job.ordinal) else {
+        let Some(id) = self.next_job(&job) else {
             return Err(Ends::human(
                 "the job id does not fit: plan and device ids are too long",
             ));
@@ -69,6 +69,7 @@ impl Attempt {
             let seen = match self.start_script(input, not_after).await? {
                 Started::Yes => self.await_report(&id, began, longest).await?,
                 Started::No(why) => return Ok(Ran::NotStarted(why)),
+                Started::NotSent(why) => return Ok(Ran::NotSent(why)),
                 Started::Perhaps => self.read_back(&id, began, longest).await?,
             };
             match seen {
@@ -83,6 +84,18 @@ impl Attempt {
         Ok(Ran::Unknown)
     }
 
+    /// Names the job: repeated steps, such as a second restart, get a number of their own.
+    fn next_job(&self, job: &Job<'_>) -> Option<JobId> {
+        let mut ordinal = 0;
+        loop {
+            let id = self.run.job(job.mode, job.kb, ordinal)?;
+            if !self.ctx.state(|s| s.jobs.contains(&id)) {
+                return Some(id);
+            }
+            ordinal += 1;
+        }
+    }
+
     async fn start_script(
         &self,
         input: RunScriptInput,
@@ -95,16 +108,22 @@ impl Attempt {
                 .execute_activity(RunScript, input.clone(), options::script_start(summary))
                 .await;
             let failed = match started {
-                Ok(_) => return Ok(Started::Yes),
+                Ok(_) => {
+                    self.touch(input.mode);
+                    return Ok(Started::Yes);
+                }
                 Err(error) => Failed::of(&error),
             };
             // A worker that died in the middle leaves the same doubt as a lost answer.
             if failed.timed_out || failed.is(FailureKind::Ambiguous) {
+                self.touch(input.mode);
                 return Ok(Started::Perhaps);
             }
-            let not_sent = failed.is(FailureKind::Throttled) || failed.is(FailureKind::Unavailable);
-            if !not_sent || clock::now(&self.ctx) >= give_up {
+            if !failed.is(FailureKind::Throttled) && !failed.is(FailureKind::Unavailable) {
                 return Ok(Started::No(failed.message));
+            }
+            if clock::now(&self.ctx) >= give_up {
+                return Ok(Started::NotSent(failed.message));
             }
             let pause = failed
                 .retry_after
@@ -112,6 +131,13 @@ impl Attempt {
             let next = clock::after(clock::now(&self.ctx), pause.as_secs().max(1));
             self.pause_until(next.min(give_up), "SuperOps is busy")
                 .await?;
+        }
+    }
+
+    /// From here on the device may have changed.
+    fn touch(&self, mode: ScriptMode) {
+        if mode.changes_device() {
+            self.ctx.state_mut(|s| s.touched = true);
         }
     }
 
@@ -222,4 +248,5 @@ enum Started {
     Yes,
     Perhaps,
     No(String),
+    NotSent(String),
 }

@@ -12,9 +12,6 @@ use super::{
     script::{Job, Ran},
 };
 
-/// Restarts of a rollback are told apart from those of the installation.
-const UNDO: u32 = 1;
-
 impl Attempt {
     /// Undoes the patches of a device in trouble, newest first, if the plan says so.
     pub(super) async fn undo(
@@ -65,12 +62,11 @@ impl Attempt {
         let job = Job {
             mode: ScriptMode::Uninstall,
             kb: Some(kb),
-            ordinal: 0,
             not_after: None,
         };
         let report = match self.run_job(job).await? {
             Ran::Reported(report) => report,
-            Ran::NotStarted(reason) => {
+            Ran::NotStarted(reason) | Ran::NotSent(reason) => {
                 return Ok(human(&format!(
                     "the removal could not be started: {reason}"
                 )));
@@ -84,13 +80,12 @@ impl Attempt {
                 return Ok(human("the removal failed"));
             }
         }
-        if let Err(trouble) = self.restart_if_asked(report.reboot_required, UNDO).await? {
+        if let Err(trouble) = self.restart_if_asked(report.reboot_required).await? {
             return Ok(human(&format!("after the removal: {trouble}")));
         }
         let job = Job {
             mode: ScriptMode::Verify,
             kb: Some(kb),
-            ordinal: UNDO,
             not_after: None,
         };
         Ok(match self.run_job(job).await? {

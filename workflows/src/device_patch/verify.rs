@@ -21,9 +21,6 @@ use super::{
 };
 use crate::{clock, failure::Failed, options};
 
-/// Tells a restart that turned out to be needed only afterwards from the first one.
-const LATE: u32 = 2;
-
 /// What an installation left behind.
 enum Installed {
     /// On the device, as far as the script knows.
@@ -46,6 +43,12 @@ impl Attempt {
         let mut in_doubt = BTreeMap::new();
         let mut reboot_required = false;
         for kb in wanted {
+            if self.cancelled() {
+                if self.untouched() {
+                    return Err(self.stood_down());
+                }
+                break;
+            }
             self.renew_lease().await?;
             self.stage(DeviceStage::Installing, &format!("installing {kb}"));
             match self.install(kb, window).await? {
@@ -55,7 +58,10 @@ impl Attempt {
                     reboot_required |= needed;
                     on_device.push(kb.clone());
                 }
-                Installed::No(DeviceOutcome::Deferred, why) if on_device.is_empty() => {
+                // A failure before must stay visible, so it is not hidden behind "put off".
+                Installed::No(DeviceOutcome::Deferred, why)
+                    if on_device.is_empty() && !patches.iter().any(|p| p.outcome.is_failure()) =>
+                {
                     return Err(Ends::with(DeviceOutcome::Deferred, why));
                 }
                 Installed::No(outcome, detail) => {
@@ -75,26 +81,28 @@ impl Attempt {
             return Ok(summary_of(patches));
         }
         let since = clock::now(&self.ctx);
-        if let Err(trouble) = self.restart_if_asked(reboot_required, 0).await? {
+        if let Err(trouble) = self.restart_if_asked(reboot_required).await? {
             return self.undo(&on_device, &trouble, patches).await;
         }
-        let mut checked = self.ask_script(&on_device, 0).await?;
+        let mut checked = self.ask_script(&on_device).await?;
         if checked.values().any(|report| report.reboot_required) {
             // The installer did not say so, or its report was lost.
-            if let Err(trouble) = self.restart_if_asked(true, LATE).await? {
+            if let Err(trouble) = self.restart_if_asked(true).await? {
                 return self.undo(&on_device, &trouble, patches).await;
             }
-            checked = self.ask_script(&on_device, LATE).await?;
-        }
-        for kb in &on_device {
-            let said = checked.get(kb).and_then(|r| r.installed);
-            let result = self
-                .confirm_by_scan(kb, since, said, in_doubt.get(kb))
-                .await?;
-            patches.push(result);
+            checked = self.ask_script(&on_device).await?;
         }
         if let Some(trouble) = self.health_trouble(&checked, since).await? {
             return self.undo(&on_device, &trouble, patches).await;
+        }
+        let give_up = clock::after(clock::now(&self.ctx), self.input.waits.verify_secs);
+        for kb in &on_device {
+            let said = checked.get(kb).and_then(|r| r.installed);
+            let doubt = in_doubt.get(kb);
+            let result = self
+                .confirm_by_scan(kb, (since, give_up), said, doubt)
+                .await?;
+            patches.push(result);
         }
         Ok(summary_of(patches))
     }
@@ -103,7 +111,6 @@ impl Attempt {
         let job = Job {
             mode: ScriptMode::Install,
             kb: Some(kb),
-            ordinal: 0,
             not_after: window.closes_at,
         };
         let report = match self.run_job(job).await? {
@@ -114,6 +121,12 @@ impl Attempt {
                     .await;
             }
             Ran::Unknown => return Ok(Installed::Perhaps("the script did not report".to_owned())),
+            Ran::NotSent(why) => {
+                return Ok(Installed::No(
+                    DeviceOutcome::Deferred,
+                    format!("not started before its window closed: {why}"),
+                ));
+            }
             Ran::NotStarted(why) => {
                 return Ok(Installed::No(
                     DeviceOutcome::NeedsHuman,
@@ -172,7 +185,6 @@ impl Attempt {
     pub(super) async fn restart_if_asked(
         &self,
         required: bool,
-        ordinal: u32,
     ) -> Result<Result<(), String>, Ends> {
         let restart = match self.input.reboot {
             RebootPolicy::Never => false,
@@ -187,13 +199,21 @@ impl Attempt {
         let job = Job {
             mode: ScriptMode::Reboot,
             kb: None,
-            ordinal,
             not_after: None,
         };
-        if let Ran::NotStarted(why) = self.run_job(job).await? {
-            return Err(Ends::human(format!(
-                "the restart could not be started: {why}"
-            )));
+        match self.run_job(job).await? {
+            Ran::NotStarted(why) | Ran::NotSent(why) => {
+                return Err(Ends::human(format!(
+                    "the restart could not be started: {why}"
+                )));
+            }
+            Ran::Reported(report) if report.outcome != ScriptOutcome::Succeeded => {
+                return Err(Ends::human(format!(
+                    "the restart failed{}",
+                    exit_words(&report)
+                )));
+            }
+            Ran::Reported(_) | Ran::FailedSilently | Ran::Unknown => {}
         }
         let began = clock::now(&self.ctx);
         let give_up = clock::after(began, self.input.health.online_within_secs);
@@ -213,11 +233,7 @@ impl Attempt {
     }
 
     /// Asks the script on the device what is installed, and how the services are.
-    async fn ask_script(
-        &self,
-        kbs: &[KbId],
-        ordinal: u32,
-    ) -> Result<BTreeMap<KbId, ScriptReport>, Ends> {
+    async fn ask_script(&self, kbs: &[KbId]) -> Result<BTreeMap<KbId, ScriptReport>, Ends> {
         self.stage(DeviceStage::Verifying, "asking the script on the device");
         let mut reports = BTreeMap::new();
         for kb in kbs {
@@ -225,7 +241,6 @@ impl Attempt {
             let job = Job {
                 mode: ScriptMode::Verify,
                 kb: Some(kb),
-                ordinal,
                 not_after: None,
             };
             if let Ran::Reported(report) = self.run_job(job).await? {
@@ -239,7 +254,7 @@ impl Attempt {
     async fn confirm_by_scan(
         &self,
         kb: &KbId,
-        since: Timestamp,
+        (since, give_up): (Timestamp, Timestamp),
         script_says: Option<bool>,
         doubt: Option<&String>,
     ) -> Result<PatchResult, Ends> {
@@ -250,7 +265,6 @@ impl Attempt {
                 detail,
             })
         };
-        let give_up = clock::after(clock::now(&self.ctx), self.input.waits.verify_secs);
         let settled = clock::after(since, self.input.waits.rescan_settle_secs);
         let mut looked_at = None;
         loop {
@@ -290,7 +304,7 @@ impl Attempt {
                     };
                 }
             }
-            if clock::now(&self.ctx) >= give_up || self.cancelled() {
+            if clock::now(&self.ctx) >= give_up || self.hurried() {
                 break;
             }
             self.stage(
@@ -300,7 +314,6 @@ impl Attempt {
             let next = clock::after(clock::now(&self.ctx), self.input.waits.verify_poll_secs);
             self.pause_until(next.min(give_up), "confirming scan")
                 .await?;
-            self.renew_lease().await?;
         }
         match script_says {
             Some(true) => result(
@@ -338,15 +351,7 @@ impl Attempt {
         }
         self.stage(DeviceStage::WatchingHealth, "watching for critical alerts");
         let soak_ends = clock::after(clock::now(&self.ctx), self.input.health.soak_secs);
-        while clock::now(&self.ctx) < soak_ends && !self.cancelled() {
-            let half_life = clock::after(
-                clock::now(&self.ctx),
-                (self.input.waits.lease_secs / 2).max(1),
-            );
-            self.pause_until(soak_ends.min(half_life), "health soak")
-                .await?;
-            self.renew_lease().await?;
-        }
+        self.pause_until(soak_ends, "health soak").await?;
         let input = CriticalAlertsInput {
             device: self.input.device.clone(),
             since,

@@ -23,11 +23,17 @@ const MAX_BACKOFF: u64 = 8;
 
 impl Attempt {
     /// Takes the device's lease: one worker on a device. Waiting for it is a visible state.
-    pub(super) async fn wait_for_lease(&self) -> Result<(), Ends> {
-        let give_up = clock::after(clock::now(&self.ctx), self.input.waits.script_timeout_secs);
+    pub(super) async fn wait_for_lease(&self, window: OpenWindow) -> Result<(), Ends> {
+        let patience = clock::after(clock::now(&self.ctx), self.input.waits.script_timeout_secs);
+        let give_up = window
+            .closes_at
+            .map_or(patience, |closes| closes.min(patience));
         loop {
             match self.try_lease().await? {
-                LeaseResult::Held { .. } => return Ok(()),
+                LeaseResult::Held { .. } => {
+                    self.ctx.state_mut(|s| s.leased = true);
+                    return Ok(());
+                }
                 LeaseResult::HeldBy { owner, until } => {
                     self.stage(
                         DeviceStage::WaitingForLease,
@@ -62,6 +68,12 @@ impl Attempt {
     pub(super) async fn wait_for_window(&self) -> Result<OpenWindow, Ends> {
         loop {
             let now = clock::now(&self.ctx);
+            if self.input.deadline.is_some_and(|deadline| now >= deadline) {
+                return Err(Ends::with(
+                    DeviceOutcome::Deferred,
+                    "the deadline has passed",
+                ));
+            }
             let input = NextOpeningInput {
                 client: self.input.client.clone(),
                 device: Some(self.input.device.clone()),
@@ -152,7 +164,6 @@ impl Attempt {
             }
             self.pause_until(clock::after(now, interval).min(give_up), summary)
                 .await?;
-            self.renew_lease().await?;
             interval = (interval * 2).min(self.input.waits.online_poll_secs * MAX_BACKOFF);
         }
     }
@@ -172,32 +183,46 @@ impl Attempt {
 
     /// Keeps the lease alive in long steps; a lost lease means that somebody else may be at it.
     pub(super) async fn renew_lease(&self) -> Result<(), Ends> {
+        if self.ctx.state(|s| !s.leased) {
+            return Ok(());
+        }
         match self.try_lease().await? {
             LeaseResult::Held { .. } => Ok(()),
+            LeaseResult::HeldBy { owner, .. } if self.untouched() => Err(Ends::with(
+                DeviceOutcome::Deferred,
+                format!("held by {owner}"),
+            )),
             LeaseResult::HeldBy { owner, .. } => Err(Ends::human(format!(
                 "lost the lease of the device to {owner}"
             ))),
         }
     }
 
-    /// Waits. Before anything was done to the device, cancellation ends the run; afterwards it only
-    /// cuts this wait short, because a device must not be left half done.
+    /// Waits, and keeps the lease alive meanwhile. Before anything was done to the device,
+    /// cancellation ends the run; afterwards an abort only cuts the wait short, because a device must
+    /// not be left half done.
     pub(super) async fn pause_until(&self, until: Timestamp, summary: &str) -> Result<(), Ends> {
-        let untouched = self.ctx.state(|s| s.jobs.is_empty());
-        let woken = clock::wait(
-            &self.ctx,
-            until,
-            summary,
-            untouched || !self.cancelled(),
-            |_: &DevicePatch| false,
-        )
-        .await;
-        if woken == Woken::Cancelled && untouched {
-            return Err(Ends::with(
-                DeviceOutcome::Aborted,
-                "stopped before anything was done",
-            ));
+        let half_life = (self.input.waits.lease_secs / 2).max(1);
+        loop {
+            if self.cancelled() && self.untouched() {
+                return Err(self.stood_down());
+            }
+            let now = clock::now(&self.ctx);
+            if now >= until {
+                return Ok(());
+            }
+            let leased = self.ctx.state(|s| s.leased);
+            let next = if leased {
+                clock::after(now, half_life).min(until)
+            } else {
+                until
+            };
+            let heed = !self.cancelled();
+            let woken = clock::wait(&self.ctx, next, summary, heed, |_: &DevicePatch| false).await;
+            if woken == Woken::Cancelled && !self.untouched() && self.hurried() {
+                return Ok(());
+            }
+            self.renew_lease().await?;
         }
-        Ok(())
     }
 }
