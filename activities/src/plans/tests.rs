@@ -13,7 +13,7 @@ use contracts::{
 use domain::{
     guardrail::Verdict,
     ids::DeviceId,
-    outcome::{DeviceOutcome, DeviceResult},
+    outcome::{DeviceOutcome, DeviceResult, PatchResult},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -60,7 +60,11 @@ fn row(number: u32, ring: u32, attempt: u32, outcome: DeviceOutcome) -> DeviceRo
         device: id(number),
         outcome,
         detail: String::new(),
-        patches: Vec::new(),
+        patches: vec![PatchResult {
+            kb: "KB5034441".parse().unwrap(),
+            outcome,
+            detail: String::new(),
+        }],
     };
     DeviceRow {
         plan: plan(),
@@ -349,17 +353,27 @@ async fn stragglers_come_back_when_online_and_allowed_and_are_given_up_once() {
         .await
         .unwrap();
     let executions = &world.deps.store.executions;
-    for (number, ring) in [(2, 0), (3, 0), (4, 1)] {
-        executions
-            .put_device_row(row(number, ring, 1, DeviceOutcome::Deferred))
-            .await
-            .unwrap();
+    let sealed = executions.get_plan(&plan(), 1).await.unwrap().unwrap();
+    let places = Cursor::places(&sealed.document);
+    let devices: Vec<_> = sealed
+        .document
+        .devices
+        .iter()
+        .map(|d| d.id.clone())
+        .collect();
+    let [back, away, .., to_come] = devices.as_slice() else {
+        panic!("a plan of several devices");
+    };
+    let number = |id: &DeviceId| id.as_str().parse::<u32>().unwrap();
+    for id in [back, away, to_come] {
+        let waiting = row(number(id), places[id].ring, 1, DeviceOutcome::Deferred);
+        executions.put_device_row(waiting).await.unwrap();
     }
     let later: Timestamp = "2026-11-03T10:01:00Z".parse().unwrap();
     let offline = domain::device::Device {
         online: false,
         seen_at: later,
-        ..device(3)
+        ..device(number(away))
     };
     world
         .deps
@@ -372,10 +386,7 @@ async fn stragglers_come_back_when_online_and_allowed_and_are_given_up_once() {
         plan: plan(),
         revision: 1,
         limit: 10,
-        before: Cursor {
-            ring: 1,
-            ..Cursor::default()
-        },
+        before: places[to_come],
     };
     let found = world
         .plans()
@@ -387,7 +398,7 @@ async fn stragglers_come_back_when_online_and_allowed_and_are_given_up_once() {
         .iter()
         .map(|s| (s.device.clone(), s.attempts))
         .collect();
-    assert_eq!((ready, found.waiting), (vec![(id(2), 1)], 2));
+    assert_eq!((ready, found.waiting), (vec![(back.clone(), 1)], 2));
 
     let flags = &world.deps.store.counters;
     flags
@@ -418,7 +429,7 @@ async fn stragglers_come_back_when_online_and_allowed_and_are_given_up_once() {
         );
     }
     let last = executions
-        .get_device_row(&plan(), &id(2))
+        .get_device_row(&plan(), back)
         .await
         .unwrap()
         .unwrap();
