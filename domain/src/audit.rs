@@ -1,6 +1,8 @@
 //! The audit trail: who or what decided what on which evidence, chained by hashes so that a change
 //! is found. One chain per workflow; the entry's own hash covers the hash of the one before it.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,10 @@ use crate::{canonical, ids::ClientId, people::Identity};
 
 /// Hash before the first entry of a chain.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// Said of an entry that should be there.
+const MISSING: &str = "it is missing";
+/// Said of an entry that the store has and cannot read.
+pub const UNREADABLE: &str = "it cannot be read";
 
 /// Who or what decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +75,17 @@ pub struct AuditRecord {
     pub tokens: Option<u64>,
 }
 
+impl AuditRecord {
+    /// Returns the key under which this record is kept when its own names another one already.
+    ///
+    /// # Errors
+    /// When the record cannot be JSON.
+    pub fn key_of_another(&self) -> Result<String, serde_json::Error> {
+        let hash = canonical::content_hash(self)?;
+        Ok(format!("{}~{}", self.key, &hash[..16]))
+    }
+}
+
 /// An entry of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
@@ -124,6 +141,27 @@ impl AuditEntry {
     }
 }
 
+/// Where a chain ends. The store keeps it beside the entries and writes it together with each of
+/// them: entries that are cut off the end are missed by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainHead {
+    /// Sequence of the last entry.
+    pub sequence: u64,
+    /// Hash of the last entry.
+    pub hash: String,
+}
+
+impl ChainHead {
+    /// Returns the head of a chain that ends with this entry.
+    #[must_use]
+    pub fn of(last: &AuditEntry) -> Self {
+        Self {
+            sequence: last.sequence,
+            hash: last.hash.clone(),
+        }
+    }
+}
+
 /// The first place where a chain does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("chain {chain} is broken at entry {sequence}: {why}")]
@@ -157,7 +195,7 @@ pub fn verify(
             return Err(broken("it belongs to another chain"));
         }
         if entry.sequence != sequence + 1 {
-            return Err(broken("it is missing"));
+            return Err(broken(MISSING));
         }
         if entry.previous != previous {
             return Err(broken("it does not follow the entry before it"));
@@ -169,6 +207,36 @@ pub fn verify(
         previous = &entry.hash;
     }
     Ok(())
+}
+
+/// Checks that a chain ends where the store says: `last` is its last entry, `head` was read after
+/// it.
+///
+/// # Errors
+/// Names the first entry that was cut off or put behind the end, or the last one when it is another
+/// than the store remembers.
+pub fn verify_end(
+    chain: &str,
+    last: Option<&AuditEntry>,
+    head: Option<&ChainHead>,
+) -> Result<(), BrokenChain> {
+    let (found, expected) = (
+        last.map_or(0, |entry| entry.sequence),
+        head.map_or(0, |head| head.sequence),
+    );
+    let (sequence, why) = match found.cmp(&expected) {
+        Ordering::Less => (found + 1, MISSING),
+        Ordering::Greater => (expected + 1, "it stands behind the end of the chain"),
+        Ordering::Equal if last.map(|entry| &entry.hash) != head.map(|head| &head.hash) => {
+            (found, "it is not the entry the chain ended with")
+        }
+        Ordering::Equal => return Ok(()),
+    };
+    Err(BrokenChain {
+        chain: chain.to_owned(),
+        sequence,
+        why,
+    })
 }
 
 #[cfg(test)]
@@ -216,5 +284,29 @@ mod tests {
         let mut missing = chain(5);
         missing.remove(1);
         assert_eq!(verify("c", None, &missing).unwrap_err().sequence, 2);
+    }
+
+    #[test]
+    fn a_cut_tail_a_longer_one_and_another_end_are_found_by_the_head() {
+        let entries = chain(5);
+        let head = |n: usize| ChainHead::of(&entries[n - 1]);
+        let end = |n: usize| entries[..n].last();
+        let found = |last, head: Option<ChainHead>| {
+            let broken = verify_end("c", last, head.as_ref()).err();
+            broken.map(|broken| (broken.sequence, broken.why))
+        };
+        assert_eq!(found(end(5), Some(head(5))), None);
+        assert_eq!(found(None, None), None);
+        assert_eq!(found(end(3), Some(head(5))), Some((4, MISSING)));
+        assert_eq!(found(None, Some(head(5))), Some((1, MISSING)));
+        let behind = "it stands behind the end of the chain";
+        assert_eq!(found(end(5), Some(head(3))), Some((4, behind)));
+        assert_eq!(found(end(5), None), Some((1, behind)));
+        let other = ChainHead {
+            hash: GENESIS.to_owned(),
+            ..head(5)
+        };
+        let another = "it is not the entry the chain ended with";
+        assert_eq!(found(end(5), Some(other)), Some((5, another)));
     }
 }

@@ -30,10 +30,13 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Those that pass by themselves.
+    pub const RETRYABLE: [Self; 3] = [Self::Throttled, Self::Unavailable, Self::Bug];
+
     /// Returns true when the same call may succeed later without a change.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Throttled | Self::Unavailable | Self::Bug)
+        Self::RETRYABLE.contains(&self)
     }
 
     /// Returns the second half of a failure type, such as `throttled` in `superops.throttled`.

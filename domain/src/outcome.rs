@@ -69,6 +69,12 @@ impl DeviceOutcome {
         )
     }
 
+    /// Returns true when nothing is left to do or to confirm.
+    #[must_use]
+    pub fn is_final_good(self) -> bool {
+        self == Self::Verified || self.is_settled_without_work()
+    }
+
     /// Returns the word used on the wire and in tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -179,7 +185,7 @@ impl OutcomeCounts {
 pub enum DeploymentOutcome {
     /// Every device that needed it is verified.
     Verified,
-    /// Done, but some need a human or were never reached.
+    /// Done, but some need a human, were never reached, or no scan has confirmed them.
     Incomplete,
     /// A person said no.
     Rejected,
@@ -217,7 +223,12 @@ impl DeploymentOutcome {
         let open = counts.matching(|o| {
             matches!(
                 o,
-                D::NeedsHuman | D::Unreached | D::Deferred | D::Failed | D::ReportedMissing
+                D::NeedsHuman
+                    | D::Unreached
+                    | D::Deferred
+                    | D::Failed
+                    | D::ReportedMissing
+                    | D::VerifiedByScript
             )
         });
         if open > 0 {
@@ -258,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn only_scanned_or_script_verified_devices_make_a_verified_deployment() {
+    fn only_devices_that_a_scan_confirmed_make_a_verified_deployment() {
         use DeviceOutcome as D;
         let good = counts(&[(D::Verified, 10), (D::AlreadyInstalled, 2)]);
         assert_eq!(
@@ -268,6 +279,11 @@ mod tests {
         let unreached = counts(&[(D::Verified, 10), (D::Unreached, 1)]);
         assert_eq!(
             DeploymentOutcome::of_finished(&unreached, false).exit_status(),
+            4
+        );
+        let unconfirmed = counts(&[(D::Verified, 10), (D::VerifiedByScript, 1)]);
+        assert_eq!(
+            DeploymentOutcome::of_finished(&unconfirmed, false).exit_status(),
             4
         );
         let rolled = counts(&[(D::Verified, 10), (D::RolledBack, 1)]);

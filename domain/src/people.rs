@@ -75,6 +75,10 @@ pub enum ControlAction {
     Amend,
     /// Give approvers more time.
     Extend,
+    /// Try again what a dead letter is about.
+    Retry,
+    /// Drop a dead letter.
+    Drop,
 }
 
 impl ControlAction {
@@ -89,6 +93,8 @@ impl ControlAction {
             Self::Abort => "abort",
             Self::Amend => "amend",
             Self::Extend => "extend",
+            Self::Retry => "retry",
+            Self::Drop => "drop",
         }
     }
 }

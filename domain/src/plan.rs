@@ -1,6 +1,8 @@
 //! What somebody asks for ([`PlanRequest`]), and the exact plan made of it ([`PlanDocument`]),
 //! whose hash an approver signs.
 
+mod words;
+
 use std::collections::BTreeSet;
 
 use jiff::{Timestamp, civil::DateTime};
@@ -48,7 +50,7 @@ pub struct PlanRequest {
     #[serde(default)]
     pub time_zone: Option<String>,
     /// By when it should be done; stragglers are given up after it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "words::time")]
     pub deadline: Option<Timestamp>,
     /// Whether and when to restart.
     #[serde(default)]
@@ -126,7 +128,7 @@ pub struct RingSpec {
     /// Name, shown to people.
     pub name: String,
     /// Percent of all devices of the plan, 1 to 100, rounded up.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "words::percent")]
     pub percent: Option<u8>,
     /// A number of devices.
     #[serde(default)]
@@ -152,6 +154,7 @@ pub struct GateSpec {
     /// Devices that must have been attempted; fewer are enough when the ring has fewer.
     pub min_devices: u32,
     /// Share of attempted devices that must have succeeded, 0 to 100.
+    #[serde(deserialize_with = "words::share")]
     pub success_percent: u8,
     /// How long to watch before the next ring.
     pub soak_secs: u64,
@@ -213,8 +216,10 @@ pub enum Weekday {
 #[serde(deny_unknown_fields)]
 pub struct BlackoutSpec {
     /// From this local time.
+    #[serde(deserialize_with = "words::local_time")]
     pub from: DateTime,
     /// Until this local time.
+    #[serde(deserialize_with = "words::local_time")]
     pub to: DateTime,
     /// Why, shown to people.
     #[serde(default)]
@@ -322,6 +327,9 @@ pub struct Waits {
     pub verify_secs: u64,
     /// A scan counts as made after the installation only when it is this much later.
     pub rescan_settle_secs: u64,
+    /// Between the report of a restart and its beginning at most: an "online" of this time is from
+    /// before the restart.
+    pub restart_grace_secs: u64,
     /// Between two attempts to get the device's lease.
     pub lease_poll_secs: u64,
     /// Life of a lease that is not renewed.
@@ -336,6 +344,9 @@ pub struct Waits {
     pub halt_secs: u64,
     /// How long a paused deployment waits between looks at the store's pause flag.
     pub pause_poll_secs: u64,
+    /// Longest that one call of an activity may take; each kind of activity has a limit of its own,
+    /// and the shorter one holds.
+    pub call_secs: u64,
 }
 
 impl Default for Waits {
@@ -351,13 +362,15 @@ impl Default for Waits {
             verify_poll_secs: 15 * MINUTE,
             verify_secs: DAY,
             rescan_settle_secs: 10 * MINUTE,
+            restart_grace_secs: 90,
             lease_poll_secs: MINUTE,
-            lease_secs: 15 * MINUTE,
+            lease_secs: HOUR,
             inventory_secs: 5 * MINUTE,
             straggler_poll_secs: 15 * MINUTE,
             max_wait_secs: 30 * DAY,
             halt_secs: 2 * DAY,
             pause_poll_secs: 5 * MINUTE,
+            call_secs: 5 * MINUTE,
         }
     }
 }
@@ -469,6 +482,7 @@ pub struct PlanChange {
     /// New blackouts.
     pub blackouts: Option<Vec<BlackoutSpec>>,
     /// New deadline.
+    #[serde(deserialize_with = "words::time")]
     pub deadline: Option<Timestamp>,
     /// Devices to leave out.
     pub remove_devices: Vec<DeviceId>,

@@ -26,10 +26,14 @@ const MAX_IN_FLIGHT: u32 = 50;
 const MAX_EVENTS: u32 = 10_000;
 /// Most patch lists that are read before a plan is sealed.
 const MAX_PROBES: u32 = 100;
+/// Most looks for the confirming scan, with renewals of the lease meanwhile.
+const MAX_LOOKS: u64 = 400;
 /// Most patches of one plan.
 pub const MAX_PATCHES: usize = 20;
 /// Most vulnerabilities named for one patch.
 pub const MAX_CVES: usize = 100;
+/// Most vulnerabilities named in one plan: their facts cross the Temporal boundary together.
+pub const MAX_CVES_IN_ALL: usize = 200;
 /// Most services that a device may be asked about.
 pub const MAX_SERVICES: usize = 20;
 /// Most windows, and most blackouts.
@@ -44,6 +48,7 @@ pub const MAX_DURATION_SECS: u64 = windows::HORIZON_DAYS.unsigned_abs() * 24 * 3
 pub fn check(request: &PlanRequest, now: Timestamp) -> Result<(), InvalidInput> {
     let mut found = Findings::default();
     check_patches(request, &mut found);
+    check_cves_in_all(request, &mut found);
     check_devices(&request.devices, &mut found);
     check_rings(&request.rings, &request.devices, &mut found);
     check_times(request, now, &mut found);
@@ -110,6 +115,14 @@ fn check_patches(request: &PlanRequest, found: &mut Findings) {
                 format!("at most {MAX_CVES} CVEs"),
             );
         }
+    }
+}
+
+fn check_cves_in_all(request: &PlanRequest, found: &mut Findings) {
+    let all: usize = request.patches.iter().map(|patch| patch.cves.len()).sum();
+    if all > MAX_CVES_IN_ALL {
+        let allowed = format!("at most {MAX_CVES_IN_ALL} CVEs in all patches together");
+        found.add("patches", format!("{all} CVEs"), allowed);
     }
 }
 
@@ -358,6 +371,7 @@ fn check_waits(waits: &Waits, found: &mut Findings) {
         ("verify_poll_secs", waits.verify_poll_secs, 1),
         ("verify_secs", waits.verify_secs, 0),
         ("rescan_settle_secs", waits.rescan_settle_secs, 0),
+        ("restart_grace_secs", waits.restart_grace_secs, 0),
         ("lease_poll_secs", waits.lease_poll_secs, 1),
         ("lease_secs", waits.lease_secs, 1),
         ("inventory_secs", waits.inventory_secs, 0),
@@ -365,9 +379,26 @@ fn check_waits(waits: &Waits, found: &mut Findings) {
         ("max_wait_secs", waits.max_wait_secs, 0),
         ("halt_secs", waits.halt_secs, 0),
         ("pause_poll_secs", waits.pause_poll_secs, 1),
+        ("call_secs", waits.call_secs, 1),
     ];
     for (name, secs, least) in fields {
         found.duration(format!("waits.{name}"), secs, least);
+    }
+    if waits.verify_poll_secs == 0 || waits.lease_secs == 0 || waits.verify_secs > MAX_DURATION_SECS
+    {
+        return;
+    }
+    // Each look and each renewal of the lease leaves some fifteen events in the history of a device.
+    let looks = waits.verify_secs / waits.verify_poll_secs;
+    let renewals = waits.verify_secs / (waits.lease_secs / 2).max(1);
+    if looks.saturating_add(renewals) > MAX_LOOKS {
+        found.add(
+            "waits.verify_secs",
+            waits.verify_secs,
+            format!(
+                "less, or longer `verify_poll_secs` and `lease_secs`: at most {MAX_LOOKS} looks and renewals"
+            ),
+        );
     }
 }
 

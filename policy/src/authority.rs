@@ -24,7 +24,7 @@ pub struct AuthorityQuestion<'a> {
     pub identity: Identity,
     /// Whether a claim is enough: true in development.
     pub accept_claimed: bool,
-    /// Who asked for the plan.
+    /// Who asked for the plan; under four eyes nobody may decide when this is not known.
     pub requester: Option<&'a PersonId>,
     /// The requester may not decide.
     pub four_eyes: bool,
@@ -35,10 +35,10 @@ pub struct AuthorityQuestion<'a> {
 impl Engine {
     /// Says whether a person may do something to a deployment, and if not, why.
     ///
-    /// Pause, halt and extend: technician. Decide: the least role of the request. Resume: technician
+    /// Pause, halt, extend, retry and drop: technician. Decide: the least role of the request. Resume: technician
     /// after a pause, lead after a halt. Abort: approver. Amend: lead. Never: an unknown person, one
     /// of another client, a claimed name where claims are not accepted, the requester where four eyes
-    /// are asked for.
+    /// are asked for, and then nobody at all when the requester is not known.
     #[must_use]
     pub fn authority(&self, question: &AuthorityQuestion<'_>) -> Authority {
         let identity = question.identity;
@@ -111,7 +111,7 @@ mod tests {
     static ENGINE: LazyLock<Engine> =
         LazyLock::new(|| Engine::compile(&PolicySet::built_in()).unwrap());
 
-    const ACTIONS: [ControlAction; 7] = [
+    const ACTIONS: [ControlAction; 9] = [
         ControlAction::Decide,
         ControlAction::Pause,
         ControlAction::Resume,
@@ -119,6 +119,8 @@ mod tests {
         ControlAction::Abort,
         ControlAction::Amend,
         ControlAction::Extend,
+        ControlAction::Retry,
+        ControlAction::Drop,
     ];
 
     fn person(role: Role) -> Person {
@@ -163,7 +165,7 @@ mod tests {
         use ControlAction as A;
         for action in ACTIONS {
             let least = match action {
-                A::Pause | A::Halt | A::Extend | A::Resume => Role::Technician,
+                A::Pause | A::Halt | A::Extend | A::Resume | A::Retry | A::Drop => Role::Technician,
                 A::Decide | A::Abort => Role::Approver,
                 A::Amend => Role::Lead,
             };
@@ -285,5 +287,16 @@ mod tests {
             reason(&ask_as_requester(true, ControlAction::Halt)),
             "allowed"
         );
+    }
+
+    #[test]
+    fn with_four_eyes_and_no_known_requester_nobody_may_decide_but_may_stop() {
+        let lead = person(Role::Lead);
+        let ask = |action| ask(|q| q.four_eyes = true, Some(&lead), action);
+        assert_eq!(
+            reason(&ask(ControlAction::Decide)),
+            "four eyes are asked for and the plan names nobody as its requester, so nobody may decide on it"
+        );
+        assert_eq!(reason(&ask(ControlAction::Halt)), "allowed");
     }
 }

@@ -94,21 +94,24 @@ impl From<InvalidPolicies> for InvalidInput {
     }
 }
 
-/// Lists what is wrong with the rules of a set; in a merged one, ids may begin with its owner's.
+/// Lists what is wrong with the rules of a set. In a merged one, ids may begin with its owner's, and
+/// it may be as large as its parts are together: two sets that fit were each accepted alone, and
+/// the second one to be written must not make the first unusable.
 pub(crate) fn rules(set: &PolicySet, merged: bool) -> Vec<PolicyProblem> {
     let mut found = Findings {
         rule: String::new(),
         at: String::new(),
         problems: Vec::new(),
     };
-    if set.rules.len() > MAX_RULES {
+    if !merged && set.rules.len() > MAX_RULES {
         found.add(
             "rules",
             set.rules.len(),
             format!("at most {MAX_RULES} rules"),
         );
     }
-    if let Some(text) = set.cedar.as_ref().filter(|text| text.len() > MAX_CEDAR) {
+    let cedar = set.cedar.as_ref().filter(|_| !merged);
+    if let Some(text) = cedar.filter(|text| text.len() > MAX_CEDAR) {
         found.add(
             "cedar",
             format!("{} bytes", text.len()),

@@ -85,9 +85,11 @@ pub(crate) fn person_question(
         ),
         ("clients".into(), RestrictedExpression::new_set(clients?)),
     ]);
-    let is_requester = question
-        .person
-        .is_some_and(|person| question.requester.is_some_and(|r| *r == person.id));
+    // Where nobody knows who asked, it may be anybody: then four eyes cannot be had.
+    let is_requester = match question.requester {
+        Some(requester) => question.person.is_some_and(|p| p.id == *requester),
+        None => question.four_eyes,
+    };
     let least = question.least_role.unwrap_or(Role::Approver);
     let context = Context::from_pairs([
         (
@@ -100,6 +102,7 @@ pub(crate) fn person_question(
             RestrictedExpression::new_long(level(least)),
         ),
         ("is_requester".into(), flag(is_requester)),
+        ("requester_known".into(), flag(question.requester.is_some())),
         ("four_eyes".into(), flag(question.four_eyes)),
         ("halted".into(), flag(question.halted)),
     ])

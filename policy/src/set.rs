@@ -377,6 +377,35 @@ mod tests {
     }
 
     #[test]
+    fn two_sets_that_fit_alone_also_fit_together() {
+        let set = |owner: Option<&str>| PolicySet {
+            client: owner.map(|owner| owner.parse().unwrap()),
+            rules: (0..300)
+                .map(|n| Rule {
+                    id: format!("r{n}"),
+                    description: String::new(),
+                    effect: Effect::Forbid,
+                    actions: BTreeSet::new(),
+                    when: Conditions::default(),
+                })
+                .collect(),
+            cedar: Some(format!("// {}", "x".repeat(20 * 1024))),
+            ..PolicySet::default()
+        };
+        let (default, client) = (set(None), set(Some("7")));
+        assert_eq!((default.validate(), client.validate()), (vec![], vec![]));
+        assert!(crate::Engine::compile(&merge(&default, &client)).is_ok());
+        let alone = PolicySet {
+            rules: [default.rules, client.rules].concat(),
+            cedar: merge(&set(None), &set(Some("7"))).cedar,
+            ..PolicySet::default()
+        };
+        let problems = alone.validate();
+        let fields: Vec<_> = problems.iter().map(|p| p.field.as_str()).collect();
+        assert_eq!(fields[..2], ["rules", "cedar"]);
+    }
+
+    #[test]
     fn merged_sets_keep_all_rules_and_say_whose_they_are() {
         let client = PolicySet {
             client: Some("7".parse().unwrap()),
