@@ -6,7 +6,7 @@ use domain::{
     approval::{Answer, ApprovalBook, Choice},
     deployment::{DeploymentMetrics, DeploymentStatus},
     guardrail::{ApprovalNeed, Verdict},
-    ids::{DeviceId, KbId, PlanId, RequestId},
+    ids::{DeviceId, KbId, PersonId, PlanId, RequestId},
     outcome::{DeploymentOutcome, DeviceOutcome, OutcomeCounts},
     plan::{PAGE_SIZE, PlanChange, PlanDocument, PlanRequest, PlannedDevice},
 };
@@ -161,6 +161,15 @@ pub enum Pending {
     },
 }
 
+/// What people are asked for, while they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asking {
+    /// What policy and plan ask for.
+    pub need: ApprovalNeed,
+    /// Policy that asks.
+    pub policy_version: String,
+}
+
 /// Everything a run hands to the next one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Carry {
@@ -172,6 +181,9 @@ pub struct Carry {
     pub figures: Option<Figures>,
     /// Approval it runs under.
     pub cleared: Option<Cleared>,
+    /// What people are being asked for.
+    #[serde(default)]
+    pub asking: Option<Asking>,
     /// Approval state.
     pub book: ApprovalBook,
     /// Requests opened so far.
@@ -190,8 +202,17 @@ pub struct Carry {
     pub audit_ordinal: u32,
     /// Messages read so far: the ordinal of the next decision by hand.
     pub message_ordinal: u64,
+    /// Who changed the plan last: under four eyes nobody approves a change of their own.
+    #[serde(default)]
+    pub amended_by: Option<PersonId>,
     /// Stopped by a gate.
     pub stopped_by_gate: bool,
+    /// What the plan patched is being undone.
+    #[serde(default)]
+    pub rolling_back: bool,
+    /// Why it cannot go on, once devices have been worked on.
+    #[serde(default)]
+    pub broken: Option<String>,
     /// Paused by a person.
     pub paused: bool,
     /// Halted, and why.
@@ -214,6 +235,12 @@ pub struct Carry {
     pub finished: Vec<DeviceFinished>,
     /// When the rings were done and only stragglers are left.
     pub rings_done_at: Option<Timestamp>,
+    /// When stragglers are looked for again.
+    #[serde(default)]
+    pub stragglers_at: Option<Timestamp>,
+    /// When silent device runs are asked about.
+    #[serde(default)]
+    pub check_at: Option<Timestamp>,
 }
 
 /// Position in a sealed plan.

@@ -12,15 +12,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::activities::policy::Figures;
 
-/// Why a device run is cancelled: decides what a run that has not begun reports, and whether one
-/// that has begun cuts its waits short.
-pub mod stop {
-    /// The deployment was aborted: hurry; what has not begun is aborted.
-    pub const ABORTED: &str = "the deployment was aborted";
-    /// A gate has stopped the deployment: finish in peace; what has not begun is aborted.
-    pub const STOPPED: &str = "the deployment was stopped";
+/// Why a device run is told to stop: decides what a run that has not begun reports, and whether one
+/// that has begun cuts its waits short. The strictest that was said holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
     /// The deployment is halted or its plan changes: finish in peace; what has not begun is put off.
-    pub const STAND_DOWN: &str = "the deployment stands still";
+    StandDown,
+    /// A gate has stopped the deployment: finish in peace; what has not begun is aborted.
+    Stopped,
+    /// The deployment was aborted: hurry; what has not begun is aborted.
+    Aborted,
+}
+
+/// Signal `stop`: the deployment tells a device run to stop where that is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopInput {
+    /// Why.
+    pub why: Stop,
 }
 
 /// What a run does to the device.
@@ -57,6 +67,9 @@ pub struct DevicePatchInput {
     pub intent: Intent,
     /// KBs in order.
     pub kbs: Vec<KbId>,
+    /// Of these, the ones that an earlier attempt of this plan has put on the device.
+    #[serde(default)]
+    pub installed_before: Vec<KbId>,
     /// Whether and when to restart.
     pub reboot: RebootPolicy,
     /// Undo after a failure.

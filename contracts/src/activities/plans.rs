@@ -9,6 +9,7 @@ use domain::{
     plan::PlanRequest,
     risk::DeviceSummary,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use temporalio_macros::activity_definitions;
 
@@ -22,6 +23,10 @@ use crate::{
 pub struct CheckInput {
     /// The request.
     pub request: PlanRequest,
+    /// Start of the deployment that asks for the first time: its plan id must be new to the store.
+    /// Absent for a change of its plan.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
 }
 
 /// Asks which devices a request means.
@@ -109,6 +114,9 @@ pub struct PageDevice {
     /// Attempts made under earlier revisions that came to nothing.
     #[serde(default)]
     pub attempts: u32,
+    /// KBs these attempts have put on the device all the same.
+    #[serde(default)]
+    pub installed: Vec<KbId>,
 }
 
 /// Asks for stragglers that can be tried now.

@@ -4,10 +4,12 @@ use std::convert::Infallible;
 
 use domain::{
     audit::AuditRecord,
+    dead_letter::{DeadLetter, LetterKind},
     deployment::DeploymentStatus,
-    ids::{ClientId, PlanId},
-    outcome::DeviceResult,
+    ids::{ClientId, JobId, KbId, PlanId},
+    outcome::{DeviceOutcome, DeviceResult},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use temporalio_macros::activity_definitions;
 
@@ -25,6 +27,40 @@ pub struct Audited {
 pub struct SaveStatusInput {
     /// Status.
     pub status: DeploymentStatus,
+    /// What a person has to look at, found since the status was written last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub letters: Vec<NewLetter>,
+}
+
+/// A dead letter of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewLetter {
+    /// Kind.
+    pub kind: LetterKind,
+    /// Step of the workflow it comes from: one letter per step.
+    pub step: String,
+    /// Why, in words.
+    pub cause: String,
+}
+
+impl SaveStatusInput {
+    /// Makes the letters that are to be kept.
+    #[must_use]
+    pub fn dead_letters(&self, at: Timestamp) -> Vec<DeadLetter> {
+        let status = &self.status;
+        let letter = |new: &NewLetter| DeadLetter {
+            plan: Some(status.plan.clone()),
+            kbs: status.kbs.clone(),
+            ..DeadLetter::new(
+                new.kind,
+                status.client.clone(),
+                (&status.workflow_id, &new.step),
+                &new.cause,
+                at,
+            )
+        };
+        self.letters.iter().map(letter).collect()
+    }
 }
 
 /// How a device ended.
@@ -42,6 +78,53 @@ pub struct SaveDeviceInput {
     pub attempt: u32,
     /// Result; `NeedsHuman` is listed as a dead letter too.
     pub result: DeviceResult,
+    /// Patches the run was about.
+    #[serde(default)]
+    pub kbs: Vec<KbId>,
+    /// Its script runs.
+    #[serde(default)]
+    pub jobs: Vec<JobId>,
+    /// It could not undo what it, or a run before it, had installed.
+    #[serde(default)]
+    pub rollback_failed: bool,
+}
+
+impl SaveDeviceInput {
+    /// Makes the letter that is to be kept, when the device needs a human.
+    #[must_use]
+    pub fn dead_letter(&self, at: Timestamp) -> Option<DeadLetter> {
+        let result = &self.result;
+        if result.outcome != DeviceOutcome::NeedsHuman {
+            return None;
+        }
+        let kind = if self.rollback_failed {
+            LetterKind::DeviceRollbackFailed
+        } else {
+            LetterKind::DeviceNeedsHuman
+        };
+        let finished = |kb: &KbId| {
+            let mut of_kb = result.patches.iter().filter(|patch| patch.kb == *kb);
+            of_kb.any(|patch| patch.outcome.is_final_good())
+        };
+        let letter = DeadLetter::new(
+            kind,
+            self.client.clone(),
+            (&self.workflow_id, "result"),
+            &result.detail,
+            at,
+        );
+        Some(DeadLetter {
+            plan: Some(self.plan.clone()),
+            device: Some(result.device.clone()),
+            kbs: self
+                .kbs
+                .iter()
+                .filter(|kb| !finished(kb))
+                .cloned()
+                .collect(),
+            ..letter.with_jobs(&self.jobs)
+        })
+    }
 }
 
 /// Records.
