@@ -183,6 +183,7 @@ impl Config {
             base_url: self.nvd.base_url.clone(),
             api_key: secrets.optional(NVD_API_KEY)?,
             timeout_secs: self.nvd.timeout_secs,
+            breaker: self.nvd.breaker,
         };
         config.validate()?;
         Ok(config)
@@ -207,7 +208,7 @@ impl Config {
     /// When the key is missing or short, or a value is not allowed.
     pub fn callback(&self, secrets: &Secrets) -> Result<CallbackConfig, ConfigError> {
         let key = secrets.required_key("master key of device callbacks", CALLBACK_KEY)?;
-        Ok(self.callback.checked(key)?)
+        Ok(self.callback.checked(key, self.environment.name)?)
     }
 
     /// Returns the key that signs decisions, if one is set.

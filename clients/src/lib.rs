@@ -5,6 +5,7 @@ mod http;
 mod signature;
 
 pub mod bedrock;
+pub mod breaker;
 pub mod callback;
 pub mod config;
 pub mod notify;
@@ -12,5 +13,6 @@ pub mod nvd;
 pub mod people;
 pub mod proof;
 pub mod rate_limit;
+pub mod services;
 pub mod store;
 pub mod superops;

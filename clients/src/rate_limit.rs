@@ -22,6 +22,17 @@ pub trait RateLimiter: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the bucket cannot be asked; the caller treats that as unavailable.
     async fn take(&self, bucket: &str) -> Result<Permit, Box<dyn std::error::Error + Send + Sync>>;
+
+    /// Lets everybody who shares the budget of `bucket` wait for so long, because the system asked
+    /// for it.
+    ///
+    /// # Errors
+    /// When the bucket cannot be reached; then only the caller waits.
+    async fn block(
+        &self,
+        bucket: &str,
+        pause: Duration,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// No limit: for systems without one, and for probes by hand.
@@ -32,5 +43,13 @@ pub struct Unlimited;
 impl RateLimiter for Unlimited {
     async fn take(&self, _: &str) -> Result<Permit, Box<dyn std::error::Error + Send + Sync>> {
         Ok(Permit::Granted)
+    }
+
+    async fn block(
+        &self,
+        _: &str,
+        _: Duration,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(())
     }
 }

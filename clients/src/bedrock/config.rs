@@ -5,7 +5,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::Usage;
-use crate::address::is_safe_address;
+use crate::{address::is_safe_address, breaker::BreakerConfig};
+
+/// Longest a call may take: the activity around it has 300 seconds (`workflows::options`), in which
+/// an unusable reply is repaired by a second call.
+const MAX_TIMEOUT_SECS: u64 = 140;
 
 /// How a model is made to answer in JSON. Models differ: a wrong mode is a validation error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -99,8 +103,11 @@ pub struct BedrockConfig {
     pub endpoint_url: Option<String>,
     /// The model.
     pub model: ModelProfile,
-    /// Seconds one call may take. The first use of a schema can take minutes.
+    /// Seconds one call may take, 1 to 140. The first use of a schema can take minutes; the call
+    /// after one that was given up finds it ready.
     pub timeout_secs: u64,
+    /// When it is left alone.
+    pub breaker: BreakerConfig,
     /// A fixed key pair instead of the AWS credential chain.
     #[serde(skip)]
     pub credentials: Option<StaticCredentials>,
@@ -112,7 +119,12 @@ impl Default for BedrockConfig {
             region: "eu-central-1".to_owned(),
             endpoint_url: None,
             model: ModelProfile::default(),
-            timeout_secs: 240,
+            timeout_secs: MAX_TIMEOUT_SECS,
+            breaker: BreakerConfig {
+                failures: 3,
+                first_pause_secs: 30,
+                longest_pause_secs: 300,
+            },
             credentials: None,
         }
     }
@@ -166,8 +178,14 @@ impl BedrockConfig {
                 "more than model.max_tokens",
             );
         }
-        if !(1..=900).contains(&self.timeout_secs) {
-            refuse("timeout_secs", &self.timeout_secs.to_string(), "1 to 900");
+        if !(1..=MAX_TIMEOUT_SECS).contains(&self.timeout_secs) {
+            refuse(
+                "timeout_secs",
+                &self.timeout_secs.to_string(),
+                &format!(
+                    "1 to {MAX_TIMEOUT_SECS}: the activity around a call and its one repair has 300 seconds"
+                ),
+            );
         }
         if let Some(keys) = &self.credentials {
             for (field, key) in [
@@ -185,6 +203,7 @@ impl BedrockConfig {
                 }
             }
         }
+        problems.extend(self.breaker.problems("bedrock"));
         InvalidInput::when(problems)
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong, by what the caller can do about it.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 use aws_sdk_bedrockruntime::{
     error::{ProvideErrorMetadata, SdkError},
@@ -13,6 +13,7 @@ use domain::{
 };
 
 use super::{StructuredRequest, Usage, reply::word};
+use crate::breaker::{Outage, Refused};
 
 /// How much of the service's own words an error repeats.
 const MAX_MESSAGE: usize = 300;
@@ -48,6 +49,8 @@ pub enum BedrockError {
     Unavailable {
         /// What was seen.
         detail: String,
+        /// When to come back: it is left alone until then.
+        retry_after: Option<Duration>,
         /// The cause, if there is one.
         #[source]
         source: Option<Box<dyn StdError + Send + Sync>>,
@@ -147,6 +150,32 @@ impl Classify for BedrockError {
             Self::Malformed { .. } | Self::Unreadable(_) => FailureKind::Malformed,
         }
     }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl Outage for BedrockError {
+    fn outage(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { detail, .. } => Some(detail),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refused> for BedrockError {
+    fn from(refused: Refused) -> Self {
+        Self::Unavailable {
+            detail: refused.to_string(),
+            retry_after: Some(refused.retry_after),
+            source: None,
+        }
+    }
 }
 
 /// Reads a call that gave no reply.
@@ -178,6 +207,7 @@ pub(super) fn classify(error: SdkError<ConverseError, Response>, model: &str) ->
 fn unavailable(detail: &str, source: SdkError<ConverseError, Response>) -> BedrockError {
     BedrockError::Unavailable {
         detail: detail.to_owned(),
+        retry_after: None,
         source: Some(Box::new(source)),
     }
 }
@@ -205,6 +235,7 @@ fn service(error: &ConverseError, status: u16, model: &str) -> BedrockError {
         .collect();
     let unavailable = |detail| BedrockError::Unavailable {
         detail,
+        retry_after: None,
         source: None,
     };
     match error {

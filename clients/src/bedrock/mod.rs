@@ -14,7 +14,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_bedrockruntime::{
     Client,
@@ -30,11 +30,17 @@ pub use error::{BedrockError, Misfit};
 pub use reply::{StructuredReply, Usage};
 pub use request::{PreviousReply, StructuredRequest};
 
+use crate::{breaker::Breaker, store::Counters};
+
+/// Name of its breaker.
+const UPSTREAM: &str = "bedrock";
+
 /// A model on Bedrock.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Bedrock {
     client: Client,
     model: ModelProfile,
+    breaker: Breaker,
 }
 
 impl Bedrock {
@@ -82,7 +88,15 @@ impl Bedrock {
         Ok(Self {
             client: Client::from_conf(builder.build()),
             model: config.model,
+            breaker: Breaker::new(UPSTREAM, config.breaker),
         })
+    }
+
+    /// Lets other processes see when it does not answer.
+    #[must_use]
+    pub fn sharing(mut self, counters: Arc<dyn Counters>) -> Self {
+        self.breaker.share(counters);
+        self
     }
 
     /// Returns the profile of the model that is asked.
@@ -102,10 +116,13 @@ impl Bedrock {
         &self,
         request: StructuredRequest,
     ) -> Result<StructuredReply, BedrockError> {
-        let output = request::build(&self.client, &self.model, &request)?
-            .send()
-            .await
-            .map_err(|error| error::classify(error, &self.model.id))?;
-        reply::read(output, &self.model, &request)
+        let question = request::build(&self.client, &self.model, &request)?;
+        let permit = self.breaker.ask().await?;
+        let answer = match question.send().await {
+            Ok(output) => reply::read(output, &self.model, &request),
+            Err(error) => Err(error::classify(error, &self.model.id)),
+        };
+        permit.ended(answer.as_ref().err()).await;
+        answer
     }
 }

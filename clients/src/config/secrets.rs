@@ -1,6 +1,6 @@
 //! Secrets: from a variable, or from the file that a variable with `_FILE` after its name names.
 
-use std::{collections::BTreeMap, env, fmt, fs};
+use std::{collections::BTreeMap, env, fmt, fs, io::ErrorKind};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -72,10 +72,15 @@ impl Secrets {
             )),
             (None, Some(path)) => {
                 let path = path.expose_secret();
-                let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-                    path: path.into(),
-                    by: by.clone(),
-                    source,
+                // Never the path: somebody may have put the secret itself there.
+                let text = fs::read_to_string(path).map_err(|error| {
+                    let why = match error.kind() {
+                        ErrorKind::NotFound => "names a file that does not exist",
+                        ErrorKind::PermissionDenied => "names a file that may not be read",
+                        ErrorKind::InvalidData => "names a file that is not text",
+                        _ => "names a file that cannot be read",
+                    };
+                    bad(by.clone(), why)
                 })?;
                 match text.trim() {
                     "" => Err(bad(by, "names an empty file")),

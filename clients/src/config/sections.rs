@@ -7,8 +7,9 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
-    address::is_safe_address,
+    address::{is_public_address, is_safe_address},
     bedrock::{BedrockConfig, ModelProfile},
+    breaker::BreakerConfig,
 };
 
 /// What kind of environment it is.
@@ -72,6 +73,7 @@ impl EnvironmentSection {
 pub struct NvdSection {
     pub(super) base_url: String,
     pub(super) timeout_secs: u64,
+    pub(super) breaker: BreakerConfig,
     #[serde(default)]
     requests_per_30s: Option<u32>,
 }
@@ -94,6 +96,7 @@ pub struct BedrockSection {
     #[serde(default)]
     endpoint_url: Option<String>,
     timeout_secs: u64,
+    breaker: BreakerConfig,
     model: ModelProfile,
 }
 
@@ -105,6 +108,7 @@ impl BedrockSection {
             endpoint_url: self.endpoint_url.clone(),
             model: self.model.clone(),
             timeout_secs: self.timeout_secs,
+            breaker: self.breaker,
             credentials: None,
         }
     }
@@ -135,9 +139,23 @@ pub struct CallbackConfig {
 }
 
 impl CallbackSection {
-    pub(super) fn checked(&self, key: SecretString) -> Result<CallbackConfig, InvalidInput> {
-        if !is_safe_address(&self.public_url) {
-            let allowed = "an https address that devices can reach; http only for this machine";
+    /// Devices of people report over a network: only in development are they on this machine.
+    pub(super) fn checked(
+        &self,
+        key: SecretString,
+        environment: EnvironmentName,
+    ) -> Result<CallbackConfig, InvalidInput> {
+        let (fits, allowed) = match environment {
+            EnvironmentName::Development => (
+                is_safe_address(&self.public_url),
+                "an https address that devices can reach; http only for this machine",
+            ),
+            EnvironmentName::Staging | EnvironmentName::Production => (
+                is_public_address(&self.public_url),
+                "outside development, an https address that devices can reach, not this machine's own",
+            ),
+        };
+        if !fits {
             return Err(not_allowed(
                 "callback.public_url",
                 &self.public_url,

@@ -33,13 +33,18 @@ fn the_defaults_are_those_of_the_clients() {
     assert!(config.environment.accepts_claimed_identity());
     let (clients, ours) = (BedrockConfig::default(), config.bedrock().unwrap().unwrap());
     assert_eq!(
-        (clients.region, clients.timeout_secs, clients.model),
-        (ours.region, ours.timeout_secs, ours.model)
+        (
+            clients.region,
+            clients.timeout_secs,
+            clients.model,
+            clients.breaker
+        ),
+        (ours.region, ours.timeout_secs, ours.model, ours.breaker)
     );
     let (clients, ours) = (NvdConfig::default(), config.nvd(&secrets(&[])).unwrap());
     assert_eq!(
-        (clients.base_url, clients.timeout_secs),
-        (ours.base_url, ours.timeout_secs)
+        (clients.base_url, clients.timeout_secs, clients.breaker),
+        (ours.base_url, ours.timeout_secs, ours.breaker)
     );
     let (clients, ours) = (SuperOpsConfig::default(), &config.superops);
     assert_eq!(
@@ -50,6 +55,7 @@ fn the_defaults_are_those_of_the_clients() {
         (&clients.tags_field, clients.requests_per_minute),
         (&ours.tags_field, ours.requests_per_minute)
     );
+    assert_eq!(clients.breaker, ours.breaker);
 }
 
 #[test]
@@ -84,6 +90,34 @@ fn a_variable_beats_the_file_and_the_file_the_defaults() {
             .environment
             .accepts_claimed_identity()
     );
+}
+
+#[test]
+fn the_numbers_of_a_breaker_are_named_when_they_cannot_be() {
+    let text = "[superops]\nsubdomain = \"acme\"\n[nvd.breaker]\nfirst_pause_secs = 30";
+    let variables = [
+        ("AUTOOPS_SUPEROPS__BREAKER__FAILURES", "0"),
+        ("AUTOOPS_NVD__BREAKER__LONGEST_PAUSE_SECS", "29"),
+        ("AUTOOPS_BEDROCK__BREAKER__FIRST_PAUSE_SECS", "7200"),
+    ];
+    let config = load(text, &variables).unwrap();
+    let secrets = secrets(&[(SUPEROPS_TOKEN, "t")]);
+    for (found, named) in [
+        (
+            config.superops(&secrets).unwrap_err().to_string(),
+            "superops.breaker.failures: `0` is not allowed: 1 to 1000",
+        ),
+        (
+            config.nvd(&secrets).unwrap_err().to_string(),
+            "nvd.breaker.longest_pause_secs: `29` is not allowed: 30 to 3600",
+        ),
+        (
+            config.bedrock().unwrap_err().to_string(),
+            "bedrock.breaker.first_pause_secs: `7200` is not allowed: 1 to 3600",
+        ),
+    ] {
+        assert!(found.contains(named), "{found}");
+    }
 }
 
 #[test]
@@ -140,6 +174,33 @@ fn a_wrong_value_names_its_key_and_a_broken_file_its_path() {
 }
 
 #[test]
+fn a_time_out_that_outlasts_the_activity_around_it_is_refused() {
+    let token = secrets(&[(SUPEROPS_TOKEN, "t")]);
+    let with = |superops, nvd, bedrock| {
+        let text = format!(
+            "[superops]\nsubdomain = \"acme\"\ntimeout_secs = {superops}\n\
+             [nvd]\ntimeout_secs = {nvd}\n[bedrock]\ntimeout_secs = {bedrock}"
+        );
+        let config = load(&text, &[]).unwrap();
+        [
+            config.superops(&token).map(drop),
+            config.nvd(&token).map(drop),
+            config.bedrock().map(drop),
+        ]
+        .map(|result| result.map_err(|error| error.to_string()))
+    };
+    assert_eq!(with(50, 90, 140), [Ok(()), Ok(()), Ok(())]);
+    let words = with(51, 91, 141).map(Result::unwrap_err);
+    for (text, field, most) in [
+        (&words[0], "superops.timeout_secs", "1 to 50"),
+        (&words[1], "nvd.timeout_secs", "1 to 90"),
+        (&words[2], "bedrock.timeout_secs", "1 to 140"),
+    ] {
+        assert!(text.contains(field) && text.contains(most), "{text}");
+    }
+}
+
+#[test]
 fn a_missing_secret_names_its_variables_and_only_who_needs_it_is_stopped() {
     let config = load("[superops]\nsubdomain = \"acme\"", &[]).unwrap();
     let message = config.superops(&secrets(&[])).unwrap_err().to_string();
@@ -175,11 +236,39 @@ fn a_secret_may_be_in_a_file_and_is_never_shown() {
     let message = config.superops(&both).unwrap_err().to_string();
     assert!(message.contains("AUTOOPS_SUPEROPS_TOKEN_FILE"), "{message}");
     let key = secrets(&[(CALLBACK_KEY, "s3cret-token-s3cret-token-s3cret-token")]);
+    let in_its_place = secrets(&[("AUTOOPS_SUPEROPS_TOKEN_FILE", "s3cret-token")]);
+    let misplaced = config.superops(&in_its_place).unwrap_err();
+    assert_eq!(
+        misplaced.to_string(),
+        "AUTOOPS_SUPEROPS_TOKEN_FILE names a file that does not exist"
+    );
     let shown = format!(
-        "{superops:?} {both:?} {:?} {message}",
+        "{superops:?} {both:?} {:?} {message} {misplaced:?}",
         config.callback(&key).unwrap()
     );
     assert!(!shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn outside_development_devices_report_over_https_to_another_machine() {
+    let key = secrets(&[(CALLBACK_KEY, &"k".repeat(32))]);
+    let with = |name: &str, url: &str| {
+        let text = format!("[environment]\nname = \"{name}\"\n[callback]\npublic_url = \"{url}\"");
+        let config = load(&text, &[]).unwrap();
+        config.callback(&key).map(|callback| callback.public_url)
+    };
+    let (local, good) = ("http://127.0.0.1:7780", "https://autoops.example");
+    assert_eq!(with("development", local).unwrap(), local);
+    for name in ["staging", "production"] {
+        assert_eq!(with(name, good).unwrap(), good);
+        for bad in [local, "https://localhost:7780"] {
+            let message = with(name, bad).unwrap_err().to_string();
+            assert!(
+                message.contains("callback.public_url") && message.contains("outside development"),
+                "{message}"
+            );
+        }
+    }
 }
 
 #[test]

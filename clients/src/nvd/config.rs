@@ -4,7 +4,10 @@ use domain::input::{InvalidInput, Problem};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::address::is_safe_address;
+use crate::{address::is_safe_address, breaker::BreakerConfig};
+
+/// Longest a request may take: the activity around it has 100 seconds (`workflows::options`).
+const MAX_TIMEOUT_SECS: u64 = 90;
 
 /// Address and key. The key is never read from a file with the rest: whoever builds the
 /// configuration fills it in.
@@ -16,8 +19,10 @@ pub struct NvdConfig {
     /// API key; without one NVD allows 5 requests in 30 seconds, with one 50.
     #[serde(skip)]
     pub api_key: Option<SecretString>,
-    /// Seconds one request may take; NVD is slow under load.
+    /// Seconds one request may take, 1 to 90; NVD is slow under load.
     pub timeout_secs: u64,
+    /// When it is left alone.
+    pub breaker: BreakerConfig,
 }
 
 impl Default for NvdConfig {
@@ -26,6 +31,11 @@ impl Default for NvdConfig {
             base_url: "https://services.nvd.nist.gov".to_owned(),
             api_key: None,
             timeout_secs: 90,
+            breaker: BreakerConfig {
+                failures: 3,
+                first_pause_secs: 60,
+                longest_pause_secs: 600,
+            },
         }
     }
 }
@@ -53,13 +63,14 @@ impl NvdConfig {
                 "the key exactly as NVD sent it, or none at all",
             ));
         }
-        if !(1..=600).contains(&self.timeout_secs) {
+        if !(1..=MAX_TIMEOUT_SECS).contains(&self.timeout_secs) {
             problems.push(Problem::new(
                 "nvd.timeout_secs",
                 self.timeout_secs,
-                "1 to 600",
+                format!("1 to {MAX_TIMEOUT_SECS}: the activity around a request has 100 seconds"),
             ));
         }
+        problems.extend(self.breaker.problems("nvd"));
         InvalidInput::when(problems)
     }
 }

@@ -9,7 +9,9 @@ use domain::{
 };
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-/// NVD asks for a pause of this length after a request above the limit; it sends no header.
+use crate::breaker::{Outage, Refused};
+
+/// NVD asks for a pause of this length after a request above the limit, in its documentation only.
 const PAUSE: Duration = Duration::from_secs(30);
 /// How much of the service's own words an error repeats.
 const MAX_MESSAGE: usize = 160;
@@ -28,6 +30,8 @@ pub enum NvdError {
     Unavailable {
         /// What was seen.
         detail: String,
+        /// When to come back: it is left alone until then.
+        retry_after: Option<Duration>,
         /// The cause, if there is one.
         #[source]
         source: Option<Box<dyn StdError + Send + Sync>>,
@@ -73,7 +77,27 @@ impl Classify for NvdError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after } => Some(*retry_after),
+            Self::Unavailable { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+}
+
+impl Outage for NvdError {
+    fn outage(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { detail, .. } => Some(detail),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refused> for NvdError {
+    fn from(refused: Refused) -> Self {
+        Self::Unavailable {
+            detail: refused.to_string(),
+            retry_after: Some(refused.retry_after),
+            source: None,
         }
     }
 }
@@ -95,6 +119,7 @@ pub(super) fn transport(error: reqwest::Error) -> NvdError {
     };
     NvdError::Unavailable {
         detail: detail.to_owned(),
+        retry_after: None,
         source: Some(Box::new(error.without_url())),
     }
 }
@@ -102,18 +127,20 @@ pub(super) fn transport(error: reqwest::Error) -> NvdError {
 /// Reads an HTTP status other than 200.
 pub(super) fn status(status: u16, headers: &HeaderMap) -> NvdError {
     let message = message_of(headers);
+    let asked = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
     match status {
-        403 => NvdError::Throttled { retry_after: PAUSE },
-        429 => {
-            let asked = headers
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.parse().ok());
-            NvdError::Throttled {
-                retry_after: asked.map_or(PAUSE, Duration::from_secs),
-            }
-        }
+        403 => NvdError::Throttled {
+            retry_after: asked.unwrap_or(PAUSE).max(PAUSE),
+        },
+        429 => NvdError::Throttled {
+            retry_after: asked.unwrap_or(PAUSE),
+        },
         408 | 500.. => NvdError::Unavailable {
             detail: format!("HTTP {status}"),
+            retry_after: None,
             source: None,
         },
         401 => NvdError::Unauthorized {

@@ -2,7 +2,8 @@
 //!
 //! Each call is one HTTP request and first takes from the shared bucket [`BUCKET`]; nothing is
 //! tried twice. A wrong key and a wrong parameter are both a 404, an unknown CVE is a 200 without
-//! rows, and a request above the limit is a 403: see [`NvdError`].
+//! rows, and a request above the limit is a 403, after which nobody who shares the bucket asks for
+//! a while: see [`NvdError`].
 //!
 //! This product uses data from the NVD API but is not endorsed or certified by the NVD.
 
@@ -13,7 +14,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{ids::CveId, patch::CveFacts};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -22,7 +23,11 @@ use secrecy::ExposeSecret;
 pub use config::NvdConfig;
 pub use error::NvdError;
 
-use crate::rate_limit::{Permit, RateLimiter};
+use crate::{
+    breaker::Breaker,
+    rate_limit::{Permit, RateLimiter},
+    store::Counters,
+};
 
 /// Name of the shared bucket that every request takes from.
 pub const BUCKET: &str = "nvd";
@@ -35,6 +40,7 @@ pub struct Nvd {
     http: reqwest::Client,
     url: String,
     limiter: Arc<dyn RateLimiter>,
+    breaker: Breaker,
 }
 
 impl Nvd {
@@ -54,6 +60,7 @@ impl Nvd {
         let http = crate::http::client(headers, config.timeout_secs).map_err(|error| {
             NvdError::Unavailable {
                 detail: "the HTTP client could not be built".to_owned(),
+                retry_after: None,
                 source: Some(Box::new(error)),
             }
         })?;
@@ -61,7 +68,19 @@ impl Nvd {
             "{}/rest/json/cves/2.0",
             config.base_url.trim_end_matches('/')
         );
-        Ok(Self { http, url, limiter })
+        Ok(Self {
+            http,
+            url,
+            limiter,
+            breaker: Breaker::new(BUCKET, config.breaker),
+        })
+    }
+
+    /// Lets other processes see when it does not answer.
+    #[must_use]
+    pub fn sharing(mut self, counters: Arc<dyn Counters>) -> Self {
+        self.breaker.share(counters);
+        self
     }
 
     /// Looks up one CVE.
@@ -71,7 +90,15 @@ impl Nvd {
     /// # Errors
     /// See [`NvdError`]; [`NvdError::NotFound`] only when NVD answered that it has no such CVE.
     pub async fn lookup_cve(&self, cve: &CveId) -> Result<CveFacts, NvdError> {
+        let mut permit = self.breaker.ask().await?;
         self.take().await?;
+        permit.begins();
+        let answer = self.get(cve).await;
+        permit.ended(answer.as_ref().err()).await;
+        answer
+    }
+
+    async fn get(&self, cve: &CveId) -> Result<CveFacts, NvdError> {
         let response = self
             .http
             .get(&self.url)
@@ -81,9 +108,23 @@ impl Nvd {
             .map_err(error::transport)?;
         let status = response.status().as_u16();
         if status != 200 {
-            return Err(error::status(status, response.headers()));
+            let error = error::status(status, response.headers());
+            if let NvdError::Throttled { retry_after } = error {
+                self.let_all_wait(retry_after).await;
+            }
+            return Err(error);
         }
         answer::read(&body_of(response).await?, cve)
+    }
+
+    /// NVD keeps on refusing an address that goes on asking.
+    async fn let_all_wait(&self, pause: Duration) {
+        if let Err(error) = self.limiter.block(BUCKET, pause).await {
+            tracing::warn!(
+                error = error.as_ref() as &dyn std::error::Error,
+                "the budget of nvd could not be blocked, others may go on asking"
+            );
+        }
     }
 
     async fn take(&self) -> Result<(), NvdError> {
@@ -92,6 +133,7 @@ impl Nvd {
             Ok(Permit::Wait(retry_after)) => Err(NvdError::Throttled { retry_after }),
             Err(source) => Err(NvdError::Unavailable {
                 detail: "the shared budget could not be asked".to_owned(),
+                retry_after: None,
                 source: Some(source),
             }),
         }

@@ -1,6 +1,6 @@
 //! Against a fake server on the real wire: one test per meaning of an answer, and the request.
 
-use std::time::Duration;
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use domain::failure::{Classify, FailureKind};
@@ -24,6 +24,7 @@ fn config(url: &str) -> NvdConfig {
         base_url: url.to_owned(),
         api_key: Some(KEY.into()),
         timeout_secs: 1,
+        ..NvdConfig::default()
     }
 }
 
@@ -196,6 +197,61 @@ impl RateLimiter for Empty {
     async fn take(&self, bucket: &str) -> Result<Permit, Box<dyn std::error::Error + Send + Sync>> {
         assert_eq!(bucket, "nvd");
         Ok(Permit::Wait(Duration::from_secs(6)))
+    }
+
+    async fn block(
+        &self,
+        _: &str,
+        _: Duration,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        unreachable!("nothing was sent")
+    }
+}
+
+/// Grants everything and remembers for how long all were to wait.
+#[derive(Debug, Default)]
+struct Noting(Mutex<Vec<Duration>>);
+
+#[async_trait]
+impl RateLimiter for Noting {
+    async fn take(&self, _: &str) -> Result<Permit, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Permit::Granted)
+    }
+
+    async fn block(
+        &self,
+        bucket: &str,
+        pause: Duration,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        assert_eq!(bucket, "nvd");
+        self.0.lock().unwrap().push(pause);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_request_above_the_limit_makes_everybody_wait() {
+    let header =
+        |status, secs: &str| ResponseTemplate::new(status).insert_header("retry-after", secs);
+    for (response, expected) in [
+        (ResponseTemplate::new(403), Some(30)),
+        (header(403, "7"), Some(30)),
+        (header(403, "60"), Some(60)),
+        (header(429, "7"), Some(7)),
+        (ResponseTemplate::new(503), None),
+        (ResponseTemplate::new(404), None),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .respond_with(response)
+            .mount(&server)
+            .await;
+        let limiter = Arc::new(Noting::default());
+        let client = Nvd::new(config(&server.uri()), limiter.clone()).unwrap();
+        client.lookup_cve(&cve()).await.unwrap_err();
+        let blocked: Vec<_> = limiter.0.lock().unwrap().clone();
+        let expected: Vec<_> = expected.map(Duration::from_secs).into_iter().collect();
+        assert_eq!(blocked, expected);
     }
 }
 

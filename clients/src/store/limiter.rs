@@ -1,13 +1,13 @@
 //! The shared token bucket over the store's counters.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{
     StoreError,
-    ports::{Bucket, Counters},
+    ports::{Bucket, Counters, MAX_BLOCK},
 };
 use crate::rate_limit::{Permit, RateLimiter};
 
@@ -54,12 +54,19 @@ impl RateLimiter for TokenBucketLimiter {
             .await?;
         Ok(wait.map_or(Permit::Granted, Permit::Wait))
     }
+
+    async fn block(
+        &self,
+        bucket: &str,
+        pause: Duration,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let until = (self.clock)().checked_add(pause.min(MAX_BLOCK))?;
+        Ok(self.counters.block(bucket, until).await?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::store::Store;
 
@@ -80,6 +87,12 @@ mod tests {
         assert_eq!(other.take("nvd").await.unwrap(), Permit::Granted);
         let full = Permit::Wait(Duration::from_secs(60));
         assert_eq!(one.take("nvd").await.unwrap(), full);
+        one.block("nvd", Duration::from_secs(600)).await.unwrap();
+        let blocked = Permit::Wait(Duration::from_secs(600));
+        assert_eq!(other.take("nvd").await.unwrap(), blocked);
+        one.block("nvd", Duration::from_secs(90_000)).await.unwrap();
+        let longest = Permit::Wait(MAX_BLOCK);
+        assert_eq!(other.take("nvd").await.unwrap(), longest);
         let error = one.take("superops").await.unwrap_err().to_string();
         assert!(error.contains("superops"), "{error}");
     }

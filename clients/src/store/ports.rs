@@ -6,18 +6,22 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    audit::{AuditEntry, AuditRecord},
+    audit::{AuditEntry, AuditRecord, ChainHead},
+    dead_letter::LetterKind,
     deployment::DeploymentStatus,
     device::Device,
+    guardrail::ForbiddenDevice,
     ids::{ClientId, DeviceId, KbId, PersonId, PlanId},
     outcome::{DeviceOutcome, DeviceResult},
     people::Person,
     plan::{PlanDocument, PlanRequest},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+
+pub use domain::dead_letter::{DeadLetter, LetterState};
 
 /// Result of a store call.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -68,9 +72,16 @@ pub trait Policies: Send + Sync + fmt::Debug {
 /// The audit trail.
 #[async_trait]
 pub trait Actions: Send + Sync + fmt::Debug {
-    /// Appends to the record's chain. A record whose key is already in the chain is returned as it
-    /// was written: a retry has no second effect.
+    /// Appends to the record's chain. A record that is in the chain already is returned as it was
+    /// written: a retry has no second effect. Another record under the same key (of a workflow that
+    /// was reset) is appended under [`AuditRecord::key_of_another`]. The head of the chain moves in the same
+    /// transaction, on the condition that it is the entry before: two writers never make a fork.
+    ///
+    /// # Errors
+    /// `Corrupt` when the chain does not end as its head says: nothing is written after a gap.
     async fn append_audit(&self, record: AuditRecord) -> StoreResult<AuditEntry>;
+    /// Reads where a chain ends; `None` when nothing was ever appended to it.
+    async fn chain_head(&self, chain: &str) -> StoreResult<Option<ChainHead>>;
     /// Reads a chain in order, from the entry after `after` (0: from the first).
     async fn read_chain(
         &self,
@@ -91,7 +102,8 @@ pub trait Actions: Send + Sync + fmt::Debug {
     ) -> StoreResult<Listing<AuditEntry>>;
 }
 
-/// A sealed revision of a plan without its devices.
+/// A sealed revision of a plan, with what it was made of: a repeat of the sealing is told from
+/// another plan by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedPlan {
     /// Plan.
@@ -102,6 +114,15 @@ pub struct SealedPlan {
     pub hash: String,
     /// The request it was made of, with amendments applied.
     pub request: PlanRequest,
+    /// Devices that amendments left out.
+    #[serde(default)]
+    pub removed: Vec<DeviceId>,
+    /// The first of the devices that guardrails took out.
+    #[serde(default)]
+    pub forbidden: Vec<ForbiddenDevice>,
+    /// How many devices guardrails took out.
+    #[serde(default)]
+    pub forbidden_count: u32,
     /// The exact plan.
     pub document: PlanDocument,
 }
@@ -121,20 +142,8 @@ pub struct DeviceRow {
     pub at: Timestamp,
 }
 
-/// Something that needs a person: exhausted retries or `NeedsHuman`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// Names it: workflow id + step.
-    pub id: String,
-    /// Client.
-    pub client: ClientId,
-    /// Workflow it came from.
-    pub workflow_id: String,
-    /// Why, in words.
-    pub cause: String,
-    /// When.
-    pub at: Timestamp,
-}
+/// How long a dead letter is kept, as a finished deployment is.
+pub const KEEP_LETTERS: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// Plans, states of deployments, finished devices.
 #[async_trait]
@@ -148,7 +157,7 @@ pub trait Executions: Send + Sync + fmt::Debug {
     /// hold [`domain::plan::PAGE_SIZE`] devices, one past the last is empty.
     ///
     /// # Errors
-    /// `NotFound` when the revision was never written.
+    /// `NotFound` when the revision was never written, `Corrupt` when a page of it is missing.
     async fn plan_page(
         &self,
         plan: &PlanId,
@@ -195,14 +204,39 @@ pub trait Executions: Send + Sync + fmt::Debug {
         cursor: Option<&str>,
         limit: usize,
     ) -> StoreResult<Listing<DeviceRow>>;
-    /// Writes a dead letter, once per id.
+    /// Writes a dead letter, once per id; one that is there already stays as it is. The store
+    /// forgets it after [`KEEP_LETTERS`].
+    ///
+    /// # Errors
+    /// `Conflict` when the id belongs to a letter of another workflow.
     async fn put_dead_letter(&self, letter: DeadLetter) -> StoreResult<()>;
+    /// Reads a dead letter.
+    async fn get_dead_letter(&self, id: &str) -> StoreResult<Option<DeadLetter>>;
     /// Lists dead letters, newest first.
     async fn list_dead_letters(
         &self,
+        filter: &LetterFilter,
         cursor: Option<&str>,
         limit: usize,
     ) -> StoreResult<Listing<DeadLetter>>;
+    /// Moves an open letter to its last state and returns it. When the same person has said the same
+    /// before, the letter is returned as it is.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such letter, `Conflict` when it is not open any more; says who
+    /// did what.
+    async fn settle_dead_letter(&self, id: &str, state: LetterState) -> StoreResult<DeadLetter>;
+}
+
+/// Which dead letters a list shows; absent means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LetterFilter {
+    /// Of one client.
+    pub client: Option<ClientId>,
+    /// Of one kind.
+    pub kind: Option<LetterKind>,
+    /// Only those about which nobody has done anything.
+    pub open: bool,
 }
 
 /// Which deployments a list shows; absent means all.
@@ -283,6 +317,10 @@ pub trait Inventory: Send + Sync + fmt::Debug {
 pub trait Identities: Send + Sync + fmt::Debug {
     /// Writes a person.
     async fn put_person(&self, person: Person) -> StoreResult<()>;
+    /// Writes all people of a source, such as a file, and remembers that they are of it. Who was of
+    /// it before and is not among them stays known as a viewer, who may look and not decide; these
+    /// are returned, once. People of no source, or of another one, are left as they are.
+    async fn put_people_of(&self, source: &str, people: Vec<Person>) -> StoreResult<Vec<Person>>;
     /// Reads a person.
     async fn get_person(&self, person: &PersonId) -> StoreResult<Option<Person>>;
     /// Lists all people by id.
@@ -300,6 +338,9 @@ pub struct Bucket {
     pub per: Duration,
 }
 
+/// Longest time for which a bucket can be blocked.
+pub const MAX_BLOCK: Duration = Duration::from_secs(3600);
+
 /// Counters, token buckets and flags.
 #[async_trait]
 pub trait Counters: Send + Sync + fmt::Debug {
@@ -310,6 +351,10 @@ pub trait Counters: Send + Sync + fmt::Debug {
         bucket: Bucket,
         now: Timestamp,
     ) -> StoreResult<Option<Duration>>;
+    /// Lets a bucket give nothing until then, because the system asked everybody to wait. Never
+    /// shortens a block. One that ends more than [`MAX_BLOCK`] from now does not count: it comes
+    /// from a clock that was wrong.
+    async fn block(&self, name: &str, until: Timestamp) -> StoreResult<()>;
     /// Adds to a counter and returns its new value; a repeat with the same key adds nothing.
     async fn add(&self, name: &str, key: &str, amount: i64) -> StoreResult<i64>;
     /// Reads a counter; 0 when it was never written.

@@ -4,7 +4,11 @@ use domain::input::{InvalidInput, Problem};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::address::is_safe_address;
+use crate::{address::is_safe_address, breaker::BreakerConfig};
+
+/// Longest a request may take: the activities around it have 60 seconds (`workflows::options`), and
+/// one that Temporal ends before its answer comes would leave a write in doubt.
+const MAX_TIMEOUT_SECS: u64 = 50;
 
 /// Address, account and limits of one tenant. The token is never read from a file with the rest:
 /// whoever builds the configuration fills it in.
@@ -20,10 +24,12 @@ pub struct SuperOpsConfig {
     pub token: SecretString,
     /// Budget of the shared bucket; the published limit is 100 (older texts say 800).
     pub requests_per_minute: u32,
-    /// Seconds one request may take.
+    /// Seconds one request may take, 1 to 50.
     pub timeout_secs: u64,
     /// Column of the custom field that holds a device's tags, separated by commas.
     pub tags_field: String,
+    /// When it is left alone.
+    pub breaker: BreakerConfig,
 }
 
 impl Default for SuperOpsConfig {
@@ -35,6 +41,11 @@ impl Default for SuperOpsConfig {
             requests_per_minute: 100,
             timeout_secs: 30,
             tags_field: "udf1text".to_owned(),
+            breaker: BreakerConfig {
+                failures: 5,
+                first_pause_secs: 10,
+                longest_pause_secs: 120,
+            },
         }
     }
 }
@@ -87,8 +98,12 @@ impl SuperOpsConfig {
                 "1 or more; the published limit is 100",
             );
         }
-        if !(1..=600).contains(&self.timeout_secs) {
-            refuse("timeout_secs", &self.timeout_secs.to_string(), "1 to 600");
+        if !(1..=MAX_TIMEOUT_SECS).contains(&self.timeout_secs) {
+            refuse(
+                "timeout_secs",
+                &self.timeout_secs.to_string(),
+                &format!("1 to {MAX_TIMEOUT_SECS}: the activity around a request has 60 seconds"),
+            );
         }
         if self.tags_field.is_empty()
             || !self
@@ -102,6 +117,7 @@ impl SuperOpsConfig {
                 "the column name of a custom field, such as udf1text",
             );
         }
+        problems.extend(self.breaker.problems("superops"));
         InvalidInput::when(problems)
     }
 }

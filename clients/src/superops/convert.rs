@@ -342,13 +342,24 @@ pub(super) fn patch_rows(data: PatchData) -> Vec<PatchRow> {
 pub(super) fn activity(id: String, created: Option<&str>, data: Value) -> ActivityRow {
     let data = json_scalar(data);
     let script = &data["script"];
+    let status = text_of(&data["status"]);
+    if let Some(word) = status.as_deref().filter(|word| !is_run_status(word)) {
+        warn_once("script run status", word);
+    }
     ActivityRow {
         id,
         created_at: created.and_then(timestamp),
         script_id: text_of(&data["scriptId"]).or_else(|| text_of(&script["scriptId"])),
         name: text_of(&data["name"]).or_else(|| text_of(&script["name"])),
-        status: text_of(&data["status"]),
+        status,
     }
+}
+
+/// The words for the state of a run that we have seen or read of.
+fn is_run_status(word: &str) -> bool {
+    ["running", "completed", "failed"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
 }
 
 pub(super) fn short(text: &str, max: usize) -> String {

@@ -8,6 +8,8 @@ use domain::{
 };
 use serde_json::Value;
 
+use crate::breaker::{Outage, Refused};
+
 type Source = Box<dyn StdError + Send + Sync>;
 
 /// A failed call. Display holds neither its source nor a secret.
@@ -24,6 +26,8 @@ pub enum SuperOpsError {
     Unavailable {
         /// What was seen.
         detail: String,
+        /// When to come back: it is left alone until then.
+        retry_after: Option<Duration>,
         /// The cause, if there is one.
         #[source]
         source: Option<Source>,
@@ -33,6 +37,8 @@ pub enum SuperOpsError {
     Ambiguous {
         /// What was seen.
         detail: String,
+        /// There was an answer, and it makes no sense.
+        answered: bool,
         /// The cause, if there is one.
         #[source]
         source: Option<Source>,
@@ -93,8 +99,32 @@ impl Classify for SuperOpsError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_after } => *retry_after,
+            Self::Throttled { retry_after } | Self::Unavailable { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+}
+
+impl Outage for SuperOpsError {
+    fn outage(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { detail, .. }
+            | Self::Ambiguous {
+                detail,
+                answered: false,
+                ..
+            } => Some(detail),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refused> for SuperOpsError {
+    fn from(refused: Refused) -> Self {
+        Self::Unavailable {
+            detail: refused.to_string(),
+            retry_after: Some(refused.retry_after),
+            source: None,
         }
     }
 }
@@ -115,9 +145,17 @@ impl Call<'_> {
     pub(super) fn lost(&self, detail: impl Into<String>, source: Option<Source>) -> SuperOpsError {
         let detail = detail.into();
         if self.writes {
-            SuperOpsError::Ambiguous { detail, source }
+            SuperOpsError::Ambiguous {
+                detail,
+                answered: false,
+                source,
+            }
         } else {
-            SuperOpsError::Unavailable { detail, source }
+            SuperOpsError::Unavailable {
+                detail,
+                retry_after: None,
+                source,
+            }
         }
     }
 
@@ -127,6 +165,7 @@ impl Call<'_> {
         if self.writes {
             SuperOpsError::Ambiguous {
                 detail,
+                answered: true,
                 source: None,
             }
         } else {
@@ -147,6 +186,7 @@ impl Call<'_> {
         if error.is_connect() || error.is_builder() {
             return SuperOpsError::Unavailable {
                 detail: "no connection".to_owned(),
+                retry_after: None,
                 source: Some(Box::new(error)),
             };
         }
@@ -190,9 +230,16 @@ impl Call<'_> {
     }
 
     /// Reads the `errors` of a 200.
+    ///
+    /// Only codes that we know to mean a refusal say that nothing was done. One other code among
+    /// them leaves the outcome of a write open.
     pub(super) fn graphql(&self, errors: &[Value]) -> SuperOpsError {
         let found: Vec<Finding> = errors.iter().flat_map(findings).collect();
         let any = |test: fn(&str) -> bool| found.iter().find(|f| test(&f.code));
+        let open = found.iter().find(|f| !is_refusal(&f.code));
+        if let Some(open) = open.filter(|_| self.writes) {
+            return self.lost(open.words(), None);
+        }
         if any(|c| matches!(c, "rate_limit_exceeded" | "rate_limited")).is_some() {
             return SuperOpsError::Throttled { retry_after: None };
         }
@@ -207,9 +254,8 @@ impl Call<'_> {
                 code: f.code.clone(),
             };
         }
-        // One internal error among others leaves the outcome open.
-        if found.is_empty() || any(|c| c.is_empty() || c.contains("internal")).is_some() {
-            return self.lost("internal error", None);
+        if let Some(open) = open {
+            return self.lost(open.words(), None);
         }
         if any(|c| c == "entity_does_not_exist").is_some() {
             return self.not_found();
@@ -226,15 +272,48 @@ impl Call<'_> {
                     detail,
                 }
             }
-            None => self.lost("internal error", None),
+            None => self.lost(INTERNAL, None),
         }
     }
+}
+
+/// What an error without a code is called.
+const INTERNAL: &str = "internal error";
+
+/// Returns true for a code that says that nothing was done: those of the service's documentation,
+/// those for a bad token, and what a GraphQL server says of a request that it did not run.
+fn is_refusal(code: &str) -> bool {
+    const LISTED: [&str; 10] = [
+        "rate_limit_exceeded",
+        "rate_limited",
+        "unauthorized",
+        "unauthenticated",
+        "forbidden",
+        "value_length_exceeds_limit",
+        "referred_value_does_not_exist",
+        "entity_does_not_exist",
+        "validation_error",
+        "validationerror",
+    ];
+    LISTED.contains(&code)
+        || code.starts_with("subscription_")
+        || code.ends_with("_validation_failed")
 }
 
 /// One code the service gave, lower case; empty when it gave none.
 struct Finding {
     code: String,
     attributes: String,
+}
+
+impl Finding {
+    fn words(&self) -> String {
+        if self.code.is_empty() {
+            INTERNAL.to_owned()
+        } else {
+            format!("error {}", self.code)
+        }
+    }
 }
 
 /// Codes sit in `extensions.clientError[]`, in `extensions.code` or in `extensions.classification`.
@@ -269,7 +348,6 @@ fn findings(error: &Value) -> Vec<Finding> {
             .to_ascii_lowercase();
         let code = match code {
             _ if message.contains("internal server error") => String::new(),
-            Some(code) if code == "datafetchingexception" => String::new(),
             Some(code) => code,
             None if message.contains("rate_limit") || message.contains("rate limit") => {
                 "rate_limited".to_owned()

@@ -30,7 +30,7 @@ pub use convert::{ActivityRow, AlertRow, ClientInfo, Page, PatchRow, ScriptInfo,
 pub use error::SuperOpsError;
 pub use probe::Probe;
 
-use crate::rate_limit::RateLimiter;
+use crate::{rate_limit::RateLimiter, store::Counters};
 use convert::raw_asset;
 use error::Call;
 use operations::{
@@ -70,6 +70,13 @@ impl SuperOps {
             transport: Transport::new(&config, limiter)?,
             tags_field,
         })
+    }
+
+    /// Lets other processes see when it does not answer.
+    #[must_use]
+    pub fn sharing(mut self, counters: Arc<dyn Counters>) -> Self {
+        self.transport.breaker.share(counters);
+        self
     }
 
     /// Reads one client.
@@ -266,7 +273,8 @@ impl SuperOps {
         })
     }
 
-    /// Lists the script runs in the activity of a device; pages start at 1.
+    /// Lists the script runs in the activity of a device; pages start at 1. Newest first is asked
+    /// for and not promised: that this list can be sorted is in its schema only.
     ///
     /// # Errors
     /// As [`SuperOpsError`].
@@ -278,9 +286,9 @@ impl SuperOps {
         let call = read("device", device.as_str());
         let input = device_activity::AssetDetailsListInput {
             asset_id: device.to_string(),
-            list_info: Some(
-                list_info!(device_activity, page: page, filter: ("module", "is", json!("SCRIPT"))),
-            ),
+            list_info: Some(list_info!(device_activity, page: page,
+                filter: ("module", "is", json!("SCRIPT")),
+                sort: ("createdTime", device_activity::SortOrder::DESC))),
         };
         let data = self
             .post::<DeviceActivity>(call, device_activity::Variables { input })

@@ -116,6 +116,32 @@ async fn each_error_code_has_its_meaning() {
 }
 
 #[tokio::test]
+async fn a_code_that_we_do_not_know_leaves_a_write_open_and_a_query_to_be_asked_again() {
+    for code in [
+        "agent_busy",
+        "internal_error",
+        "DataFetchingException",
+        "timeout",
+    ] {
+        let query = query_error(coded(code)).await;
+        assert_eq!(query.kind(), FailureKind::Unavailable, "query {code}");
+        let write = write_error(coded(code)).await;
+        assert_eq!(write.kind(), FailureKind::Ambiguous, "write {code}");
+        assert!(write.to_string().contains(&code.to_lowercase()), "{write}");
+    }
+    // A known code beside it does not settle what became of the write.
+    let both = ResponseTemplate::new(200).set_body_json(json!({
+        "errors": [{ "message": null, "extensions": { "clientError": [
+            { "code": "rate_limit_exceeded" }, { "code": "agent_busy" }] } }], "data": {}
+    }));
+    assert_eq!(
+        write_error(both.clone()).await.kind(),
+        FailureKind::Ambiguous
+    );
+    assert_eq!(query_error(both).await.kind(), FailureKind::Throttled);
+}
+
+#[tokio::test]
 async fn a_code_directly_in_the_extensions_counts_too() {
     let error = query_error(ResponseTemplate::new(200).set_body_json(json!({
         "errors": [{ "message": "slow down", "extensions": { "code": "RATE_LIMITED" } }], "data": null
@@ -198,6 +224,98 @@ async fn a_write_that_never_left_is_not_ambiguous() {
 }
 
 #[tokio::test]
+async fn a_dead_superops_is_left_alone_and_one_answer_brings_it_back() {
+    #[derive(Debug, Default)]
+    struct Counting(std::sync::atomic::AtomicU32);
+    #[async_trait]
+    impl RateLimiter for Counting {
+        async fn take(&self, _: &str) -> Result<Permit, Box<dyn std::error::Error + Send + Sync>> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(Permit::Granted)
+        }
+        async fn block(
+            &self,
+            _: &str,
+            _: Duration,
+        ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            Ok(())
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("autoops.db");
+    let store = crate::store::Store::embedded(&path).unwrap();
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(502))
+        .up_to_n_times(2)
+        .mount(&server)
+        .await;
+    let mut config = config(&server.uri());
+    config.breaker.failures = 2;
+    config.breaker.first_pause_secs = 1;
+    let tokens = Arc::new(Counting::default());
+    let client = SuperOps::new(config, tokens.clone())
+        .unwrap()
+        .sharing(Arc::clone(&store.counters));
+    let ask = async || client.get_device(&device(), Timestamp::UNIX_EPOCH).await;
+    // A read and a write that got no answer.
+    assert_eq!(ask().await.unwrap_err().kind(), FailureKind::Unavailable);
+    let lost = client.run_script(&device(), "1", &[]).await.unwrap_err();
+    assert_eq!(lost.kind(), FailureKind::Ambiguous);
+
+    let refused = client.run_script(&device(), "1", &[]).await.unwrap_err();
+    assert_eq!(
+        refused.kind(),
+        FailureKind::Unavailable,
+        "not sent for sure"
+    );
+    assert!(refused.retry_after().is_some(), "{refused}");
+    assert!(!chain(&refused).contains(TOKEN), "{refused:?}");
+    assert_eq!(server.received_requests().await.unwrap().len(), 2);
+    assert_eq!(tokens.0.load(std::sync::atomic::Ordering::Relaxed), 2);
+    // Another process on the same store sees it.
+    let other = crate::store::Store::embedded(&path).unwrap();
+    let note = async || {
+        let note = crate::breaker::read_note(other.counters.as_ref(), BUCKET).await;
+        note.unwrap().unwrap()
+    };
+    assert_eq!(note().await.state, crate::breaker::State::Open);
+    assert_eq!(note().await.last_error, "HTTP 502");
+    assert!(note().await.away_since(Timestamp::now()).is_some());
+
+    // It is back, and says that there is no such device: that is an answer.
+    Mock::given(method("POST"))
+        .respond_with(coded("entity_does_not_exist"))
+        .mount(&server)
+        .await;
+    let back = tokio::time::timeout(Duration::from_secs(20), async {
+        while ask().await.unwrap_err().kind() != FailureKind::NotFound {
+            tokio::task::yield_now().await;
+        }
+    });
+    back.await.unwrap();
+    assert_eq!(note().await.state, crate::breaker::State::Closed);
+    ask().await.unwrap_err();
+    assert_eq!(server.received_requests().await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn refusals_and_nonsense_are_answers_of_a_living_superops() {
+    let forbidden = query_error(coded("forbidden")).await;
+    let malformed = write_error(ResponseTemplate::new(200).set_body_string("<html>")).await;
+    let slow_down = query_error(ResponseTemplate::new(429)).await;
+    let refused = query_error(ResponseTemplate::new(401)).await;
+    for error in [forbidden, malformed, slow_down, refused] {
+        assert_eq!(crate::breaker::Outage::outage(&error), None, "{error}");
+    }
+    let inside = write_error(internal()).await;
+    assert!(
+        crate::breaker::Outage::outage(&inside).is_some(),
+        "{inside}"
+    );
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_the_schema_is_malformed_or_after_a_write_ambiguous() {
     for body in [
         "<html>",
@@ -257,6 +375,14 @@ impl RateLimiter for Empty {
     async fn take(&self, bucket: &str) -> Result<Permit, Box<dyn std::error::Error + Send + Sync>> {
         assert_eq!(bucket, "superops");
         Ok(Permit::Wait(Duration::from_secs(9)))
+    }
+
+    async fn block(
+        &self,
+        _: &str,
+        _: Duration,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        unreachable!("nothing was sent")
     }
 }
 

@@ -13,7 +13,10 @@ use super::{
     error::{Call, SuperOpsError},
     scalars::ids_to_text,
 };
-use crate::rate_limit::{Permit, RateLimiter};
+use crate::{
+    breaker::Breaker,
+    rate_limit::{Permit, RateLimiter},
+};
 
 /// The most we read of one answer: a page of 100 rows is far below.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -22,6 +25,7 @@ pub(super) struct Transport {
     http: reqwest::Client,
     url: String,
     limiter: Arc<dyn RateLimiter>,
+    pub(super) breaker: Breaker,
 }
 
 impl fmt::Debug for Transport {
@@ -29,6 +33,7 @@ impl fmt::Debug for Transport {
         f.debug_struct("Transport")
             .field("url", &self.url)
             .field("limiter", &self.limiter)
+            .field("breaker", &self.breaker)
             .finish_non_exhaustive()
     }
 }
@@ -58,6 +63,7 @@ impl Transport {
         let http = crate::http::client(headers, config.timeout_secs).map_err(|error| {
             SuperOpsError::Unavailable {
                 detail: "the HTTP client could not be built".to_owned(),
+                retry_after: None,
                 source: Some(Box::new(error)),
             }
         })?;
@@ -65,6 +71,7 @@ impl Transport {
             http,
             url: config.base_url.clone(),
             limiter,
+            breaker: Breaker::new(BUCKET, config.breaker),
         })
     }
 
@@ -74,21 +81,33 @@ impl Transport {
         call: Call<'_>,
         variables: Q::Variables,
     ) -> Result<Q::ResponseData, SuperOpsError> {
+        let mut permit = self.breaker.ask().await?;
+        self.take().await?;
+        permit.begins();
+        let answer = self.send::<Q>(call, variables).await;
+        permit.ended(answer.as_ref().err()).await;
+        answer
+    }
+
+    async fn take(&self) -> Result<(), SuperOpsError> {
         match self.limiter.take(BUCKET).await {
-            Ok(Permit::Granted) => {}
-            Ok(Permit::Wait(wait)) => {
-                return Err(SuperOpsError::Throttled {
-                    retry_after: Some(wait),
-                });
-            }
-            Err(source) => {
-                let detail = "the shared budget could not be asked".to_owned();
-                return Err(SuperOpsError::Unavailable {
-                    detail,
-                    source: Some(source),
-                });
-            }
+            Ok(Permit::Granted) => Ok(()),
+            Ok(Permit::Wait(wait)) => Err(SuperOpsError::Throttled {
+                retry_after: Some(wait),
+            }),
+            Err(source) => Err(SuperOpsError::Unavailable {
+                detail: "the shared budget could not be asked".to_owned(),
+                retry_after: None,
+                source: Some(source),
+            }),
         }
+    }
+
+    async fn send<Q: GraphQLQuery>(
+        &self,
+        call: Call<'_>,
+        variables: Q::Variables,
+    ) -> Result<Q::ResponseData, SuperOpsError> {
         let query = Q::build_query(variables);
         let body = json!({ "query": query.query, "variables": query.variables });
         let response = self

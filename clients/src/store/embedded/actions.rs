@@ -1,57 +1,75 @@
-//! The audit trail: partition `audit/{chain}` with entries `e/{sequence}` and, so that a retry finds
-//! its own entry, `k/{key}`.
-
-use async_trait::async_trait;
-use domain::{
-    audit::{AuditEntry, AuditRecord, GENESIS},
-    ids::ClientId,
-};
-use jiff::{civil::Date, tz::TimeZone};
-use serde::Deserialize;
+//! The audit trail: partition `audit/{chain}` with entries `e/{sequence}`, the `head` (sequence and
+//! hash of the last one) and, so that a retry finds its own entry, `k/{key}`.
 
 use super::{
     Embedded,
     items::{Item, Order, Tx, number},
 };
 use crate::store::{Actions, Listing, StoreError, StoreResult};
+use async_trait::async_trait;
+use domain::{
+    audit::{AuditEntry, AuditRecord, ChainHead, GENESIS},
+    ids::ClientId,
+};
+use jiff::{civil::Date, tz::TimeZone};
 
 const ENTRIES: &str = "e/";
+const HEAD: &str = "head";
 const CHAINS: &str = "audit-chains";
 
-/// What the next entry needs of the last one.
-#[derive(Deserialize)]
-struct Head {
-    sequence: u64,
-    hash: String,
+fn invalid(pk: &str, error: &serde_json::Error) -> StoreError {
+    StoreError::Invalid {
+        what: format!("an entry of `{pk}` cannot be JSON: {error}"),
+    }
 }
 
-fn append(tx: &Tx<'_>, record: AuditRecord) -> StoreResult<AuditEntry> {
-    let pk = format!("audit/{}", record.chain);
-    let by_key = format!("k/{}", record.key);
-    if let Some(sequence) = tx.get::<u64>(&pk, &by_key)? {
-        let sk = format!("{ENTRIES}{}", number(sequence));
-        return tx
-            .get(&pk, &sk)?
-            .ok_or_else(|| StoreError::corrupt(format!("record `{pk} {sk}`")));
+fn known(tx: &Tx<'_>, pk: &str, key: &str) -> StoreResult<Option<AuditEntry>> {
+    let Some(sequence) = tx.get::<u64>(pk, &format!("k/{key}"))? else {
+        return Ok(None);
+    };
+    let sk = format!("{ENTRIES}{}", number(sequence));
+    match tx.get(pk, &sk)? {
+        Some(entry) => Ok(Some(entry)),
+        None => Err(StoreError::corrupt(format!("record `{pk} {sk}`"))),
     }
-    let head: Option<Head> = tx
+}
+
+fn append(tx: &Tx<'_>, mut record: AuditRecord) -> StoreResult<AuditEntry> {
+    let pk = format!("audit/{}", record.chain);
+    if let Some(known) = known(tx, &pk, &record.key)? {
+        if known.record == record {
+            return Ok(known);
+        }
+        // A workflow that was reset says something else in its place: both are kept.
+        record.key = record
+            .key_of_another()
+            .map_err(|error| invalid(&pk, &error))?;
+        if let Some(known) = self::known(tx, &pk, &record.key)? {
+            return Ok(known);
+        }
+    }
+    let by_key = format!("k/{}", record.key);
+    let last: Option<AuditEntry> = tx
         .last(&pk, ENTRIES)?
         .map(|item| item.parse())
         .transpose()?;
+    let head: Option<ChainHead> = tx.get(&pk, HEAD)?;
+    if last.as_ref().map(ChainHead::of) != head {
+        return Err(StoreError::corrupt(format!("the end of chain `{pk}`")));
+    }
     let (sequence, previous) = head.map_or((1, GENESIS.to_owned()), |head| {
         (head.sequence + 1, head.hash)
     });
     let day = record.at.to_zoned_datetime(TimeZone::UTC).date();
     let list = day_list(&record.client, day);
     let entry =
-        AuditEntry::seal(record, sequence, &previous).map_err(|error| StoreError::Invalid {
-            what: format!("`{pk} {by_key}` cannot be JSON: {error}"),
-        })?;
+        AuditEntry::seal(record, sequence, &previous).map_err(|error| invalid(&pk, &error))?;
     if sequence == 1 {
         tx.put(CHAINS, &entry.record.chain, &entry.record.chain)?;
     }
     let sk = format!("{ENTRIES}{}", number(sequence));
     tx.put(&pk, &sk, &entry)?;
+    tx.put(&pk, HEAD, &ChainHead::of(&entry))?;
     tx.put(&pk, &by_key, &sequence)?;
     let position = tx.change(
         "audit",
@@ -70,6 +88,11 @@ fn day_list(client: &ClientId, day: Date) -> String {
 impl Actions for Embedded {
     async fn append_audit(&self, record: AuditRecord) -> StoreResult<AuditEntry> {
         self.write(move |tx| append(tx, record)).await
+    }
+
+    async fn chain_head(&self, chain: &str) -> StoreResult<Option<ChainHead>> {
+        let pk = format!("audit/{chain}");
+        self.read(move |tx| tx.get(&pk, HEAD)).await
     }
 
     async fn read_chain(
@@ -93,7 +116,8 @@ impl Actions for Embedded {
         limit: usize,
     ) -> StoreResult<Listing<String>> {
         let cursor = cursor.map(ToOwned::to_owned);
-        self.read(move |tx| tx.page(CHAINS, "", cursor.as_deref(), limit, Order::Ascending))
+        // Names are keys: a damaged record must not hide the chains behind it.
+        self.read(move |tx| tx.keys(CHAINS, cursor.as_deref(), limit))
             .await
     }
 

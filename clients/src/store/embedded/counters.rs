@@ -5,15 +5,92 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::{Embedded, items::Tx};
-use crate::store::{Bucket, Counters, StoreError, StoreResult};
+use crate::store::{Bucket, Counters, MAX_BLOCK, StoreError, StoreResult};
 
 const VALUE: &str = "value";
 /// How long the key of an addition is remembered.
 const KEEP_KEYS: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// Takes a token of a bucket whose row holds when the tokens that are out were taken.
+const BUCKETS: &str = "bucket";
+
+/// From so many entries on, tokens of nearly the same time share one: a large budget must not mean a
+/// large record that is written anew for each call.
+const EXACT: usize = 128;
+
+/// Tokens that come back together.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Taken {
+    One(Timestamp),
+    /// Taken until then.
+    Many(Timestamp, usize),
+}
+
+impl Taken {
+    fn at(self) -> Timestamp {
+        match self {
+            Self::One(at) | Self::Many(at, _) => at,
+        }
+    }
+
+    fn count(self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(_, count) => count,
+        }
+    }
+
+    /// When the first of them was taken.
+    fn since(self, near: SignedDuration) -> Timestamp {
+        match self {
+            Self::One(at) => at,
+            Self::Many(until, _) => until.checked_sub(near).unwrap_or(until),
+        }
+    }
+
+    fn no_later_than(self, now: Timestamp, near: SignedDuration) -> Self {
+        match self {
+            Self::One(at) => Self::One(at.min(now)),
+            Self::Many(at, count) => {
+                Self::Many(at.min(now.checked_add(near).unwrap_or(now)), count)
+            }
+        }
+    }
+}
+
+/// Adds a token that is taken now. Those that share an entry come back a little later than they
+/// could, never earlier.
+fn add_taken(taken: &mut Vec<Taken>, now: Timestamp, near: SignedDuration) {
+    let is_full = taken.len() >= EXACT;
+    match taken.last_mut() {
+        Some(Taken::Many(until, count)) if now <= *until => *count += 1,
+        _ if is_full => {
+            let until = now.checked_add(near).unwrap_or(now);
+            taken.push(Taken::Many(until, 1));
+        }
+        _ => taken.push(Taken::One(now)),
+    }
+}
+
+/// State of a bucket.
+#[derive(Default, Serialize, Deserialize)]
+struct State {
+    /// The tokens that are out, in the order they were taken.
+    taken: Vec<Taken>,
+    #[serde(default)]
+    blocked_until: Option<Timestamp>,
+}
+
+/// How long a block still lasts.
+fn blocked(state: &State, now: Timestamp) -> Option<Duration> {
+    let left = state.blocked_until?.duration_since(now);
+    (left.is_positive() && left.unsigned_abs() <= MAX_BLOCK).then(|| left.unsigned_abs())
+}
+
+/// Takes a token of a bucket.
 fn take(tx: &Tx<'_>, name: &str, bucket: Bucket, now: Timestamp) -> StoreResult<Option<Duration>> {
     let per = SignedDuration::try_from(bucket.per)
         .ok()
@@ -21,8 +98,14 @@ fn take(tx: &Tx<'_>, name: &str, bucket: Bucket, now: Timestamp) -> StoreResult<
         .ok_or_else(|| StoreError::Invalid {
             what: format!("bucket `{name}` needs a capacity and a time"),
         })?;
-    let mut taken: Vec<Timestamp> = tx.get("bucket", name)?.unwrap_or_default();
-    let latest = taken.last().copied().unwrap_or(now);
+    let mut state: State = tx.get(BUCKETS, name)?.unwrap_or_default();
+    if let Some(wait) = blocked(&state, now) {
+        return Ok(Some(wait));
+    }
+    let asked_at = now;
+    let near = per / i32::try_from(EXACT).unwrap_or(i32::MAX);
+    let taken = &mut state.taken;
+    let latest = taken.last().map_or(now, |last| last.since(near));
     // A caller whose clock is a little behind is served on the clock of the one before. Tokens far
     // in the future come from a clock that was wrong: they count as taken now, not for ever.
     let now = if latest.duration_since(now) <= per {
@@ -30,21 +113,34 @@ fn take(tx: &Tx<'_>, name: &str, bucket: Bucket, now: Timestamp) -> StoreResult<
     } else {
         now
     };
-    for at in &mut taken {
-        *at = (*at).min(now);
+    for tokens in taken.iter_mut() {
+        *tokens = tokens.no_later_than(now, near);
     }
-    taken.retain(|at| now.duration_since(*at) < per);
+    taken.retain(|tokens| now.duration_since(tokens.at()) < per);
     let capacity = usize::try_from(bucket.capacity).unwrap_or(usize::MAX);
-    if let Some(over) = taken.len().checked_sub(capacity) {
-        // The token that has to come back before there is a free one.
-        return Ok(Some(
-            per.saturating_sub(now.duration_since(taken[over]))
-                .unsigned_abs(),
-        ));
+    let mut out: usize = taken.iter().map(|tokens| tokens.count()).sum();
+    if out >= capacity {
+        // The tokens that have to come back before there is a free one.
+        let frees = taken.iter().find(|tokens| {
+            out -= tokens.count();
+            out < capacity
+        });
+        let since = frees.map_or(now, |tokens| tokens.at());
+        let wait = per.saturating_sub(asked_at.duration_since(since));
+        return Ok(Some(wait.unsigned_abs()));
     }
-    taken.push(now);
-    tx.put("bucket", name, &taken)?;
+    add_taken(taken, now, near);
+    tx.put(BUCKETS, name, &state)?;
     Ok(None)
+}
+
+fn block(tx: &Tx<'_>, name: &str, until: Timestamp) -> StoreResult<()> {
+    let mut state: State = tx.get(BUCKETS, name)?.unwrap_or_default();
+    // What is further away than any block may be was written by a clock that was wrong.
+    let longest = until.checked_add(MAX_BLOCK).unwrap_or(Timestamp::MAX);
+    let known = state.blocked_until.filter(|known| *known <= longest);
+    state.blocked_until = known.max(Some(until));
+    tx.put(BUCKETS, name, &state)
 }
 
 #[async_trait]
@@ -57,6 +153,11 @@ impl Counters for Embedded {
     ) -> StoreResult<Option<Duration>> {
         let name = name.to_owned();
         self.write(move |tx| take(tx, &name, bucket, now)).await
+    }
+
+    async fn block(&self, name: &str, until: Timestamp) -> StoreResult<()> {
+        let name = name.to_owned();
+        self.write(move |tx| block(tx, &name, until)).await
     }
 
     async fn add(&self, name: &str, key: &str, amount: i64) -> StoreResult<i64> {

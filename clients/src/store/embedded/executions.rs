@@ -5,22 +5,23 @@ use domain::{
     deployment::DeploymentStatus,
     ids::{DeviceId, KbId, PlanId},
     outcome::DeviceOutcome,
+    plan::PAGE_SIZE,
 };
 use jiff::Timestamp;
 
 use super::{
     Embedded,
-    items::{Order, moment},
+    items::Order,
+    letters::{LETTERS, letter_list, put_letter, settle_letter},
     plan_items::{
         DEVICES, STATUS, kb_list, outcome_list, page_key, partition, put_device_row, put_plan,
         put_status, revision_key, status_list,
     },
 };
 use crate::store::{
-    DeadLetter, DeviceRow, Executions, Listing, SealedPlan, StatusFilter, StoreError, StoreResult,
+    DeadLetter, DeviceRow, Executions, LetterFilter, LetterState, Listing, SealedPlan,
+    StatusFilter, StoreError, StoreResult,
 };
-
-const DEAD: &str = "dead-letters";
 
 #[async_trait]
 impl Executions for Embedded {
@@ -56,12 +57,18 @@ impl Executions for Embedded {
             if let Some(devices) = tx.get(&pk, &page_key(revision, ring, page.into()))? {
                 return Ok(devices);
             }
-            match tx.exists(&pk, &revision_key(revision))? {
-                true => Ok(Vec::new()),
-                false => Err(StoreError::NotFound {
-                    what: format!("revision {revision} of plan {plan}"),
-                }),
+            let sealed: Option<SealedPlan> = tx.get(&pk, &revision_key(revision))?;
+            let sealed = sealed.ok_or_else(|| StoreError::NotFound {
+                what: format!("revision {revision} of plan {plan}"),
+            })?;
+            // Past the last page is empty. One that is lost is not: its devices would be forgotten.
+            let in_ring = sealed.document.devices.iter().filter(|d| d.ring == ring);
+            if in_ring.count() > page as usize * PAGE_SIZE {
+                return Err(StoreError::corrupt(format!(
+                    "page {page} of ring {ring} of revision {revision} of plan {plan}, which is missing"
+                )));
             }
+            Ok(Vec::new())
         })
         .await
     }
@@ -154,26 +161,28 @@ impl Executions for Embedded {
     }
 
     async fn put_dead_letter(&self, letter: DeadLetter) -> StoreResult<()> {
-        self.write(move |tx| {
-            if tx.exists(DEAD, &letter.id)? {
-                return Ok(());
-            }
-            tx.put(DEAD, &letter.id, &letter)?;
-            let sort = format!("{}/{}", moment(letter.at), letter.id);
-            tx.place_new(DEAD, &letter.id, &[(DEAD.to_owned(), sort)])?;
-            tx.change("dead_letter", Some(&letter.client), &letter.id)?;
-            Ok(())
-        })
-        .await
+        self.write(move |tx| put_letter(tx, &letter)).await
+    }
+
+    async fn get_dead_letter(&self, id: &str) -> StoreResult<Option<DeadLetter>> {
+        let id = id.to_owned();
+        self.read(move |tx| tx.get(LETTERS, &id)).await
     }
 
     async fn list_dead_letters(
         &self,
+        filter: &LetterFilter,
         cursor: Option<&str>,
         limit: usize,
     ) -> StoreResult<Listing<DeadLetter>> {
+        let name = letter_list(filter);
         let cursor = cursor.map(ToOwned::to_owned);
-        self.read(move |tx| tx.list(DEAD, cursor.as_deref(), limit, Order::Descending))
+        self.read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Descending))
             .await
+    }
+
+    async fn settle_dead_letter(&self, id: &str, state: LetterState) -> StoreResult<DeadLetter> {
+        let id = id.to_owned();
+        self.write(move |tx| settle_letter(tx, &id, state)).await
     }
 }

@@ -41,7 +41,7 @@ impl Item {
 
 /// A transaction that reads and writes items.
 pub(super) struct Tx<'a> {
-    connection: &'a Connection,
+    pub(super) connection: &'a Connection,
 }
 
 impl<'a> Tx<'a> {
@@ -52,11 +52,6 @@ impl<'a> Tx<'a> {
     /// Reads a record by its key.
     pub(super) fn get<T: DeserializeOwned>(&self, pk: &str, sk: &str) -> StoreResult<Option<T>> {
         self.item(pk, sk)?.map(|item| item.parse()).transpose()
-    }
-
-    /// Returns true when there is a record under this key.
-    pub(super) fn exists(&self, pk: &str, sk: &str) -> StoreResult<bool> {
-        Ok(self.item(pk, sk)?.is_some())
     }
 
     fn item(&self, pk: &str, sk: &str) -> StoreResult<Option<Item>> {
@@ -173,6 +168,21 @@ impl<'a> Tx<'a> {
             items: items.iter().map(Item::parse).collect::<Result<_, _>>()?,
             next,
         })
+    }
+
+    /// Reads a page of the sort keys of a partition, ascending; the cursor is a sort key.
+    pub(super) fn keys(
+        &self,
+        pk: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<String>> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let items = self.range(pk, "", cursor, limit + 1, Order::Ascending)?;
+        let more = items.len() > limit;
+        let items: Vec<String> = items.into_iter().take(limit).map(|item| item.sk).collect();
+        let next = items.last().filter(|_| more).cloned();
+        Ok(Listing { items, next })
     }
 
     /// Reads a page of a list; the cursor is a place in it.

@@ -9,6 +9,7 @@ mod executions;
 mod identities;
 mod inventory;
 mod items;
+mod letters;
 mod outbox;
 mod plan_items;
 mod policies;
@@ -25,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use self::{items::Tx, writer::Writer};
 use crate::store::{StoreError, StoreResult};
@@ -112,9 +113,16 @@ impl Embedded {
 }
 
 fn open_for_writing(path: &Path) -> StoreResult<Connection> {
+    // Before anything is changed: a file of another program or of a newer version is left exactly
+    // as it is.
+    if path.exists() {
+        let mut looking = open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        // At one moment: another process may be making it.
+        let moment = looking.transaction().map_err(StoreError::of_sqlite)?;
+        schema::check_owner(&moment)?;
+        schema::check(&moment)?;
+    }
     let mut connection = open(path)?;
-    // Before anything is changed: a file of a newer version is left exactly as it is.
-    schema::check(&connection)?;
     use_wal(&connection)?;
     for (name, value) in [("synchronous", "FULL"), ("journal_size_limit", "67108864")] {
         connection
@@ -134,7 +142,16 @@ fn open_for_reading(path: &Path) -> StoreResult<Connection> {
 }
 
 fn open(path: &Path) -> StoreResult<Connection> {
-    let mut connection = Connection::open(path).map_err(StoreError::of_sqlite)?;
+    open_with(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )
+}
+
+fn open_with(path: &Path, flags: OpenFlags) -> StoreResult<Connection> {
+    // Each connection is used by one thread at a time.
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(StoreError::of_sqlite)?;
     connection
         .busy_handler(Some(wait_for_others))
         .map_err(StoreError::of_sqlite)?;

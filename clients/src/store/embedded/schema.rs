@@ -34,6 +34,23 @@ const MIGRATIONS: &[&str] = &[
          at INTEGER NOT NULL
      ) STRICT;
      CREATE INDEX outbox_at ON outbox (at);",
+    // 2: the head of each chain of the audit trail; buckets that can be blocked.
+    "INSERT INTO items (pk, sk, body)
+         SELECT pk, 'head', json_object('sequence', json_extract(body, '$.sequence'), 'hash', json_extract(body, '$.hash'))
+         FROM items AS entry
+         WHERE pk >= 'audit/' AND pk < 'audit0' AND sk >= 'e/' AND sk < 'e0' AND json_valid(body)
+             AND NOT EXISTS (SELECT 1 FROM items AS later WHERE later.pk = entry.pk AND later.sk > entry.sk AND later.sk < 'e0');
+     UPDATE items SET body = json_object('taken', json(body)) WHERE pk = 'bucket' AND json_valid(body);",
+    // 3: dead letters by client, kind and whether they are open; all of before are open device ones.
+    "INSERT OR IGNORE INTO lists (name, sort, pk, sk)
+         SELECT 'letters/' || iif(whose.column1 = 0, '*', json_extract(letter.body, '$.client')) || '/' || kind.column1
+             || '/' || which.column1, place.sort, place.pk, place.sk
+         FROM lists AS place JOIN items AS letter ON letter.pk = place.pk AND letter.sk = place.sk,
+             (VALUES (0), (1)) AS whose, (VALUES ('*'), ('device_needs_human')) AS kind, (VALUES ('all'), ('open')) AS which
+         WHERE place.name = 'dead-letters' AND json_valid(letter.body);
+     DELETE FROM lists WHERE name = 'dead-letters';
+     UPDATE items SET expires_at = (unixepoch(json_extract(body, '$.at')) + 90 * 86400) * 1000000
+         WHERE pk = 'dead-letters' AND json_valid(body);",
 ];
 
 /// Newest version of the data that this program knows.
@@ -54,19 +71,31 @@ pub(super) fn check(connection: &Connection) -> Result<i64, StoreError> {
     Ok(found)
 }
 
+/// Refuses the file of another program: ours is marked, or is empty because it was just made.
+pub(super) fn check_owner(connection: &Connection) -> Result<(), StoreError> {
+    let is_new = || -> Result<bool, StoreError> {
+        Ok(pragma(connection, "user_version")? == 0 && !has_tables(connection)?)
+    };
+    match pragma(connection, "application_id")? {
+        APPLICATION_ID => Ok(()),
+        0 if is_new()? => Ok(()),
+        _ => Err(StoreError::Invalid {
+            what: "the database file belongs to another program: choose another path".to_owned(),
+        }),
+    }
+}
+
 /// Brings the file to the newest version.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     if check(connection)? == supported() {
-        return is_ours(connection);
+        return check_owner(connection);
     }
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(StoreError::of_sqlite)?;
     // Another process may have been faster.
+    check_owner(&transaction)?;
     let found = check(&transaction)?;
-    if found == 0 && has_tables(&transaction)? {
-        return Err(not_ours());
-    }
     for migration in MIGRATIONS
         .iter()
         .skip(usize::try_from(found).unwrap_or_default())
@@ -82,20 +111,6 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         .pragma_update(None, "user_version", supported())
         .map_err(StoreError::of_sqlite)?;
     transaction.commit().map_err(StoreError::of_sqlite)
-}
-
-fn is_ours(connection: &Connection) -> Result<(), StoreError> {
-    if pragma(connection, "application_id")? == APPLICATION_ID {
-        Ok(())
-    } else {
-        Err(not_ours())
-    }
-}
-
-fn not_ours() -> StoreError {
-    StoreError::Invalid {
-        what: "the database file belongs to another program: choose another path".to_owned(),
-    }
 }
 
 fn has_tables(connection: &Connection) -> Result<bool, StoreError> {

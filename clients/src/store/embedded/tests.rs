@@ -4,15 +4,21 @@ use std::{
     path::PathBuf,
     process::{Command, Stdio},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use domain::audit::{self, Actor, AuditRecord};
+use domain::{
+    audit::{self, Actor, AuditRecord, ChainHead},
+    failure::Classify,
+};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::store::{Store, StoreError};
+use super::Embedded;
+use crate::store::{
+    Actions, Bucket, KEEP_LETTERS, LetterFilter, Store, StoreError, conformance::sealed,
+};
 
 fn file() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +74,7 @@ async fn data_of_a_newer_version_is_refused_and_left_as_it_is() {
             error,
             StoreError::NewerVersion {
                 found: 99,
-                supported: 1
+                supported: 3
             }
         ),
         "{error}"
@@ -88,14 +94,26 @@ async fn data_of_a_newer_version_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_file_of_another_program_is_refused() {
-    let (_folder, path) = file();
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch("CREATE TABLE theirs (x)")
-        .unwrap();
-    let error = Store::embedded(&path).unwrap_err();
-    assert!(error.to_string().contains("another program"), "{error}");
+fn a_file_of_another_program_is_refused_and_left_as_it_is() {
+    for theirs in [
+        "CREATE TABLE theirs (x)",
+        "CREATE TABLE theirs (x); PRAGMA user_version = 99",
+        "CREATE TABLE theirs (x); PRAGMA user_version = 2",
+        "CREATE TABLE theirs (x); PRAGMA application_id = 7",
+        "PRAGMA application_id = 7",
+        "PRAGMA user_version = 3",
+    ] {
+        let (folder, path) = file();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(theirs)
+            .unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let error = Store::embedded(&path).unwrap_err();
+        assert!(error.to_string().contains("another program"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{theirs}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
     let (_folder, path) = file();
     std::fs::write(
         &path,
@@ -147,6 +165,178 @@ async fn a_damaged_record_is_named_by_its_key() {
         1,
         "other records still work"
     );
+}
+
+#[tokio::test]
+async fn a_page_of_a_plan_that_is_missing_is_not_taken_for_the_end_of_its_ring() {
+    let (_folder, path) = file();
+    let store = Store::embedded(&path).unwrap();
+    let sealed = sealed("p", 1, &[60], 0);
+    store.executions.put_plan(sealed.clone()).await.unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "DELETE FROM items WHERE pk = 'plan/p' AND sk LIKE 'page/%' AND sk LIKE '%1'",
+        )
+        .unwrap();
+    let page = |page| store.executions.plan_page(&sealed.plan, 1, 0, page);
+    assert_eq!(page(0).await.unwrap().len(), 50);
+    let error = page(1).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Corrupt { what, .. } if what.contains("page 1 of ring 0")),
+        "{error}"
+    );
+    assert_eq!(page(2).await.unwrap(), [], "past the last");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_undoes_the_whole_write_and_is_over_when_there_is_room() {
+    let (_folder, path) = file();
+    let store = Embedded::open(&path).unwrap();
+    let first = store.append_audit(record("w", "k")).await.unwrap();
+    let room_for = |pages: u32| {
+        store.write(move |tx| {
+            let limit = format!("PRAGMA max_page_count = {pages}");
+            let set = tx
+                .connection
+                .query_row(&limit, [], |row| row.get::<_, u32>(0));
+            set.map_err(StoreError::of_sqlite)
+        })
+    };
+    // No smaller than the file is.
+    room_for(1).await.unwrap();
+    let large = AuditRecord {
+        detail: serde_json::json!("x".repeat(100_000)),
+        ..record("w", "large")
+    };
+    let error = store.append_audit(large.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    assert!(error.kind().is_retryable());
+    let kept = store.read_chain("w", 0, 10).await.unwrap();
+    assert_eq!(kept, std::slice::from_ref(&first));
+    assert_eq!(
+        store.chain_head("w").await.unwrap(),
+        Some(ChainHead::of(&first))
+    );
+    room_for(100_000).await.unwrap();
+    let second = store.append_audit(large).await.unwrap();
+    assert_eq!(second.sequence, 2);
+}
+
+#[tokio::test]
+async fn nothing_is_written_behind_a_cut_and_other_chains_go_on() {
+    let (_folder, path) = file();
+    let store = Store::embedded(&path).unwrap();
+    for key in ["a", "b", "c"] {
+        store.actions.append_audit(record("w", key)).await.unwrap();
+    }
+    let direct = Connection::open(&path).unwrap();
+    direct
+        .execute_batch(
+            "DELETE FROM items WHERE sk = (SELECT max(sk) FROM items WHERE sk LIKE 'e/%')",
+        )
+        .unwrap();
+    let entries = store.actions.read_chain("w", 0, 10).await.unwrap();
+    let head = store.actions.chain_head("w").await.unwrap();
+    let broken = audit::verify_end("w", entries.last(), head.as_ref()).unwrap_err();
+    assert_eq!(broken.sequence, 3);
+    let append = store
+        .actions
+        .append_audit(record("w", "d"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&append, StoreError::Corrupt { what, .. } if what.contains("end of chain")),
+        "{append}"
+    );
+    store.actions.append_audit(record("v", "a")).await.unwrap();
+    direct
+        .execute_batch("UPDATE items SET body = '{' WHERE pk = 'audit-chains' AND sk = 'v'")
+        .unwrap();
+    let chains = store.actions.list_chains(None, 1).await.unwrap();
+    let rest = store
+        .actions
+        .list_chains(chains.next.as_deref(), 1)
+        .await
+        .unwrap();
+    assert_eq!(
+        (chains.items, rest.items, rest.next),
+        (vec!["v".to_owned()], vec!["w".to_owned()], None)
+    );
+}
+
+#[tokio::test]
+async fn data_of_version_1_gets_its_heads_and_keeps_its_buckets() {
+    let (_folder, path) = file();
+    let bucket = Bucket {
+        capacity: 1,
+        per: Duration::from_secs(60),
+    };
+    let taken = {
+        let store = Store::embedded(&path).unwrap();
+        for key in ["a", "b"] {
+            store.actions.append_audit(record("w", key)).await.unwrap();
+        }
+        let now = Timestamp::UNIX_EPOCH;
+        let taken = store.counters.take_token("nvd", bucket, now).await.unwrap();
+        assert_eq!(taken, None);
+        store.actions.read_chain("w", 0, 10).await.unwrap()
+    };
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "DELETE FROM items WHERE sk = 'head';
+             UPDATE items SET body = json_extract(body, '$.taken') WHERE pk = 'bucket';
+             PRAGMA user_version = 1",
+        )
+        .unwrap();
+    let store = Store::embedded(&path).unwrap();
+    let head = store.actions.chain_head("w").await.unwrap();
+    audit::verify_end("w", taken.last(), head.as_ref()).unwrap();
+    store.actions.append_audit(record("w", "c")).await.unwrap();
+    let wait = store
+        .counters
+        .take_token("nvd", bucket, Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap();
+    assert_eq!(wait, Some(bucket.per));
+}
+
+#[tokio::test]
+async fn dead_letters_of_version_2_are_open_ones_that_end_like_all_others() {
+    let (_folder, path) = file();
+    drop(Store::embedded(&path).unwrap());
+    let id = "device-patch/p/81/result";
+    let old = format!(
+        r#"{{"id":"{id}","client":"7","workflow_id":"device-patch/p/81","cause":"disk full","at":"2026-11-03T10:00:00.5Z"}}"#
+    );
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(&format!(
+            "INSERT INTO items (pk, sk, body) VALUES ('dead-letters', '{id}', '{old}');
+             INSERT INTO lists (name, sort, pk, sk) VALUES ('dead-letters', '1/{id}', 'dead-letters', '{id}');
+             PRAGMA user_version = 2"
+        ))
+        .unwrap();
+    let store = Store::embedded(&path).unwrap();
+    let open = LetterFilter {
+        client: Some("7".parse().unwrap()),
+        open: true,
+        ..LetterFilter::default()
+    };
+    let list = async |filter: &LetterFilter| {
+        let page = store.executions.list_dead_letters(filter, None, 10).await;
+        page.unwrap().items.len()
+    };
+    assert_eq!(
+        (list(&open).await, list(&LetterFilter::default()).await),
+        (1, 1)
+    );
+    let read = store.executions.get_dead_letter(id).await.unwrap().unwrap();
+    assert!(read.state.is_open() && read.cause == "disk full");
+    let over = read.at + KEEP_LETTERS;
+    store.upkeep.sweep_expired(over).await.unwrap();
+    assert_eq!(list(&LetterFilter::default()).await, 0);
 }
 
 #[test]
