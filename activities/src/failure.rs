@@ -34,19 +34,33 @@ pub(crate) fn activity_error<E>(system: &str, error: E) -> Failed
 where
     E: Classify + Error + Send + Sync + 'static,
 {
-    build(failures::failure_type(system, error.kind()), error)
+    let again = error.kind().is_retryable();
+    build(failures::failure_type(system, error.kind()), error, again)
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the gate")]
-fn build<E>(type_name: String, error: E) -> Failed
+/// As [`activity_error`], for what the workflow goes on without: Temporal does not try again.
+pub(crate) fn final_error<E>(system: &str, error: E) -> Failed
 where
     E: Classify + Error + Send + Sync + 'static,
 {
-    let non_retryable = !error.kind().is_retryable();
-    let delay = error.retry_after().filter(|_| !non_retryable);
+    build(failures::failure_type(system, error.kind()), error, false)
+}
+
+/// Returns true when a system was not asked, or is not to be asked for minutes, because it does not
+/// answer: only its breaker says how long.
+pub(crate) fn is_left_alone(error: &impl Classify) -> bool {
+    error.kind() == FailureKind::Unavailable && error.retry_after().is_some()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the gate")]
+fn build<E>(type_name: String, error: E, again: bool) -> Failed
+where
+    E: Classify + Error + Send + Sync + 'static,
+{
+    let delay = error.retry_after().filter(|_| again);
     let failure = ApplicationFailure::builder(error)
         .type_name(type_name)
-        .non_retryable(non_retryable)
+        .non_retryable(!again)
         .maybe_next_retry_delay(delay)
         .build();
     Failed(Box::new(failure))
@@ -65,7 +79,7 @@ impl Classify for Refused {
 
 impl From<InvalidInput> for Failed {
     fn from(found: InvalidInput) -> Self {
-        build(failures::INVALID_INPUT.to_owned(), Refused(found))
+        build(failures::INVALID_INPUT.to_owned(), Refused(found), false)
     }
 }
 

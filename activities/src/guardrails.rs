@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use clients::store::{PolicyVersion, Store};
+use clients::{
+    breaker,
+    store::{PolicyVersion, Store},
+    superops,
+};
 use contracts::activities::policy::{Figures, StoppedKb};
 use domain::{
     device::Device,
@@ -15,7 +19,10 @@ use domain::{
 };
 use policy::{Engine, PolicySet, merge};
 
-use crate::failure::{Outcome, bug_because};
+use crate::{
+    Clock,
+    failure::{Outcome, bug_because},
+};
 
 /// Items of a list that cross the Temporal boundary at most.
 pub(crate) const MAX_LISTED: usize = 50;
@@ -29,6 +36,7 @@ type Compiled = BTreeMap<ClientId, (Versions, Arc<Engine>)>;
 #[derive(Debug, Clone)]
 pub(crate) struct Guardrails {
     store: Store,
+    clock: Arc<dyn Clock>,
     compiled: Arc<Mutex<Compiled>>,
 }
 
@@ -51,9 +59,10 @@ pub(crate) struct Stops {
 }
 
 impl Guardrails {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
+            clock,
             compiled: Arc::default(),
         }
     }
@@ -117,7 +126,7 @@ impl Guardrails {
         })
     }
 
-    /// Reads the pause flags and the ledger of bad patches.
+    /// Reads the pause flags, whether `SuperOps` answers, and the ledger of bad patches.
     pub(crate) async fn stops<'a>(
         &self,
         client: &ClientId,
@@ -131,6 +140,9 @@ impl Guardrails {
         if stops.paused.is_none() {
             stops.paused = flags.get_flag(&format!("pause/{client}")).await?;
         }
+        if stops.paused.is_none() {
+            stops.paused = self.superops_away().await?;
+        }
         for kb in kbs {
             if let Some(reason) = flags.get_flag(&format!("kb-stop/{kb}")).await? {
                 stops.stopped.push(StoppedKb {
@@ -140,6 +152,21 @@ impl Guardrails {
             }
         }
         Ok(stops)
+    }
+
+    /// Says since when `SuperOps` does not answer: what is started meanwhile only waits.
+    async fn superops_away(&self) -> Outcome<Option<String>> {
+        let note = breaker::read_note(self.store.counters.as_ref(), superops::BUCKET).await?;
+        let now = self.clock.now();
+        let since = note.and_then(|note| note.away_since(now));
+        Ok(since.map(|since| {
+            let same_day = since.to_string()[..10] == now.to_string()[..10];
+            let form = if same_day { "%H:%M" } else { "%F %H:%M" };
+            format!(
+                "SuperOps does not answer since {} UTC; rings wait",
+                since.strftime(form)
+            )
+        }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Compiled> {

@@ -19,7 +19,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use crate::{
     Clock, Deps,
-    failure::{Failed, Outcome},
+    failure::{Failed, Outcome, final_error, is_left_alone},
 };
 
 /// What the store knows of devices; asks nobody else.
@@ -206,7 +206,15 @@ impl InventorySyncActivities {
         let mut page = self
             .superops
             .list_devices(&input.client, input.page, now)
-            .await?;
+            .await
+            .map_err(|error| {
+                // The next round makes a missed refresh good: nobody waits for the end of the pause.
+                if input.max_age_secs > 0 && is_left_alone(&error) {
+                    final_error("superops", error)
+                } else {
+                    error.into()
+                }
+            })?;
         for device in &mut page.items {
             device.time_zone = device
                 .site

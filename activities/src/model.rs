@@ -1,7 +1,7 @@
 //! Risk refined by a model. Whatever the model does, there is an assessment: by rule, marked
 //! degraded, when its answer cannot be used.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use agents::{check::ReplyProblem, risk};
 use clients::bedrock::{Bedrock, BedrockError, StructuredReply, StructuredRequest};
@@ -11,14 +11,25 @@ use domain::{
     risk::RiskAssessment,
 };
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
-use crate::{Clock, Deps, failure::Outcome, risk::risk_input};
+use crate::{
+    Clock, Deps,
+    failure::{Outcome, is_left_alone},
+    risk::risk_input,
+};
+
+/// Time for the call and its one repair, below the 300 seconds that the activity has: what Temporal
+/// cuts off is paid again, and nobody learns what it has cost.
+const BUDGET: Duration = Duration::from_secs(285);
 
 /// Risk refined by a model.
 #[derive(Debug)]
 pub struct ModelActivities {
     model: Option<Arc<Bedrock>>,
     clock: Arc<dyn Clock>,
+    budget: Duration,
 }
 
 impl ModelActivities {
@@ -26,6 +37,7 @@ impl ModelActivities {
         Self {
             model: deps.model.clone(),
             clock: Arc::clone(&deps.clock),
+            budget: BUDGET,
         }
     }
 }
@@ -72,8 +84,17 @@ impl ModelActivities {
             schema: question.schema,
             previous: None,
         };
+        let deadline = Instant::now() + self.budget;
         loop {
-            let step = match model.converse(request.clone()).await {
+            let reply = timeout_at(deadline, model.converse(request.clone())).await;
+            let reply = reply.unwrap_or_else(|elapsed| {
+                Err(BedrockError::Unavailable {
+                    detail: "no answer in the time for the call and its repair".to_owned(),
+                    retry_after: None,
+                    source: Some(Box::new(elapsed)),
+                })
+            });
+            let step = match reply {
                 Ok(reply) => judge(&rule, &request, reply, &mut result),
                 Err(error) => recover(error, &request, &mut result)?,
             };
@@ -121,13 +142,20 @@ fn recover(
     if let Some(next) = error.repair(request) {
         return Ok(Step::Again(next));
     }
+    // A failure would carry no tokens, and the tries after it would pay for the first reply again.
+    let is_repair = request.previous.is_some();
     let is_unusable =
         error.kind() == FailureKind::Malformed || matches!(error, BedrockError::Blocked { .. });
-    if is_unusable {
-        Ok(Step::GiveUp)
-    } else {
-        Err(error.into())
+    // One that is left alone is not waited for: the assessment by rule is there now.
+    if !is_repair && !is_unusable && !is_left_alone(&error) {
+        return Err(error.into());
     }
+    warn!(
+        error = &error as &dyn std::error::Error,
+        tokens = result.tokens,
+        "the model could not be used, the assessment by rule stands"
+    );
+    Ok(Step::GiveUp)
 }
 
 #[cfg(test)]

@@ -133,7 +133,11 @@ impl PolicyActivities {
     }
 }
 
-fn with_missing(mut decision: GuardrailDecision, missing: Vec<DeviceId>) -> GuardrailDecision {
+/// Adds planned devices that are not in the inventory any more to those that are forbidden.
+pub(crate) fn with_missing(
+    mut decision: GuardrailDecision,
+    missing: Vec<DeviceId>,
+) -> GuardrailDecision {
     let policies = vec![NOT_IN_INVENTORY.to_owned()];
     if !missing.is_empty() && decision.verdict == Verdict::Forbidden {
         decision.policies.extend(policies.clone());

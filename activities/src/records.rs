@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use clients::store::{DeadLetter, DeviceRow, Store};
+use clients::store::{DeviceRow, Store};
 use contracts::activities::records::{Audited, SaveDeviceInput, SaveStatusInput};
-use domain::{audit::AuditRecord, deployment::Stage, outcome::DeviceOutcome};
+use domain::{audit::AuditRecord, deployment::Stage};
 use jiff::{SignedDuration, Timestamp};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
@@ -72,6 +72,10 @@ impl RecordActivities {
     }
 
     async fn status(&self, input: SaveStatusInput) -> Outcome<()> {
+        let executions = &self.store.executions;
+        for letter in input.dead_letters(self.clock.now()) {
+            executions.put_dead_letter(letter).await?;
+        }
         let status = input.status;
         let is_over = status.stage == Stage::Done;
         let expires_at = is_over.then(|| {
@@ -80,18 +84,12 @@ impl RecordActivities {
                 .saturating_add(KEEP_FINISHED)
                 .unwrap_or(Timestamp::MAX)
         });
-        Ok(self.store.executions.put_status(status, expires_at).await?)
+        Ok(executions.put_status(status, expires_at).await?)
     }
 
     async fn device(&self, input: SaveDeviceInput) -> Outcome<()> {
         let at = self.clock.now();
-        let letter = (input.result.outcome == DeviceOutcome::NeedsHuman).then(|| DeadLetter {
-            id: format!("{}/result", input.workflow_id),
-            client: input.client,
-            workflow_id: input.workflow_id,
-            cause: input.result.detail.clone(),
-            at,
-        });
+        let letter = input.dead_letter(at);
         let row = DeviceRow {
             plan: input.plan,
             ring: input.ring,

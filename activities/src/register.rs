@@ -1,5 +1,7 @@
 //! Which activity runs on which task queue. Worker and tests register by this one function.
 
+use std::sync::Arc;
+
 use contracts::queues;
 use temporalio_sdk::WorkerOptions;
 
@@ -33,7 +35,7 @@ pub const QUEUES: [&str; 4] = [
 pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
     match queue {
         queues::MAIN => {
-            let guardrails = Guardrails::new(deps.store.clone());
+            let guardrails = Guardrails::new(deps.store.clone(), Arc::clone(&deps.clock));
             options
                 .register_activities(ApprovalActivities::new(deps, guardrails.clone()))
                 .register_activities(InventoryActivities::new(deps))

@@ -1,9 +1,11 @@
-//! `SuperOps` calls about one device; one HTTP request each.
+//! `SuperOps` calls about one device; one HTTP request each, but for reading a run back, which takes
+//! up to [`MAX_ACTIVITY_PAGES`] on a device where much else runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clients::{
     callback::device_token,
+    services,
     superops::{ActivityRow, SuperOps},
 };
 use contracts::activities::superops::{
@@ -31,6 +33,9 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 const MAX_FAILED_MESSAGE: usize = 300;
 /// Most alerts that are named.
 const MAX_ALERTS: usize = 20;
+/// Most pages of activity that are read back: 300 script runs since one of ours began are not to be
+/// expected, and each page is a request of the shared budget.
+const MAX_ACTIVITY_PAGES: u32 = 3;
 
 /// `SuperOps`.
 #[derive(Debug)]
@@ -143,7 +148,7 @@ impl SuperOpsActivities {
             ("device", input.device.to_string()),
             ("notBefore", time(input.not_before)),
             ("notAfter", time(Some(input.not_after))),
-            ("services", input.services.join(",")),
+            ("services", services::written(&input.services)),
             ("callbackUrl", self.callback_url.clone()),
             ("token", token.expose_secret().to_owned()),
         ];
@@ -181,10 +186,26 @@ impl SuperOpsActivities {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads pages until one reaches back to before the run, or says that it still runs.
     async fn run_state(&self, input: &FindRunInput) -> Outcome<FindRunResult> {
-        let page = self.superops.device_activity(&input.device, 1).await?;
+        let mut rows = Vec::new();
+        for number in 1..=MAX_ACTIVITY_PAGES {
+            let page = self.superops.device_activity(&input.device, number).await?;
+            let mut times = page.items.iter().filter_map(|row| row.created_at);
+            let (first, last) = (times.next(), times.next_back());
+            // A page of oldest rows first says nothing about the pages after it.
+            let reaches_back =
+                last.or(first).is_some_and(|at| !is_since(at, input.since)) && first >= last;
+            rows.extend(page.items);
+            if !page.has_more
+                || reaches_back
+                || newest_state(&rows, input.since) == RunState::Running
+            {
+                break;
+            }
+        }
         Ok(FindRunResult {
-            state: newest_state(&page.items, input.since),
+            state: newest_state(&rows, input.since),
         })
     }
 
@@ -193,7 +214,7 @@ impl SuperOpsActivities {
         let new = page.items.into_iter().filter(|alert| {
             alert.severity.eq_ignore_ascii_case("critical")
                 && !alert.status.eq_ignore_ascii_case("resolved")
-                && alert.created_at.is_some_and(|at| at > input.since)
+                && alert.created_at.is_none_or(|at| is_since(at, input.since))
         });
         Ok(CriticalAlertsResult {
             alerts: new.map(|alert| alert.id).take(MAX_ALERTS).collect(),
@@ -201,27 +222,31 @@ impl SuperOpsActivities {
     }
 }
 
-/// Reads the state of the newest run of our script since a time.
+/// Reads the state of the newest run of our script since a time. One that still runs beats any that
+/// ended: rows of one minute have no order, and a job that was sent twice has two.
 fn newest_state(rows: &[ActivityRow], since: Timestamp) -> RunState {
-    let since = since.checked_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
     let ours = rows
         .iter()
         .filter(|row| row.name.as_deref() == Some(SCRIPT_NAME));
-    let dated = ours.filter_map(|row| row.created_at.map(|at| (at, row)));
-    let mut newest: Option<(Timestamp, &ActivityRow)> = None;
+    let dated = ours.filter_map(|row| Some((row.created_at?, row)));
+    let mut newest: Option<(Timestamp, RunState)> = None;
     for (at, row) in dated.filter(|(at, _)| is_since(*at, since)) {
+        let state = state_of(row.status.as_deref().unwrap_or_default());
+        if state == RunState::Running {
+            return state;
+        }
         // Of rows of the same minute the first one listed counts.
         if newest.is_none_or(|(known, _)| at > known) {
-            newest = Some((at, row));
+            newest = Some((at, state));
         }
     }
-    newest.map_or(RunState::NotFound, |(_, row)| {
-        state_of(row.status.as_deref().unwrap_or_default())
-    })
+    newest.map_or(RunState::NotFound, |(_, state)| state)
 }
 
-/// A row may lack seconds: a whole minute means any second of it.
+/// Whether something of the service's clock happened since a time of ours. A row may lack seconds: a
+/// whole minute means any second of it.
 fn is_since(at: Timestamp, since: Timestamp) -> bool {
+    let since = since.checked_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
     let is_whole_minute = at.as_second().rem_euclid(60) == 0 && at.subsec_nanosecond() == 0;
     let whole_minute_of_since = since.as_second() - since.as_second().rem_euclid(60);
     at >= since || (is_whole_minute && at.as_second() >= whole_minute_of_since)

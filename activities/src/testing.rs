@@ -97,7 +97,7 @@ impl World {
     }
 
     pub(crate) fn guardrails(&self) -> Guardrails {
-        Guardrails::new(self.deps.store.clone())
+        Guardrails::new(self.deps.store.clone(), Arc::clone(&self.deps.clock))
     }
 
     pub(crate) fn plans(&self) -> ActivityEnvironment {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use contracts::activities::risk::{AssessInput, RefineInput, RefineResult};
 use domain::{
     patch::{PatchFacts, Severity},
@@ -132,4 +134,71 @@ async fn a_throttled_model_is_for_temporal_to_ask_again() {
     assert_eq!(failed.type_name(), Some("bedrock.throttled"));
     assert!(!failed.is_non_retryable());
     assert_eq!(questions(&world).await, 1);
+}
+
+#[tokio::test]
+async fn a_repair_that_fails_still_says_what_the_first_reply_has_cost() {
+    let failing = ResponseTemplate::new(503)
+        .insert_header("x-amzn-errortype", "ServiceUnavailableException")
+        .set_body_json(json!({ "message": "later" }));
+    let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(20));
+    for answer in [failing, late] {
+        let world = World::new().await.with_model().await;
+        reply(&world, "I think it is fine.", 1).await;
+        Mock::given(method("POST"))
+            .respond_with(answer)
+            .mount(&world.server)
+            .await;
+        let model = ModelActivities {
+            budget: Duration::from_secs(2),
+            ..ModelActivities::new(&world.deps)
+        };
+        let result = environment(model)
+            .run(ModelActivities::refine, input(&world))
+            .await
+            .unwrap();
+        assert!(result.risk.degraded);
+        assert_eq!((result.tokens, questions(&world).await), (450, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_first_call_without_an_answer_in_time_is_for_temporal_to_ask_again() {
+    let world = World::new().await.with_model().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_delay(Duration::from_secs(20)))
+        .mount(&world.server)
+        .await;
+    let model = ModelActivities {
+        budget: Duration::from_millis(100),
+        ..ModelActivities::new(&world.deps)
+    };
+    let failed = failure(
+        environment(model)
+            .run(ModelActivities::refine, input(&world))
+            .await,
+    );
+    assert_eq!(failed.type_name(), Some("bedrock.unavailable"));
+    assert!(failed.to_string().contains("and its repair"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_model_that_is_left_alone_is_not_waited_for() {
+    let world = World::new().await.with_model().await;
+    let down = ResponseTemplate::new(503)
+        .insert_header("x-amzn-errortype", "ServiceUnavailableException")
+        .set_body_json(json!({ "message": "later" }));
+    Mock::given(method("POST"))
+        .respond_with(down)
+        .mount(&world.server)
+        .await;
+    let activities = environment(ModelActivities::new(&world.deps));
+    for _ in 0..3 {
+        let failed = failure(activities.run(ModelActivities::refine, input(&world)).await);
+        assert_eq!(failed.type_name(), Some("bedrock.unavailable"));
+        assert!(!failed.is_non_retryable());
+    }
+    let result = refine(&world).await;
+    assert!(result.risk.degraded);
+    assert_eq!(questions(&world).await, 3);
 }

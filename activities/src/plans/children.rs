@@ -1,9 +1,16 @@
 //! Device runs that have been silent for long: over, or still at work?
 
-use clients::store::{DeadLetter, DeviceRow};
-use contracts::activities::plans::{CheckChildrenInput, CheckChildrenResult, ChildRun, EndedChild};
+use clients::store::{DeviceRow, SealedPlan};
+use contracts::{
+    activities::{
+        plans::{CheckChildrenInput, CheckChildrenResult, ChildRun, EndedChild},
+        records::SaveDeviceInput,
+    },
+    device::Intent,
+    ids::DeviceRun,
+};
 use domain::{
-    ids::{ClientId, PlanId},
+    ids::PlanId,
     outcome::{DeviceOutcome, DeviceResult},
 };
 use temporalio_client::{
@@ -57,11 +64,13 @@ impl PlanActivities {
         before: Option<DeviceRow>,
     ) -> Outcome<DeviceOutcome> {
         let executions = &self.store.executions;
-        let (client, planned_ring) = self.whereabouts(plan, run).await?;
+        let sealed = self.newest(plan).await?;
+        let mut planned = sealed.iter().flat_map(|sealed| &sealed.document.devices);
+        let planned = planned.find(|device| device.id == run.device);
         let at = self.clock.now();
         let row = DeviceRow {
             plan: plan.clone(),
-            ring: before.map_or(planned_ring, |row| row.ring),
+            ring: before.map_or(planned.map_or(0, |device| device.ring), |row| row.ring),
             attempt: run.attempt,
             result: DeviceResult {
                 device: run.device.clone(),
@@ -71,35 +80,36 @@ impl PlanActivities {
             },
             at,
         };
-        executions.put_device_row(row).await?;
-        if let Some(client) = client {
-            let letter = DeadLetter {
-                id: format!("{}/result", run.workflow_id),
-                client,
-                workflow_id: run.workflow_id.clone(),
-                cause: NO_RESULT.to_owned(),
-                at,
-            };
+        executions.put_device_row(row.clone()).await?;
+        let Some(sealed) = sealed else {
+            return Ok(DeviceOutcome::NeedsHuman);
+        };
+        let undoes = DeviceRun::of_workflow(&run.workflow_id)
+            .is_some_and(|run| run.intent == Intent::RollBack);
+        let saved = SaveDeviceInput {
+            plan: row.plan,
+            client: sealed.request.client,
+            workflow_id: run.workflow_id.clone(),
+            ring: row.ring,
+            attempt: row.attempt,
+            result: row.result,
+            kbs: sealed.document.actions.install,
+            jobs: Vec::new(),
+            rollback_failed: undoes,
+        };
+        if let Some(letter) = saved.dead_letter(at) {
             executions.put_dead_letter(letter).await?;
         }
         Ok(DeviceOutcome::NeedsHuman)
     }
 
-    /// Finds the client of a plan and the ring of a device in its newest revision.
-    async fn whereabouts(&self, plan: &PlanId, run: &ChildRun) -> Outcome<(Option<ClientId>, u32)> {
+    /// Reads the newest revision of a plan.
+    async fn newest(&self, plan: &PlanId) -> Outcome<Option<SealedPlan>> {
         let executions = &self.store.executions;
-        let Some(status) = executions.get_status(plan).await? else {
-            return Ok((None, 0));
-        };
-        let sealed = executions.get_plan(plan, status.revision).await?;
-        let devices = sealed
-            .map(|sealed| sealed.document.devices)
-            .unwrap_or_default();
-        let ring = devices
-            .iter()
-            .find(|device| device.id == run.device)
-            .map_or(0, |device| device.ring);
-        Ok((Some(status.client), ring))
+        match executions.get_status(plan).await? {
+            Some(status) => Ok(executions.get_plan(plan, status.revision).await?),
+            None => Ok(None),
+        }
     }
 }
 

@@ -120,7 +120,7 @@ impl PlanActivities {
     }
 }
 
-fn installed_by_us(row: &DeviceRow) -> Vec<KbId> {
+pub(super) fn installed_by_us(row: &DeviceRow) -> Vec<KbId> {
     let ours = row
         .result
         .patches

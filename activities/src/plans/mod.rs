@@ -18,6 +18,7 @@ use contracts::activities::plans::{
 use domain::{
     device::Device,
     ids::{ClientId, DeviceId, PlanId},
+    input::{InvalidInput, Problem},
     outcome::DeviceOutcome,
     plan_check,
 };
@@ -59,7 +60,7 @@ impl PlanActivities {
         _ctx: ActivityContext,
         input: CheckInput,
     ) -> Result<(), ActivityError> {
-        Ok(plan_check::check(&input.request, self.clock.now()).map_err(Failed::from)?)
+        Ok(self.check_request(&input).await?)
     }
 
     /// Finds the devices of a request in the inventory.
@@ -144,6 +145,28 @@ impl PlanActivities {
 }
 
 impl PlanActivities {
+    /// Temporal lets go of an id when its history is gone, and a start by hand may not ask for a new
+    /// one at all: the store remembers longer.
+    async fn check_request(&self, input: &CheckInput) -> Outcome<()> {
+        plan_check::check(&input.request, self.clock.now())?;
+        let (Some(plan), Some(started_at)) = (&input.request.id, input.started_at) else {
+            return Ok(());
+        };
+        let known = self.store.executions.get_status(plan).await?;
+        match known.filter(|status| status.started_at != started_at) {
+            None => Ok(()),
+            Some(status) => Err(InvalidInput::one(Problem::new(
+                "id",
+                plan,
+                format!(
+                    "an id that was never used; a plan of this id was started at {:.0}",
+                    status.started_at
+                ),
+            ))
+            .into()),
+        }
+    }
+
     async fn page(&self, input: &LoadPageInput) -> Outcome<LoadPageResult> {
         let executions = &self.store.executions;
         let ids = executions
@@ -178,16 +201,19 @@ fn page_device(id: DeviceId, row: Option<DeviceRow>) -> PageDevice {
             id,
             settled: None,
             attempts: 0,
+            installed: Vec::new(),
         },
         Some(row) if row.result.outcome == DeviceOutcome::Deferred => PageDevice {
             id,
             settled: None,
             attempts: row.attempt,
+            installed: lane::installed_by_us(&row),
         },
         Some(row) => PageDevice {
             id,
             settled: Some(row.result.outcome),
             attempts: 0,
+            installed: Vec::new(),
         },
     }
 }

@@ -218,6 +218,84 @@ async fn sealing_twice_gives_the_same_plan_and_another_content_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn a_retry_keeps_the_plan_when_the_inventory_or_the_policies_changed_meanwhile() {
+    let world = world().await;
+    let sealing = || SealInput {
+        removed: vec![id(9)],
+        ..seal(1, json!({ "rings": rings() }))
+    };
+    let first = world
+        .plans()
+        .run(PlanActivities::seal, sealing())
+        .await
+        .unwrap();
+    let inventory = &world.deps.store.inventory;
+    inventory.put_devices(&[device(11)]).await.unwrap();
+    let again = world
+        .plans()
+        .run(PlanActivities::seal, sealing())
+        .await
+        .unwrap();
+    assert_eq!(again, first);
+
+    forbid_servers(&world).await;
+    let again = world
+        .plans()
+        .run(PlanActivities::seal, sealing())
+        .await
+        .unwrap();
+    assert_eq!((&again.plan, again.difference), (&first.plan, vec![]));
+    assert_eq!(again.decision.verdict, Verdict::Auto, "today's policies");
+    assert_eq!(
+        (again.forbidden_count, again.decision.forbidden.len()),
+        (4, 4),
+        "1, 3, 5 and 7 are servers"
+    );
+
+    let other = SealInput {
+        removed: vec![id(8)],
+        ..sealing()
+    };
+    let failed = failure(world.plans().run(PlanActivities::seal, other).await);
+    assert_eq!(failed.type_name(), Some("store.conflict"));
+}
+
+#[tokio::test]
+async fn a_retry_still_names_what_guardrails_took_out() {
+    let world = world().await;
+    forbid_servers(&world).await;
+    let first = world
+        .plans()
+        .run(PlanActivities::seal, seal(1, json!({})))
+        .await
+        .unwrap();
+    let moved = domain::device::Device {
+        client: "8".parse().unwrap(),
+        seen_at: "2026-11-04T00:00:00Z".parse().unwrap(),
+        ..device(2)
+    };
+    world
+        .deps
+        .store
+        .inventory
+        .put_devices(&[moved])
+        .await
+        .unwrap();
+    let again = world
+        .plans()
+        .run(PlanActivities::seal, seal(1, json!({})))
+        .await
+        .unwrap();
+    assert_eq!((first.forbidden_count, again.forbidden_count), (5, 6));
+    let last = again.decision.forbidden.last().unwrap();
+    assert_eq!(
+        (&last.device, last.policies.as_slice()),
+        (&id(2), &["builtin/not-in-inventory".to_owned()][..])
+    );
+    assert_eq!(again.plan, first.plan);
+}
+
+#[tokio::test]
 async fn forbidden_devices_are_taken_out_and_an_emptied_ring_stays_empty() {
     let world = world().await;
     forbid_servers(&world).await;

@@ -37,6 +37,9 @@ async fn world() -> World {
         revision: 1,
         hash,
         request: request(json!({})),
+        removed: vec![],
+        forbidden: vec![],
+        forbidden_count: 0,
         document,
     };
     world.deps.store.executions.put_plan(sealed).await.unwrap();
@@ -122,6 +125,61 @@ async fn a_pause_and_a_stopped_kb_are_told_beside_the_decision() {
         .await
         .unwrap();
     assert_eq!(held.paused.as_deref(), Some("lee: storm"));
+}
+
+#[tokio::test]
+async fn while_superops_does_not_answer_rings_wait_unless_a_person_paused_them() {
+    let world = world().await;
+    let activities = environment(PolicyActivities::new(&world.deps, world.guardrails()));
+    let flags = &world.deps.store.counters;
+    let paused = async || {
+        let answer = activities.run(PolicyActivities::evaluate, question()).await;
+        answer.unwrap().paused
+    };
+    let note = |state: &str, since: &str, until: &str| {
+        let note = json!({ "state": state, "since": since, "until": until, "by": "x@1" });
+        note.to_string()
+    };
+    for (state, since, until, words) in [
+        (
+            "open",
+            "2026-11-03T09:58:12Z",
+            "2026-11-03T10:01:00Z",
+            Some("SuperOps does not answer since 09:58 UTC; rings wait"),
+        ),
+        (
+            "half_open",
+            "2026-11-02T22:07:00Z",
+            "2026-11-03T10:01:00Z",
+            Some("SuperOps does not answer since 2026-11-02 22:07 UTC; rings wait"),
+        ),
+        // The process that wrote it has died.
+        ("open", "2026-11-03T09:00:00Z", "2026-11-03T09:02:00Z", None),
+    ] {
+        let text = note(state, since, until);
+        flags
+            .set_flag("breaker/superops", Some(&text))
+            .await
+            .unwrap();
+        assert_eq!(paused().await.as_deref(), words);
+    }
+    let closed = json!({ "state": "closed", "by": "x@1" }).to_string();
+    flags
+        .set_flag("breaker/superops", Some(&closed))
+        .await
+        .unwrap();
+    assert_eq!(paused().await, None);
+
+    let open = note("open", "2026-11-03T09:58:12Z", "2026-11-03T10:01:00Z");
+    flags
+        .set_flag("breaker/superops", Some(&open))
+        .await
+        .unwrap();
+    flags
+        .set_flag("pause/all", Some("lee: storm"))
+        .await
+        .unwrap();
+    assert_eq!(paused().await.as_deref(), Some("lee: storm"));
 }
 
 #[tokio::test]

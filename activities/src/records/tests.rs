@@ -1,7 +1,12 @@
-use contracts::activities::{records::SaveDeviceInput, windows::NextOpeningInput};
+use clients::store::{DeadLetter, LetterFilter};
+use contracts::activities::{
+    records::{NewLetter, SaveDeviceInput, SaveStatusInput},
+    windows::NextOpeningInput,
+};
 use domain::{
     audit::{Actor, AuditRecord},
-    outcome::{DeviceOutcome, DeviceResult},
+    dead_letter::LetterKind,
+    outcome::{DeviceOutcome, DeviceResult, PatchResult},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -40,8 +45,15 @@ fn device(outcome: DeviceOutcome) -> SaveDeviceInput {
             device,
             outcome,
             detail: "disk full".to_owned(),
-            patches: vec![],
+            patches: vec![PatchResult {
+                kb: "KB5034122".parse().unwrap(),
+                outcome: DeviceOutcome::Verified,
+                detail: String::new(),
+            }],
         },
+        kbs: vec!["KB5034441".parse().unwrap(), "KB5034122".parse().unwrap()],
+        jobs: vec!["first-plan/41/install-5034441-0".parse().unwrap()],
+        rollback_failed: false,
     }
 }
 
@@ -73,19 +85,21 @@ async fn a_device_that_needs_a_human_is_a_dead_letter_once() {
             .await
             .unwrap();
     }
-    let letters = world
-        .deps
-        .store
-        .executions
-        .list_dead_letters(None, 10)
-        .await
-        .unwrap()
-        .items;
+    let letters = letters(&world).await;
     assert_eq!(letters.len(), 1);
+    let letter = &letters[0];
     assert_eq!(
-        (letters[0].cause.as_str(), &letters[0].client),
-        ("disk full", &client())
+        (letter.cause.as_str(), &letter.client, letter.kind),
+        ("disk full", &client(), LetterKind::DeviceNeedsHuman)
     );
+    assert!(letter.state.is_open());
+    assert_eq!(letter.plan, Some(plan()));
+    assert_eq!(
+        letter.kbs,
+        ["KB5034441".parse().unwrap()],
+        "only what is not finished"
+    );
+    assert_eq!(letter.jobs.len(), 1);
     let failed = failure(
         activities
             .run(
@@ -98,6 +112,71 @@ async fn a_device_that_needs_a_human_is_a_dead_letter_once() {
         failed.type_name(),
         Some("store.conflict"),
         "an attempt ends once"
+    );
+}
+
+async fn letters(world: &World) -> Vec<DeadLetter> {
+    let executions = &world.deps.store.executions;
+    let open = LetterFilter {
+        open: true,
+        ..LetterFilter::default()
+    };
+    let page = executions.list_dead_letters(&open, None, 10).await;
+    page.unwrap().items
+}
+
+#[tokio::test]
+async fn a_rollback_that_failed_is_told_from_other_trouble() {
+    let world = World::new().await;
+    let activities = environment(RecordActivities::new(&world.deps));
+    let input = SaveDeviceInput {
+        rollback_failed: true,
+        ..device(DeviceOutcome::NeedsHuman)
+    };
+    activities
+        .run(RecordActivities::save_device, input)
+        .await
+        .unwrap();
+    let kinds: Vec<_> = letters(&world).await.iter().map(|l| l.kind).collect();
+    assert_eq!(kinds, [LetterKind::DeviceRollbackFailed]);
+}
+
+#[tokio::test]
+async fn what_a_deployment_leaves_to_a_person_is_kept_with_its_status_once() {
+    let world = World::new().await;
+    let activities = environment(RecordActivities::new(&world.deps));
+    let letter = |kind, step: &str| NewLetter {
+        kind,
+        step: step.to_owned(),
+        cause: "the chat is down".to_owned(),
+    };
+    let input = SaveStatusInput {
+        status: serde_json::from_value(json!({
+            "plan": plan(), "workflow_id": "patch-deployment/first-plan", "client": client(),
+            "kbs": ["KB5034441"], "stage": "done", "note": "", "plan_hash": null, "revision": 1,
+            "risk": null, "approval": null, "needs_approval": false, "approved_by": [],
+            "forbidden": [], "rings": [], "stragglers": 0, "counts": {}, "deadline": null,
+            "started_at": "2026-11-03T10:00:00Z", "updated_at": "2026-11-03T11:00:00Z",
+            "outcome": "incomplete",
+        }))
+        .unwrap(),
+        letters: vec![
+            letter(LetterKind::NoticeUndelivered, "notice-1"),
+            letter(LetterKind::DeploymentBroken, "broken"),
+        ],
+    };
+    for _ in 0..2 {
+        activities
+            .run(RecordActivities::save_status, input.clone())
+            .await
+            .unwrap();
+    }
+    let letters = letters(&world).await;
+    assert_eq!(letters.len(), 2);
+    assert!(
+        letters
+            .iter()
+            .all(|l| l.plan == Some(plan()) && l.kbs.len() == 1)
     );
 }
 
