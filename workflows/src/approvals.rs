@@ -17,12 +17,14 @@ use domain::{
 use jiff::Timestamp;
 use temporalio_workflow::WorkflowContext;
 
-use crate::{failure::Failed, options};
+use crate::{call, options};
 
 /// A workflow that asks people.
 pub(crate) trait AsksPeople: Sized + 'static {
     /// Its approval state.
     fn book(&mut self) -> &mut ApprovalBook;
+    /// Longest one call of an activity may take.
+    fn call_secs(&self) -> u64;
 }
 
 /// What a decision is about, and on whose behalf.
@@ -30,6 +32,8 @@ pub(crate) struct Matter<'a> {
     pub(crate) client: &'a ClientId,
     pub(crate) plan: &'a PlanId,
     pub(crate) requester: Option<&'a PersonId>,
+    /// Who changed the plan last; under four eyes as good as the requester.
+    pub(crate) amended_by: Option<&'a PersonId>,
 }
 
 /// A decision with its answer, and how sure we are who spoke.
@@ -37,6 +41,8 @@ pub(crate) struct Answered {
     pub(crate) decision: Decision,
     pub(crate) answer: Answer,
     pub(crate) identity: Identity,
+    /// It was answered before, and came again.
+    pub(crate) repeated: bool,
 }
 
 /// Answers one decision. Expected "no" is data; nothing here fails the workflow.
@@ -46,6 +52,10 @@ pub(crate) async fn decide<W: AsksPeople>(
     decision: Decision,
 ) -> Answered {
     let mut identity = Identity::Claimed;
+    let before = |s: &mut W| s.book().answer_to(&decision.id).cloned();
+    let repeated = ctx
+        .state_mut(before)
+        .is_some_and(|answer| answer != Answer::Kept);
     // A decision by hand that came when nothing was open must not count for what opened since.
     let aimless = decision.request.is_none() && decision.plan_hash.is_none();
     let answer = match ctx.state_mut(|s| s.book().check(&decision)) {
@@ -71,6 +81,7 @@ pub(crate) async fn decide<W: AsksPeople>(
         decision,
         answer,
         identity,
+        repeated,
     }
 }
 
@@ -90,7 +101,11 @@ async fn look_up<W: AsksPeople>(
         workflow_id: ctx.workflow_id().to_owned(),
         client: matter.client.clone(),
         least_role,
-        requester: matter.requester.cloned(),
+        requester: matter
+            .amended_by
+            .filter(|amender| **amender == decision.by)
+            .or(matter.requester)
+            .cloned(),
         four_eyes,
         halted: false,
         choice: Some(decision.choice),
@@ -102,23 +117,21 @@ async fn look_up<W: AsksPeople>(
 }
 
 /// Asks who a person is and what the person may do. A look-up that fails for good is a "no".
-pub(crate) async fn authorize<W: 'static>(
+pub(crate) async fn authorize<W: AsksPeople>(
     ctx: &WorkflowContext<W>,
     input: AuthorizeInput,
 ) -> Authority {
     let summary = format!("may {} {}?", input.by, input.action.as_str());
-    ctx.execute_activity(Authorize, input, options::store(summary))
+    let longest = ctx.state(AsksPeople::call_secs);
+    call::activity(ctx, longest, Authorize, input, options::store(summary))
         .await
         .unwrap_or_else(|error| Authority::Denied {
-            reason: format!(
-                "the person could not be looked up: {}",
-                Failed::of(&error).message
-            ),
+            reason: format!("the person could not be looked up: {}", error.message),
             identity: Identity::Claimed,
         })
 }
 
-async fn difference<W: 'static>(
+async fn difference<W: AsksPeople>(
     ctx: &WorkflowContext<W>,
     plan: &PlanId,
     meant: String,
@@ -129,15 +142,18 @@ async fn difference<W: 'static>(
         meant,
         current: current.to_owned(),
     };
-    match ctx
-        .execute_activity(Difference, input, options::store("compare plans"))
-        .await
+    let longest = ctx.state(AsksPeople::call_secs);
+    match call::activity(
+        ctx,
+        longest,
+        Difference,
+        input,
+        options::store("compare plans"),
+    )
+    .await
     {
         Ok(answer) => answer.difference,
-        Err(error) => vec![format!(
-            "plans could not be compared: {}",
-            Failed::of(&error).message
-        )],
+        Err(error) => vec![format!("plans could not be compared: {}", error.message)],
     }
 }
 

@@ -46,11 +46,26 @@ impl Failed {
         }
     }
 
+    /// An activity that was let go, because the deployment was aborted meanwhile.
+    pub(crate) fn unwanted() -> Self {
+        Self {
+            failure_type: None,
+            message: "aborted meanwhile".to_owned(),
+            timed_out: false,
+            retry_after: None,
+        }
+    }
+
     /// Returns true for a failure of this kind.
     pub(crate) fn is(&self, kind: FailureKind) -> bool {
         self.failure_type
             .as_deref()
             .is_some_and(|t| failures::is_kind(t, kind))
+    }
+
+    /// Returns true for a failure that passes by itself: the same call may succeed later.
+    pub(crate) fn passes(&self) -> bool {
+        self.timed_out || FailureKind::RETRYABLE.into_iter().any(|kind| self.is(kind))
     }
 
     /// Ends the workflow with this failure.

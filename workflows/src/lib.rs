@@ -1,6 +1,7 @@
 //! When things happen: deterministic orchestration. Handlers only record; `run` acts.
 
 mod approvals;
+mod call;
 mod clock;
 pub mod device_patch;
 mod failure;

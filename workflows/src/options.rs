@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use contracts::queues;
 use temporalio_common::{Priority, RetryPolicy};
-use temporalio_workflow::{ActivityOptions, WorkflowCancellationToken};
+use temporalio_workflow::{ActivityCloseTimeouts, ActivityOptions, WorkflowCancellationToken};
 
 fn options(
     queue: &str,
@@ -32,6 +32,17 @@ fn retry(first: u64, most: u64, attempts: u32) -> RetryPolicy {
         .maximum_interval(Duration::from_secs(most))
         .maximum_attempts(attempts)
         .build()
+}
+
+/// Lets a read that is retried without limit come back after so long with its last failure.
+pub(crate) fn in_steps(mut options: ActivityOptions, step_secs: u64) -> ActivityOptions {
+    if let ActivityCloseTimeouts::StartToClose(limit) = options.close_timeouts {
+        options.close_timeouts = ActivityCloseTimeouts::ScheduleAndStartToClose {
+            schedule_to_close: Duration::from_secs(step_secs),
+            start_to_close: limit,
+        };
+    }
+    options
 }
 
 /// The store: retried without limit, because what was decided must be written down.

@@ -7,7 +7,7 @@ use contracts::{
         records::{AppendAudit, SaveDevice, SaveDeviceInput},
         superops::{ListPatches, ListPatchesInput, PatchRow},
     },
-    device::{DevicePatchInput, DeviceStage, Intent, stop},
+    device::{DevicePatchInput, DeviceStage, Intent, Stop},
     ids::DeviceRun,
     search,
 };
@@ -20,10 +20,11 @@ use domain::{
     plan::RebootPolicy,
 };
 use jiff::Timestamp;
-use temporalio_workflow::WorkflowContext;
+use temporalio_common::{ActivityDefinition, data_converters::TemporalDeserializable};
+use temporalio_workflow::{ActivityOptions, WorkflowContext};
 
 use super::{DevicePatch, run_of};
-use crate::{clock, failure::Failed, options};
+use crate::{call, clock, failure::Failed, options};
 
 /// Why the story ends early: the outcome, and words for people.
 #[derive(Debug)]
@@ -70,12 +71,76 @@ impl Attempt {
         Self { ctx, input, run }
     }
 
+    /// Runs an activity.
+    pub(super) async fn call<A: ActivityDefinition>(
+        &self,
+        activity: A,
+        input: impl Into<A::Input>,
+        options: ActivityOptions,
+    ) -> Result<A::Output, Failed>
+    where
+        A::Output: TemporalDeserializable,
+    {
+        let longest = self.input.waits.call_secs;
+        call::activity(&self.ctx, longest, activity, input, options).await
+    }
+
+    /// Runs an activity that only reads and may be retried for hours. As long as nothing was done to
+    /// the device, a stop does not wait for it. Nothing when it has to be asked again.
+    pub(super) async fn read<A: ActivityDefinition>(
+        &self,
+        activity: A,
+        input: impl Into<A::Input>,
+        options: ActivityOptions,
+        trouble: &str,
+    ) -> Result<Option<A::Output>, Ends>
+    where
+        A::Output: TemporalDeserializable,
+    {
+        self.heed_stop()?;
+        let answer = call::while_wanted(
+            &self.ctx,
+            self.input.waits.call_secs,
+            (activity, input),
+            self.in_steps(options),
+            |s| s.stop.is_some() && !s.touched,
+            async || self.heed_stop().is_ok(),
+        )
+        .await;
+        match answer {
+            Some(Ok(answer)) => Ok(Some(answer)),
+            Some(Err(failed)) => {
+                self.bear(trouble, &failed).await?;
+                Ok(None)
+            }
+            None => {
+                self.heed_stop()?;
+                Err(Ends::human(trouble))
+            }
+        }
+    }
+
+    /// Lets a read come back often enough to keep the lease alive while `SuperOps` is away for hours.
+    pub(super) fn in_steps(&self, options: ActivityOptions) -> ActivityOptions {
+        options::in_steps(options, (self.input.waits.lease_secs / 2).max(1))
+    }
+
+    /// Bears a failure of a read that passes by itself: the lease is renewed, and it is read again.
+    pub(super) async fn bear(&self, trouble: &str, failed: &Failed) -> Result<(), Ends> {
+        if !failed.passes() {
+            return Err(Ends::failed(trouble, failed));
+        }
+        self.mind_history()?;
+        self.renew_lease().await
+    }
+
     /// Runs the story; whatever happens, the lease is given back and the end written down.
     pub(super) async fn run(&self) -> (DeviceResult, bool) {
         let mut patches = Vec::new();
         let mut ends = match self.story(&mut patches).await {
             Ok(ends) | Err(ends) => ends,
         };
+        self.remember_earlier(&mut patches);
         // A rollback has no later lane to run in.
         if self.input.intent == Intent::RollBack
             && matches!(
@@ -109,20 +174,35 @@ impl Attempt {
         // Only now: a lease held through days of waiting would keep others away, or expire.
         self.wait_for_lease(window).await?;
         self.stage(DeviceStage::Preflight, "asking guardrails");
-        self.ask_guardrails().await?;
+        while let Some(why) = self.ask_guardrails().await? {
+            self.wait_while_paused(window, &why).await?;
+        }
         let wanted = self.preflight(patches).await?;
         if wanted.is_empty() {
             return Ok(summary_of(patches));
         }
-        if self.cancelled() {
-            return Err(self.stood_down());
-        }
+        self.heed_stop()?;
         self.audit("install_started", &wanted, "").await;
         self.install_and_verify(window, &wanted, patches).await
     }
 
-    /// Guardrails go stale: they are asked again in front of each device.
-    async fn ask_guardrails(&self) -> Result<(), Ends> {
+    /// What an earlier attempt has put on the device must not be forgotten because this one ended
+    /// before it looked: it may have to be undone.
+    fn remember_earlier(&self, patches: &mut Vec<PatchResult>) {
+        for kb in &self.input.installed_before {
+            if !patches.iter().any(|patch| patch.kb == *kb) {
+                patches.push(PatchResult {
+                    kb: kb.clone(),
+                    outcome: DeviceOutcome::VerifiedByScript,
+                    detail: "installed by an earlier attempt".to_owned(),
+                });
+            }
+        }
+    }
+
+    /// Guardrails go stale: they are asked again in front of each device. Says why it has to wait, if
+    /// it has to.
+    async fn ask_guardrails(&self) -> Result<Option<String>, Ends> {
         let input = EvaluateInput {
             client: self.input.client.clone(),
             plan: self.input.plan.clone(),
@@ -136,21 +216,17 @@ impl Attempt {
             inside_window: true,
         };
         let answer = self
-            .ctx
-            .execute_activity(Evaluate, input, options::store("ask guardrails"))
+            .call(Evaluate, input, options::store("ask guardrails"))
             .await
-            .map_err(|e| Ends::failed("guardrails could not be asked", &Failed::of(&e)))?;
+            .map_err(|e| Ends::failed("guardrails could not be asked", &e))?;
         if let Some(stopped) = answer.stopped.first() {
             return Err(Ends::with(
                 DeviceOutcome::Forbidden,
                 format!("{} is stopped: {}", stopped.kb, stopped.reason),
             ));
         }
-        if let Some(why) = answer.paused {
-            return Err(Ends::with(
-                DeviceOutcome::Deferred,
-                format!("paused: {why}"),
-            ));
+        if answer.paused.is_some() {
+            return Ok(answer.paused);
         }
         let policies = answer.decision.policies.join(", ");
         if answer.decision.verdict == Verdict::Forbidden {
@@ -166,7 +242,7 @@ impl Attempt {
                 needs_new_approval: true,
             });
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Reads the patch list and sorts out what needs no work.
@@ -174,11 +250,15 @@ impl Attempt {
         let rows = self.patch_rows().await?;
         let mut wanted = Vec::new();
         for kb in &self.input.kbs {
-            let state = rows
-                .iter()
-                .find(|r| r.facts.kb == *kb)
-                .map_or(PatchState::NotListed, |r| r.state);
-            match state {
+            match state_of(&rows, kb) {
+                PatchState::Installed if self.input.installed_before.contains(kb) => {
+                    patches.push(PatchResult {
+                        kb: kb.clone(),
+                        outcome: DeviceOutcome::Verified,
+                        detail: "installed by an earlier attempt, and listed as installed"
+                            .to_owned(),
+                    });
+                }
                 PatchState::Installed => patches.push(PatchResult {
                     kb: kb.clone(),
                     outcome: DeviceOutcome::AlreadyInstalled,
@@ -206,21 +286,29 @@ impl Attempt {
                 kbs: self.input.kbs.clone(),
                 page,
             };
-            let answer = self
-                .ctx
-                .execute_activity(
+            let answer = loop {
+                let read = self.read(
                     ListPatches,
-                    input,
+                    input.clone(),
                     options::superops_read("read the patch list"),
-                )
-                .await
-                .map_err(|e| Ends::failed("the patch list could not be read", &Failed::of(&e)))?;
+                    "the patch list could not be read",
+                );
+                if let Some(answer) = read.await? {
+                    break answer;
+                }
+            };
             rows.extend(answer.rows);
-            if !answer.has_more || rows.len() >= self.input.kbs.len() {
+            if !answer.has_more {
                 break;
             }
         }
         Ok(rows)
+    }
+
+    /// Shows a note at the stage it is at.
+    pub(super) fn note(&self, note: &str) {
+        let stage = self.ctx.state(|s| s.stage);
+        self.stage(stage, note);
     }
 
     /// Shows what it is doing: in the query, the Web UI and the search attribute.
@@ -268,14 +356,10 @@ impl Attempt {
             policy_version: None,
             tokens: None,
         };
-        let written = self
-            .ctx
-            .execute_activity(AppendAudit, record, options::store(what))
-            .await;
+        let written = self.call(AppendAudit, record, options::store(what)).await;
         if let Err(error) = written {
-            self.ctx.state_mut(|s| {
-                s.note = format!("audit entry refused: {}", Failed::of(&error).message)
-            });
+            self.ctx
+                .state_mut(|s| s.note = format!("audit entry refused: {}", error.message));
         }
     }
 
@@ -293,14 +377,17 @@ impl Attempt {
             ring: self.input.ring,
             attempt: self.input.attempt,
             result: result.clone(),
+            kbs: self.input.kbs.clone(),
+            jobs: self.ctx.state(|s| s.jobs.clone()),
+            rollback_failed: self.input.intent == Intent::RollBack
+                || self.ctx.state(|s| s.rollback_failed),
         };
         let saved = self
-            .ctx
-            .execute_activity(SaveDevice, input, options::store("write the result"))
+            .call(SaveDevice, input, options::store("write the result"))
             .await;
         if let Err(error) = saved {
             self.ctx
-                .state_mut(|s| s.note = format!("result refused: {}", Failed::of(&error).message));
+                .state_mut(|s| s.note = format!("result refused: {}", error.message));
         }
     }
 
@@ -312,37 +399,65 @@ impl Attempt {
         };
         // An own lease that cannot be given back ends by itself.
         let _ = self
-            .ctx
-            .execute_activity(ReleaseLease, input, options::store("give the lease back"))
+            .call(ReleaseLease, input, options::store("give the lease back"))
             .await;
     }
 
-    /// Returns true once somebody has asked to stop.
-    pub(super) fn cancelled(&self) -> bool {
-        self.ctx.cancellation_token().is_cancelled()
+    /// Returns why to stop, once somebody has asked for it. A cancellation by hand is an abort.
+    pub(super) fn stop(&self) -> Option<Stop> {
+        if self.ctx.cancellation_token().is_cancelled() {
+            return Some(Stop::Aborted);
+        }
+        self.ctx.state(|s| s.stop)
     }
 
     /// Returns true when waits are to be cut short: the deployment was aborted, not just stopped.
     pub(super) fn hurried(&self) -> bool {
-        let reason = self.ctx.cancellation_token().reason();
-        self.cancelled() && !matches!(reason.as_deref(), Some(stop::STOPPED | stop::STAND_DOWN))
+        self.stop() == Some(Stop::Aborted)
+    }
+
+    /// Ends a run that was told to stop before it did anything to the device.
+    pub(super) fn heed_stop(&self) -> Result<(), Ends> {
+        match self.stop() {
+            Some(why) if self.untouched() => Err(stood_down(why)),
+            _ => Ok(()),
+        }
     }
 
     /// Returns true as long as nothing was done to the device.
     pub(super) fn untouched(&self) -> bool {
         self.ctx.state(|s| !s.touched)
     }
+}
 
-    /// The end of a run that was told to stop before it did anything.
-    pub(super) fn stood_down(&self) -> Ends {
-        match self.ctx.cancellation_token().reason().as_deref() {
-            Some(stop::STAND_DOWN) => Ends::with(
-                DeviceOutcome::Deferred,
-                "put off: the deployment stands still",
-            ),
-            _ => Ends::with(DeviceOutcome::Aborted, "stopped before anything was done"),
+/// The end of a run that was told to stop before it did anything.
+fn stood_down(why: Stop) -> Ends {
+    match why {
+        Stop::StandDown => Ends::with(
+            DeviceOutcome::Deferred,
+            "put off: the deployment stands still",
+        ),
+        Stop::Stopped | Stop::Aborted => {
+            Ends::with(DeviceOutcome::Aborted, "stopped before anything was done")
         }
     }
+}
+
+/// Reads the state of a KB off a patch list. Some KBs are listed once a month anew: a row that still
+/// lacks it outweighs one that has it.
+pub(super) fn state_of(rows: &[PatchRow], kb: &KbId) -> PatchState {
+    let weight = |state: &PatchState| match state {
+        PatchState::NotListed => 0,
+        PatchState::Installed => 1,
+        PatchState::Unknown => 2,
+        PatchState::Missing => 3,
+        PatchState::Failed => 4,
+    };
+    rows.iter()
+        .filter(|row| row.facts.kb == *kb)
+        .map(|row| row.state)
+        .max_by_key(weight)
+        .unwrap_or(PatchState::NotListed)
 }
 
 /// Says whether a verdict asks for more than what was cleared.
@@ -358,12 +473,13 @@ pub(crate) fn asks_for_more(now: &Verdict, cleared: &Verdict) -> bool {
 /// The outcome that matters most over the patches of a device, worst first.
 pub(super) fn summary_of(patches: &[PatchResult]) -> Ends {
     use DeviceOutcome as D;
-    const WORST_FIRST: [DeviceOutcome; 10] = [
+    const WORST_FIRST: [DeviceOutcome; 11] = [
         D::NeedsHuman,
         D::Failed,
         D::ReportedMissing,
         D::RolledBack,
         D::Deferred,
+        D::Aborted,
         D::VerifiedByScript,
         D::Verified,
         D::Superseded,

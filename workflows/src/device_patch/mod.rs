@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use contracts::{
     deployment::DeviceFinished,
-    device::{DevicePatchInput, DevicePatchStatus, DeviceStage, ScriptFinished},
+    device::{DevicePatchInput, DevicePatchStatus, DeviceStage, ScriptFinished, Stop, StopInput},
     ids::{self, DeviceRun},
     message::Message,
     search,
@@ -46,6 +46,10 @@ pub struct DevicePatch {
     leased: bool,
     /// A start that changes the device was accepted, or may have been.
     touched: bool,
+    /// What was installed should be undone, and is not.
+    rollback_failed: bool,
+    /// The strictest that the deployment has said.
+    stop: Option<Stop>,
 }
 
 #[workflow_methods]
@@ -80,6 +84,14 @@ impl DevicePatch {
             && self.jobs.contains(&report.job_id)
         {
             self.reports.entry(report.job_id.clone()).or_insert(report);
+        }
+    }
+
+    /// The deployment stops: end where that is safe.
+    #[signal(name = "stop")]
+    pub fn stop(&mut self, _: &mut SyncWorkflowContext<Self>, input: Message<StopInput>) {
+        if let Ok(input) = input.into_result() {
+            self.stop = self.stop.max(Some(input.why));
         }
     }
 

@@ -14,12 +14,18 @@ use jiff::Timestamp;
 use super::attempt::{Attempt, Ends};
 use crate::{
     clock::{self, Woken},
-    failure::Failed,
     options,
 };
 
 /// Starts of one job at most: our script is idempotent by job id, others are never repeated.
 const MAX_STARTS: u32 = 3;
+/// Failures that say for sure that a script was not started, and that another try would not be.
+const NEVER_SENT: [FailureKind; 4] = [
+    FailureKind::Unauthorized,
+    FailureKind::NotFound,
+    FailureKind::InvalidInput,
+    FailureKind::Conflict,
+];
 
 /// What is known after a script run.
 #[derive(Debug)]
@@ -101,26 +107,40 @@ impl Attempt {
         input: RunScriptInput,
         give_up: Timestamp,
     ) -> Result<Started, Ends> {
+        let note = self.ctx.state(|s| s.note.clone());
+        let started = self.try_to_start(input, give_up).await;
+        if self.ctx.state(|s| s.note != note) {
+            self.note(&note);
+        }
+        started
+    }
+
+    /// Tries until it was taken, refused, or may have been taken.
+    async fn try_to_start(
+        &self,
+        input: RunScriptInput,
+        give_up: Timestamp,
+    ) -> Result<Started, Ends> {
         loop {
             let summary = format!("{} on {}", input.mode, input.device);
             let started = self
-                .ctx
-                .execute_activity(RunScript, input.clone(), options::script_start(summary))
+                .call(RunScript, input.clone(), options::script_start(summary))
                 .await;
             let failed = match started {
                 Ok(_) => {
                     self.touch(input.mode);
                     return Ok(Started::Yes);
                 }
-                Err(error) => Failed::of(&error),
+                Err(error) => error,
             };
-            // A worker that died in the middle leaves the same doubt as a lost answer.
-            if failed.timed_out || failed.is(FailureKind::Ambiguous) {
+            if NEVER_SENT.iter().any(|kind| failed.is(*kind)) {
+                return Ok(Started::No(failed.message));
+            }
+            // A worker that died in the middle, or a bug of ours, leaves the same doubt as a lost
+            // answer.
+            if !failed.is(FailureKind::Throttled) && !failed.is(FailureKind::Unavailable) {
                 self.touch(input.mode);
                 return Ok(Started::Perhaps);
-            }
-            if !failed.is(FailureKind::Throttled) && !failed.is(FailureKind::Unavailable) {
-                return Ok(Started::No(failed.message));
             }
             if clock::now(&self.ctx) >= give_up {
                 return Ok(Started::NotSent(failed.message));
@@ -129,8 +149,13 @@ impl Attempt {
                 .retry_after
                 .unwrap_or(Duration::from_secs(self.input.waits.script_poll_secs));
             let next = clock::after(clock::now(&self.ctx), pause.as_secs().max(1));
-            self.pause_until(next.min(give_up), "SuperOps is busy")
-                .await?;
+            let why = if failed.is(FailureKind::Throttled) {
+                "SuperOps is busy"
+            } else {
+                "SuperOps does not answer"
+            };
+            self.note(&format!("{why}; the script is started later"));
+            self.pause_until(next.min(give_up), why).await?;
         }
     }
 
@@ -219,15 +244,16 @@ impl Attempt {
             device: self.input.device.clone(),
             since,
         };
-        self.ctx
-            .execute_activity(
-                FindRun,
-                input,
-                options::script_read("read the script run back"),
-            )
-            .await
-            .map(|answer| answer.state)
-            .map_err(|e| Ends::failed("the script run could not be read back", &Failed::of(&e)))
+        loop {
+            let how = self.in_steps(options::script_read("read the script run back"));
+            match self.call(FindRun, input.clone(), how).await {
+                Ok(answer) => return Ok(answer.state),
+                Err(failed) => {
+                    self.bear("the script run could not be read back", &failed)
+                        .await?;
+                }
+            }
+        }
     }
 }
 

@@ -50,12 +50,23 @@ impl Attempt {
         Ok(summary_of(patches))
     }
 
-    /// Removes one KB and proves it gone.
+    /// Removes one KB and proves it gone. Whatever ends it early leaves the mark that it is not.
     pub(super) async fn remove(
         &self,
         kb: &KbId,
         why: &str,
     ) -> Result<(DeviceOutcome, String), Ends> {
+        let before = self
+            .ctx
+            .state_mut(|s| std::mem::replace(&mut s.rollback_failed, true));
+        let (outcome, detail) = self.remove_and_ask(kb, why).await?;
+        if outcome == DeviceOutcome::RolledBack {
+            self.ctx.state_mut(|s| s.rollback_failed = before);
+        }
+        Ok((outcome, detail))
+    }
+
+    async fn remove_and_ask(&self, kb: &KbId, why: &str) -> Result<(DeviceOutcome, String), Ends> {
         self.renew_lease().await?;
         self.stage(DeviceStage::RollingBack, &format!("removing {kb}: {why}"));
         let human = |what: &str| (DeviceOutcome::NeedsHuman, format!("{why}; {what}"));
@@ -80,7 +91,7 @@ impl Attempt {
                 return Ok(human("the removal failed"));
             }
         }
-        if let Err(trouble) = self.restart_if_asked(report.reboot_required).await? {
+        if let Err(trouble) = self.restart_if_asked(report.reboot_required, None).await? {
             return Ok(human(&format!("after the removal: {trouble}")));
         }
         let job = Job {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contracts::{
     activities::superops::{CriticalAlerts, CriticalAlertsInput},
-    device::DeviceStage,
+    device::{DeviceStage, Stop},
 };
 use domain::{
     ids::KbId,
@@ -16,10 +16,11 @@ use domain::{
 use jiff::Timestamp;
 
 use super::{
-    attempt::{Attempt, Ends, OpenWindow, summary_of},
+    attempt::{Attempt, Ends, OpenWindow, state_of, summary_of},
     script::{Job, Ran},
+    waits::Seen,
 };
-use crate::{clock, failure::Failed, options};
+use crate::{clock, options};
 
 /// What an installation left behind.
 enum Installed {
@@ -43,11 +44,10 @@ impl Attempt {
         let mut in_doubt = BTreeMap::new();
         let mut reboot_required = false;
         for kb in wanted {
-            if self.cancelled() {
-                if self.untouched() {
-                    return Err(self.stood_down());
-                }
-                break;
+            self.heed_stop()?;
+            if let Some(why) = self.stop() {
+                patches.push(left_out(kb, why));
+                continue;
             }
             self.renew_lease().await?;
             self.stage(DeviceStage::Installing, &format!("installing {kb}"));
@@ -81,13 +81,13 @@ impl Attempt {
             return Ok(summary_of(patches));
         }
         let since = clock::now(&self.ctx);
-        if let Err(trouble) = self.restart_if_asked(reboot_required).await? {
+        if let Err(trouble) = self.restart_if_asked(reboot_required, Some(window)).await? {
             return self.undo(&on_device, &trouble, patches).await;
         }
         let mut checked = self.ask_script(&on_device).await?;
         if checked.values().any(|report| report.reboot_required) {
             // The installer did not say so, or its report was lost.
-            if let Err(trouble) = self.restart_if_asked(true).await? {
+            if let Err(trouble) = self.restart_if_asked(true, Some(window)).await? {
                 return self.undo(&on_device, &trouble, patches).await;
             }
             checked = self.ask_script(&on_device).await?;
@@ -181,10 +181,12 @@ impl Attempt {
         }
     }
 
-    /// Restarts by policy; `Err` inside says what is wrong with the device afterwards.
+    /// Restarts by policy; `Err` inside says what is wrong with the device afterwards. With a window
+    /// it restarts inside it, or inside a later one; an undoing does not wait for one.
     pub(super) async fn restart_if_asked(
         &self,
         required: bool,
+        window: Option<OpenWindow>,
     ) -> Result<Result<(), String>, Ends> {
         let restart = match self.input.reboot {
             RebootPolicy::Never => false,
@@ -194,42 +196,68 @@ impl Attempt {
         if !restart {
             return Ok(Ok(()));
         }
-        self.renew_lease().await?;
-        self.stage(DeviceStage::Rebooting, "restarting");
-        let job = Job {
-            mode: ScriptMode::Reboot,
-            kb: None,
-            not_after: None,
-        };
-        match self.run_job(job).await? {
-            Ran::NotStarted(why) | Ran::NotSent(why) => {
-                return Err(Ends::human(format!(
-                    "the restart could not be started: {why}"
-                )));
-            }
-            Ran::Reported(report) if report.outcome != ScriptOutcome::Succeeded => {
-                return Err(Ends::human(format!(
-                    "the restart failed{}",
-                    exit_words(&report)
-                )));
-            }
-            Ran::Reported(_) | Ran::FailedSilently | Ran::Unknown => {}
-        }
-        let began = clock::now(&self.ctx);
-        let give_up = clock::after(began, self.input.health.online_within_secs);
-        // The script reports as its last act: an "online" seen before that is from before the restart.
+        self.run_restart(window).await?;
+        // The script reports as its last act, and the restart begins a little later: an "online" of
+        // until then is from before it.
+        let down = clock::after(clock::now(&self.ctx), self.input.waits.restart_grace_secs);
+        let give_up = clock::after(down, self.input.health.online_within_secs);
+        let proof = self.input.waits.script_timeout_secs;
         let back = self
-            .poll_snapshot(give_up, "back after restart", |device| {
-                device.online && device.last_communicated_at.is_none_or(|seen| seen > began)
+            .poll_snapshot(give_up, proof, "back after restart", |device| {
+                let seen = device.last_communicated_at.unwrap_or(device.seen_at);
+                device.online && seen > down
             })
             .await?;
-        Ok(match back {
-            Some(_) => Ok(()),
-            None => Err(format!(
+        match back {
+            Seen::Passed => Ok(Ok(())),
+            Seen::Failed => Ok(Err(format!(
                 "not back online within {} s after its restart",
                 self.input.health.online_within_secs
+            ))),
+            Seen::Unknown => Err(Ends::human(
+                "restarted, and the device list could not be read since",
             )),
-        })
+        }
+    }
+
+    /// Starts the restart; one that does not fit into its window any more waits for the next.
+    async fn run_restart(&self, mut window: Option<OpenWindow>) -> Result<(), Ends> {
+        loop {
+            let over = |w: &OpenWindow| w.closes_at.is_some_and(|at| at <= clock::now(&self.ctx));
+            if window.as_ref().is_some_and(over) {
+                let next = self.wait_for_window().await.map_err(|ends| {
+                    Ends::human(format!("installed, and not restarted: {}", ends.detail))
+                })?;
+                window = Some(next);
+            }
+            self.renew_lease().await?;
+            self.stage(DeviceStage::Rebooting, "restarting");
+            let not_after = window.and_then(|w| w.closes_at);
+            let job = Job {
+                mode: ScriptMode::Reboot,
+                kb: None,
+                not_after,
+            };
+            match self.run_job(job).await? {
+                Ran::NotSent(_) if not_after.is_some() && !self.hurried() => {}
+                Ran::NotStarted(why) | Ran::NotSent(why) => {
+                    return Err(Ends::human(format!(
+                        "the restart could not be started: {why}"
+                    )));
+                }
+                Ran::Reported(report)
+                    if report.outcome == ScriptOutcome::OutsideWindow
+                        && not_after.is_some()
+                        && !self.hurried() => {}
+                Ran::Reported(report) if report.outcome != ScriptOutcome::Succeeded => {
+                    return Err(Ends::human(format!(
+                        "the restart failed{}",
+                        exit_words(&report)
+                    )));
+                }
+                Ran::Reported(_) | Ran::FailedSilently | Ran::Unknown => return Ok(()),
+            }
+        }
     }
 
     /// Asks the script on the device what is installed, and how the services are.
@@ -276,10 +304,7 @@ impl Attempt {
             if scanned.is_some() && scanned != looked_at {
                 looked_at = scanned;
                 let rows = self.patch_rows().await?;
-                let state = rows
-                    .iter()
-                    .find(|r| r.facts.kb == *kb)
-                    .map_or(PatchState::NotListed, |r| r.state);
+                let state = state_of(&rows, kb);
                 if state == PatchState::Installed {
                     return result(
                         DeviceOutcome::Verified,
@@ -291,17 +316,10 @@ impl Attempt {
                     && script_says == Some(true)
                     && matches!(state, PatchState::Missing | PatchState::Failed)
                 {
-                    // Nobody said that it was installed: it is not the scan that contradicts.
-                    return match doubt.filter(|_| script_says != Some(true)) {
-                        Some(doubt) => result(
-                            DeviceOutcome::NeedsHuman,
-                            format!("{doubt}; a later scan says missing"),
-                        ),
-                        None => result(
-                            DeviceOutcome::ReportedMissing,
-                            "the script said installed, a later scan says missing".to_owned(),
-                        ),
-                    };
+                    return result(
+                        DeviceOutcome::ReportedMissing,
+                        "the script said installed, a later scan says missing".to_owned(),
+                    );
                 }
             }
             if clock::now(&self.ctx) >= give_up || self.hurried() {
@@ -356,16 +374,13 @@ impl Attempt {
             device: self.input.device.clone(),
             since,
         };
-        let alerts = self
-            .ctx
-            .execute_activity(
-                CriticalAlerts,
-                input,
-                options::superops_read("look for critical alerts"),
-            )
-            .await
-            .map_err(|e| Ends::failed("alerts could not be read", &Failed::of(&e)))?
-            .alerts;
+        let alerts = loop {
+            let how = self.in_steps(options::superops_read("look for critical alerts"));
+            match self.call(CriticalAlerts, input.clone(), how).await {
+                Ok(answer) => break answer.alerts,
+                Err(failed) => self.bear("alerts could not be read", &failed).await?,
+            }
+        };
         if !alerts.is_empty() {
             return Ok(Some(format!(
                 "{} new critical alerts: {}",
@@ -374,12 +389,37 @@ impl Attempt {
             )));
         }
         let give_up = clock::after(clock::now(&self.ctx), self.input.health.online_within_secs);
+        let proof = self.input.waits.script_timeout_secs;
         let online = self
-            .poll_snapshot(give_up, "device online", |device| device.online)
+            .poll_snapshot(give_up, proof, "device online", |device| {
+                device.online && device.seen_at > since
+            })
             .await?;
-        Ok(online
-            .is_none()
-            .then(|| "offline after its installation".to_owned()))
+        match online {
+            Seen::Passed => Ok(None),
+            Seen::Failed => Ok(Some("offline after its installation".to_owned())),
+            Seen::Unknown => Err(Ends::human(
+                "installed, and the device list could not be read since",
+            )),
+        }
+    }
+}
+
+/// A patch that the deployment's stop came before.
+fn left_out(kb: &KbId, why: Stop) -> PatchResult {
+    let (outcome, detail) = match why {
+        Stop::StandDown => (
+            DeviceOutcome::Deferred,
+            "put off: the deployment stands still",
+        ),
+        Stop::Stopped | Stop::Aborted => {
+            (DeviceOutcome::Aborted, "stopped before it was installed")
+        }
+    };
+    PatchResult {
+        kb: kb.clone(),
+        outcome,
+        detail: detail.to_owned(),
     }
 }
 

@@ -14,12 +14,27 @@ use super::attempt::{Attempt, Ends, OpenWindow};
 use crate::{
     clock::{self, Woken},
     device_patch::DevicePatch,
-    failure::Failed,
     options,
 };
 
 /// Polling grows up to this many times its first interval.
 const MAX_BACKOFF: u64 = 8;
+/// Events after which a run waits no longer; plans that would come near are refused.
+const MAX_EVENTS: u32 = 9000;
+
+/// Events after which a paused run makes way for a later attempt, which needs the rest of them.
+const MAX_PAUSED_EVENTS: u32 = 3000;
+
+/// What snapshots say about a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It passed the test in time.
+    Passed,
+    /// A snapshot made after the time was over says no.
+    Failed,
+    /// No snapshot was made since: nobody knows.
+    Unknown,
+}
 
 impl Attempt {
     /// Takes the device's lease: one worker on a device. Waiting for it is a visible state.
@@ -58,10 +73,9 @@ impl Attempt {
             owner: self.ctx.workflow_id().to_owned(),
             life_secs: self.input.waits.lease_secs,
         };
-        self.ctx
-            .execute_activity(AcquireLease, input, options::store("take the lease"))
+        self.call(AcquireLease, input, options::store("take the lease"))
             .await
-            .map_err(|e| Ends::failed("the lease could not be taken", &Failed::of(&e)))
+            .map_err(|e| Ends::failed("the lease could not be taken", &e))
     }
 
     /// Waits for the maintenance window, by a durable timer.
@@ -83,10 +97,9 @@ impl Attempt {
                 from: now,
             };
             let answer = self
-                .ctx
-                .execute_activity(NextOpening, input, options::store("compute the window"))
+                .call(NextOpening, input, options::store("compute the window"))
                 .await
-                .map_err(|e| Ends::failed("the window could not be computed", &Failed::of(&e)))?;
+                .map_err(|e| Ends::failed("the window could not be computed", &e))?;
             let Some(opening) = answer.opening else {
                 return Err(Ends::with(
                     DeviceOutcome::Deferred,
@@ -118,40 +131,71 @@ impl Attempt {
     }
 
     /// Waits until the shared snapshot says online, as long as the window is open.
-    pub(super) async fn wait_until_online(&self, window: OpenWindow) -> Result<Device, Ends> {
+    pub(super) async fn wait_until_online(&self, window: OpenWindow) -> Result<(), Ends> {
         let start = clock::now(&self.ctx);
         let patience = clock::after(start, self.input.waits.script_timeout_secs);
         let give_up = window
             .closes_at
             .map_or(patience, |closes| closes.min(patience));
         match self
-            .poll_snapshot(give_up, "device online", |device| device.online)
+            .poll_snapshot(give_up, 0, "device online", |device| device.online)
             .await?
         {
-            Some(device) => Ok(device),
-            None => Err(Ends::with(
+            Seen::Passed => Ok(()),
+            Seen::Failed | Seen::Unknown => Err(Ends::with(
                 DeviceOutcome::Deferred,
                 "offline while its window was open",
             )),
         }
     }
 
+    /// Waits out a look at what pauses everything, a person or a `SuperOps` that is away, as long as
+    /// the window is open; it costs no attempt.
+    pub(super) async fn wait_while_paused(
+        &self,
+        window: OpenWindow,
+        why: &str,
+    ) -> Result<(), Ends> {
+        self.stage(DeviceStage::Preflight, &format!("paused: {why}"));
+        let now = clock::now(&self.ctx);
+        let next = clock::after(now, self.input.waits.pause_poll_secs);
+        let closes = window.closes_at.unwrap_or(Timestamp::MAX);
+        let is_long = self.ctx.history_length() >= MAX_PAUSED_EVENTS;
+        if now >= closes || is_long {
+            return Err(Ends::with(
+                DeviceOutcome::Deferred,
+                format!("paused: {why}"),
+            ));
+        }
+        self.pause_until(next.min(closes), "pause").await?;
+        // It may have gone meanwhile.
+        self.wait_until_online(window).await
+    }
+
     /// Looks at the shared snapshot until a device passes a test; nobody polls `SuperOps` for it.
+    /// After `give_up` it waits `proof_secs` for a snapshot that is younger: an old one proves nothing.
     pub(super) async fn poll_snapshot(
         &self,
         give_up: Timestamp,
+        proof_secs: u64,
         summary: &str,
         test: impl Fn(&Device) -> bool,
-    ) -> Result<Option<Device>, Ends> {
+    ) -> Result<Seen, Ends> {
+        let last_look = clock::after(give_up, proof_secs);
         let mut interval = self.input.waits.online_poll_secs;
         loop {
             let device = self.device().await?;
             if test(&device) {
-                return Ok(Some(device));
+                return Ok(Seen::Passed);
             }
             let now = clock::now(&self.ctx);
             if now >= give_up {
-                return Ok(None);
+                if device.seen_at >= give_up {
+                    return Ok(Seen::Failed);
+                }
+                if now >= last_look || self.hurried() {
+                    return Ok(Seen::Unknown);
+                }
             }
             if !device.online {
                 let since = device
@@ -162,7 +206,8 @@ impl Attempt {
                     &format!("offline, last seen {since}"),
                 );
             }
-            self.pause_until(clock::after(now, interval).min(give_up), summary)
+            let limit = if now < give_up { give_up } else { last_look };
+            self.pause_until(clock::after(now, interval).min(limit), summary)
                 .await?;
             interval = (interval * 2).min(self.input.waits.online_poll_secs * MAX_BACKOFF);
         }
@@ -173,10 +218,9 @@ impl Attempt {
         let input = GetDeviceInput {
             device: self.input.device.clone(),
         };
-        self.ctx
-            .execute_activity(GetDevice, input, options::store("read the online snapshot"))
+        self.call(GetDevice, input, options::store("read the online snapshot"))
             .await
-            .map_err(|e| Ends::failed("the inventory could not be read", &Failed::of(&e)))?
+            .map_err(|e| Ends::failed("the inventory could not be read", &e))?
             .device
             .ok_or_else(|| Ends::human("the inventory no longer knows this device"))
     }
@@ -198,31 +242,41 @@ impl Attempt {
         }
     }
 
-    /// Waits, and keeps the lease alive meanwhile. Before anything was done to the device,
-    /// cancellation ends the run; afterwards an abort only cuts the wait short, because a device must
-    /// not be left half done.
+    /// Waits, and keeps the lease alive meanwhile. Before anything was done to the device, a stop
+    /// ends the run; afterwards an abort only cuts the wait short, because a device must not be left
+    /// half done.
     pub(super) async fn pause_until(&self, until: Timestamp, summary: &str) -> Result<(), Ends> {
         let half_life = (self.input.waits.lease_secs / 2).max(1);
         loop {
-            if self.cancelled() && self.untouched() {
-                return Err(self.stood_down());
-            }
+            self.heed_stop()?;
+            self.mind_history()?;
             let now = clock::now(&self.ctx);
             if now >= until {
                 return Ok(());
             }
-            let leased = self.ctx.state(|s| s.leased);
+            let (leased, told) = self.ctx.state(|s| (s.leased, s.stop));
             let next = if leased {
                 clock::after(now, half_life).min(until)
             } else {
                 until
             };
-            let heed = !self.cancelled();
-            let woken = clock::wait(&self.ctx, next, summary, heed, |_: &DevicePatch| false).await;
-            if woken == Woken::Cancelled && !self.untouched() && self.hurried() {
+            let heed = !self.ctx.cancellation_token().is_cancelled();
+            let stricter = move |s: &DevicePatch| s.stop > told;
+            let woken = clock::wait(&self.ctx, next, summary, heed, stricter).await;
+            if woken != Woken::Time && !self.untouched() && self.hurried() {
                 return Ok(());
             }
             self.renew_lease().await?;
         }
+    }
+
+    /// The server ends a run whose history grows without end; it is better to say so before.
+    pub(super) fn mind_history(&self) -> Result<(), Ends> {
+        if self.ctx.history_length() < MAX_EVENTS {
+            return Ok(());
+        }
+        Err(Ends::human(
+            "its waits were too many for one run; look at the device before doing anything",
+        ))
     }
 }

@@ -5,20 +5,19 @@ use contracts::{
         notify::NoticeKind,
         windows::{NextOpening, NextOpeningInput},
     },
-    deployment::{Cleared, DeploymentResult, stricter_need},
+    deployment::{Asking, Cleared, DeploymentResult, stricter_need},
 };
 use domain::{
-    approval::{Answer, Decision, How, Request},
+    approval::{How, Request},
     audit::Actor,
     deployment::Stage,
-    guardrail::{ApprovalNeed, Verdict},
+    guardrail::Verdict,
     outcome::DeploymentOutcome,
 };
 use temporalio_workflow::WorkflowTermination;
 
-use super::{Story, Turn, inbox::choice_word};
+use super::{Story, Turn};
 use crate::{
-    approvals::{self, Matter},
     clock::{self, Woken},
     failure::{self, Failed},
     options,
@@ -27,12 +26,16 @@ use crate::{
 impl Story {
     /// One turn: plan, ask guardrails, ask people.
     pub(super) async fn plan_and_ask(&self) -> Result<Turn, WorkflowTermination> {
-        let sealed = self.plan().await?;
+        if let Some(asking) = self.s(|s| s.carry.asking.clone()) {
+            return self.ask_on(&asking).await;
+        }
+        let planned = self.plan().await;
         self.work_off_inbox().await;
         self.heed_cancel();
         if let Some(over) = self.aborted_before_work() {
             return Ok(Turn::Over(over));
         }
+        let sealed = planned?;
         let need = match &sealed.decision.verdict {
             Verdict::Forbidden => {
                 let mut why = sealed.decision.policies.clone();
@@ -55,66 +58,98 @@ impl Story {
                 .await;
             return Ok(Turn::Go);
         };
-        self.ask(&need, &sealed.decision.policy_version, sealed.difference)
-            .await
+        if need.four_eyes && self.s(|s| s.request.requested_by.is_none()) {
+            // Whoever started it could approve it alone.
+            return Err(failure::invalid_input(format!(
+                "requested_by: `` is not allowed: the person who asks, because four eyes are needed by {}",
+                sealed.decision.policies.join(", ")
+            )));
+        }
+        let asking = Asking {
+            need,
+            policy_version: sealed.decision.policy_version,
+        };
+        self.s_mut(|s| s.carry.asking = Some(asking.clone()));
+        self.open_request(&asking, sealed.difference).await?;
+        self.ask_on(&asking).await
     }
 
-    async fn ask(
-        &self,
-        need: &ApprovalNeed,
-        policy_version: &str,
-        mut difference: Vec<String>,
-    ) -> Result<Turn, WorkflowTermination> {
-        loop {
-            let asked_at = clock::now(&self.ctx);
-            self.open_request(need, policy_version, std::mem::take(&mut difference))
-                .await?;
-            let how = self.await_decision().await;
-            let waited = clock::now(&self.ctx).duration_since(asked_at).as_secs();
-            self.s_mut(|s| s.carry.approval_secs += waited);
+    /// Waits for people, from wherever the run before left off, until there is an answer.
+    async fn ask_on(&self, asking: &Asking) -> Result<Turn, WorkflowTermination> {
+        let turn = loop {
+            let how = self.await_decision().await?;
+            self.count_waiting();
             match how {
                 How::Approved => {
-                    self.clear(Verdict::NeedsApproval(need.clone()));
-                    return Ok(Turn::Go);
+                    self.clear(Verdict::NeedsApproval(asking.need.clone()));
+                    break Turn::Go;
                 }
-                How::Superseded => return Ok(Turn::Again),
-                How::Rejected => {
-                    let by = self
-                        .s(|s| s.carry.book.ended().map(|e| e.by.clone()))
-                        .unwrap_or_default();
-                    let names = by
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join(", ");
-                    let detail = format!("rejected by {names}");
-                    return Ok(Turn::Over(
-                        self.early_result(DeploymentOutcome::Rejected, detail),
-                    ));
-                }
+                How::Superseded => break Turn::Again,
+                How::Rejected => break self.over_rejected(),
                 How::TimedOut => {
-                    let detail = "nobody answered before the deadline".to_owned();
-                    return Ok(Turn::Over(
-                        self.early_result(DeploymentOutcome::TimedOut, detail),
-                    ));
+                    break self.over(
+                        DeploymentOutcome::TimedOut,
+                        "nobody answered before the deadline",
+                    );
                 }
                 How::Cancelled => {
-                    let over = self.aborted_before_work();
-                    return Ok(over.map_or(Turn::Again, Turn::Over));
+                    break self.aborted_before_work().map_or(Turn::Again, Turn::Over);
+                }
+                How::Held if self.is_past_deadline() => {
+                    break self.over(
+                        DeploymentOutcome::TimedOut,
+                        "nobody answered before the deadline of the plan",
+                    );
                 }
                 How::Held => {
                     if let Some(turn) = self.hold_until_next_window().await? {
-                        return Ok(turn);
+                        break turn;
                     }
+                    self.open_request(asking, Vec::new()).await?;
                 }
             }
-        }
+        };
+        self.s_mut(|s| s.carry.asking = None);
+        Ok(turn)
+    }
+
+    fn over(&self, outcome: DeploymentOutcome, detail: &str) -> Turn {
+        Turn::Over(self.early_result(outcome, detail.to_owned()))
+    }
+
+    fn over_rejected(&self) -> Turn {
+        let by = self
+            .s(|s| s.carry.book.ended().map(|e| e.by.clone()))
+            .unwrap_or_default();
+        let names = by
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
+        self.over(DeploymentOutcome::Rejected, &format!("rejected by {names}"))
+    }
+
+    /// Adds the time that people have taken for the request that has ended.
+    fn count_waiting(&self) {
+        let now = clock::now(&self.ctx);
+        self.s_mut(|s| {
+            let opened = s.carry.book.request().map(|r| r.opened_at);
+            let waited = opened.map_or(0, |at| now.duration_since(at).as_secs());
+            s.carry.approval_secs += waited;
+        });
+    }
+
+    fn is_past_deadline(&self) -> bool {
+        let now = clock::now(&self.ctx);
+        self.s(|s| s.request.deadline.is_some_and(|deadline| deadline <= now))
     }
 
     async fn open_request(
         &self,
-        need: &ApprovalNeed,
-        policy_version: &str,
+        Asking {
+            need,
+            policy_version,
+        }: &Asking,
         difference: Vec<String>,
     ) -> Result<(), WorkflowTermination> {
         let now = clock::now(&self.ctx);
@@ -135,7 +170,7 @@ impl Story {
         let request = Request {
             id: id.parse().map_err(failure::invalid_input)?,
             plan_hash: hash,
-            policy_version: policy_version.to_owned(),
+            policy_version: policy_version.clone(),
             role: need.role,
             quorum: need.quorum,
             opened_at: now,
@@ -182,141 +217,6 @@ impl Story {
         Ok(())
     }
 
-    /// Waits for the end of the open request: people, the clock, a new plan or an abort.
-    async fn await_decision(&self) -> How {
-        loop {
-            // What came before the deadline is worked off before the clock decides.
-            self.work_off_inbox().await;
-            self.count_finished().await;
-            if self.heed_cancel() {
-                self.close_request(How::Cancelled).await;
-            }
-            if let Some(ended) = self.s(|s| s.carry.book.ended().map(|e| e.how)) {
-                return ended;
-            }
-            let now = clock::now(&self.ctx);
-            let closing = self.s(|s| {
-                if s.carry.aborted.is_some() {
-                    Some(How::Cancelled)
-                } else {
-                    s.carry.turn_asked.as_ref().map(|_| How::Superseded)
-                }
-            });
-            if let Some(how) = closing {
-                self.close_request(how).await;
-                return how;
-            }
-            if let Some(role) = self.s_mut(|s| s.carry.book.escalate(now)) {
-                let detail = serde_json::json!({ "role": role });
-                self.audit("approval_escalated", Actor::Workflow, vec![], detail)
-                    .await;
-                let words = format!(
-                    "nobody has answered yet; {} is asked as well",
-                    role.as_str()
-                );
-                self.approval_changed(NoticeKind::ApprovalEscalated, &words, vec![])
-                    .await;
-                continue;
-            }
-            if let Some(how) = self.s_mut(|s| s.carry.book.expire(now)) {
-                self.approval_closed(how).await;
-                return how;
-            }
-            let next = self.s(|s| {
-                s.carry.book.open_request().map(|r| match r.escalation {
-                    Some((at, _)) if !r.escalated => at.min(r.deadline),
-                    _ => r.deadline,
-                })
-            });
-            let next = next.unwrap_or(now);
-            self.wait_for_news(next, "approval").await;
-        }
-    }
-
-    /// Answers one decision, writes it down, tells people when it was the last one.
-    pub(super) async fn work_off_decision(&self, decision: Decision) {
-        let was_open = self.s(|s| s.carry.book.open_request().is_some());
-        let (client, plan, requester) = self.s(|s| {
-            (
-                s.request.client.clone(),
-                s.plan_id.clone(),
-                s.request.requested_by.clone(),
-            )
-        });
-        let matter = Matter {
-            client: &client,
-            plan: &plan,
-            requester: requester.as_ref(),
-        };
-        let answered = approvals::decide(&self.ctx, &matter, decision).await;
-        let what = match &answered.answer {
-            Answer::Counted { .. } => "decision_counted",
-            Answer::Duplicate => "decision_duplicate",
-            Answer::Kept => "decision_kept",
-            Answer::NothingOpen => "decision_without_request",
-            Answer::Late { .. } => "decision_late",
-            Answer::WrongHash { .. } => "decision_for_another_plan",
-            Answer::NotAllowed { .. } => "decision_not_allowed",
-            Answer::AlreadyDecided { .. } => "decision_after_the_end",
-        };
-        let name = answered.decision.by.to_string();
-        let actor = Actor::Person {
-            name: name.clone(),
-            identity: answered.identity,
-        };
-        let evidence = answered.decision.plan_hash.iter().cloned().collect();
-        let detail = serde_json::json!({
-            "choice": choice_word(answered.decision.choice), "decision": answered.decision.id,
-            "reason": answered.decision.reason, "answer": answered.answer,
-        });
-        self.audit(what, actor, evidence, detail).await;
-        if was_open && self.s(|s| s.carry.book.open_request().is_none()) {
-            let words = format!("{} by {name}", choice_word(answered.decision.choice));
-            self.approval_changed(NoticeKind::ApprovalDecided, &words, vec![])
-                .await;
-        }
-    }
-
-    /// Ends the open request, if there is one.
-    pub(super) async fn close_request(&self, how: How) {
-        let now = clock::now(&self.ctx);
-        if self.s_mut(|s| s.carry.book.close(how, now)) {
-            self.approval_closed(how).await;
-        }
-    }
-
-    async fn approval_closed(&self, how: How) {
-        let words = match how {
-            How::TimedOut => "nobody answered in time; it counts as rejected",
-            How::Held => "nobody answered in time; it is asked again at the next window",
-            How::Superseded => "the plan has changed; a new request follows",
-            How::Cancelled => "the deployment was stopped",
-            How::Approved => "approved",
-            How::Rejected => "rejected",
-        };
-        self.audit(
-            "approval_closed",
-            Actor::Workflow,
-            vec![],
-            serde_json::json!({ "how": how }),
-        )
-        .await;
-        self.approval_changed(NoticeKind::ApprovalClosed, words, vec![])
-            .await;
-    }
-
-    /// Shows and tells that something about the request has changed.
-    pub(super) async fn approval_changed(
-        &self,
-        kind: NoticeKind,
-        words: &str,
-        difference: Vec<String>,
-    ) {
-        self.s_mut(|s| words.clone_into(&mut s.carry.status.note));
-        self.show().await;
-        self.notify(kind, words.to_owned(), difference).await;
-    }
-
     /// After a silent request that is held: sleeps until the next window, then asks again.
     async fn hold_until_next_window(&self) -> Result<Option<Turn>, WorkflowTermination> {
         let now = clock::now(&self.ctx);
@@ -329,18 +229,18 @@ impl Story {
             from: now,
         });
         let answer = self
-            .ctx
-            .execute_activity(
+            .read(
                 NextOpening,
                 input,
                 options::store("compute the next window"),
             )
             .await
-            .map_err(|e| Failed::of(&e).into_termination())?;
+            .map_err(Failed::into_termination)?;
         // Open now, or never: people get a while before they are asked again.
         let a_while = clock::after(now, self.s(|s| s.request.waits.pause_poll_secs.max(1)));
         let until = answer.opening.map_or(a_while, |o| o.opens_at.max(a_while));
         while clock::now(&self.ctx) < until {
+            self.continue_as_new_if_due().await?;
             self.stage(
                 Stage::AwaitingApproval,
                 format!("held, asked again {until:.0}"),
@@ -379,7 +279,7 @@ impl Story {
         });
     }
 
-    fn aborted_before_work(&self) -> Option<DeploymentResult> {
+    pub(super) fn aborted_before_work(&self) -> Option<DeploymentResult> {
         let why = self.s(|s| s.carry.aborted.clone())?;
         // Devices of an earlier revision may have been patched: then there is something to judge.
         if self.s(|s| s.carry.status.counts.total() > 0) {

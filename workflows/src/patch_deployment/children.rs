@@ -1,9 +1,12 @@
 //! The sliding window of device runs: started with Abandon, they report by signal.
 
 use contracts::{
-    activities::plans::{ChildRun, LoadPage, LoadPageInput},
+    activities::{
+        plans::{ChildRun, LoadPage, LoadPageInput},
+        records::{SaveDevice, SaveDeviceInput},
+    },
     deployment::{DeploymentInput, DeviceFinished, InFlight},
-    device::{DevicePatchInput, Intent},
+    device::{DevicePatchInput, Intent, Stop, StopInput},
     ids::DeviceRun,
     search,
 };
@@ -12,14 +15,14 @@ use domain::{
     deployment::Stage,
     guardrail::Verdict,
     ids::{DeviceId, KbId},
-    outcome::DeviceOutcome,
+    outcome::{DeviceOutcome, DeviceResult},
     plan::BlackoutSpec,
 };
 use temporalio_common::search_attributes::SearchAttributes;
 use temporalio_workflow::{
     ChildWorkflowOptions, ChildWorkflowStartError, ContinueAsNewOptions, ParentClosePolicy,
-    StartChildWorkflowExecutionFailedCause, WorkflowCancellationToken, WorkflowIdReusePolicy,
-    WorkflowTermination, join_all,
+    SignalWorkflowOptions, StartChildWorkflowExecutionFailedCause, WorkflowCancellationToken,
+    WorkflowIdReusePolicy, WorkflowTermination, join_all,
 };
 
 use super::{Story, rings::Rounds};
@@ -36,6 +39,8 @@ pub(super) struct Start {
     pub(super) straggler: bool,
     /// Only these KBs; all of the plan when absent.
     pub(super) kbs: Option<Vec<KbId>>,
+    /// KBs that earlier attempts have put on the device.
+    pub(super) installed_before: Vec<KbId>,
 }
 
 impl Story {
@@ -64,7 +69,7 @@ impl Story {
         };
         let room = self.room();
         if room == 0 {
-            self.stage(Stage::Deploying, format!("ring {name}")).await;
+            self.stage(Stage::Deploying, rounds.note(name)).await;
             self.wait_a_round(rounds, None, "room for the next device")
                 .await?;
             return Ok(true);
@@ -106,6 +111,7 @@ impl Story {
                 undoes: None,
                 straggler: false,
                 kbs: None,
+                installed_before: d.installed,
             });
         self.start(starts.collect()).await?;
         self.show().await;
@@ -130,11 +136,10 @@ impl Story {
             ring,
             page,
         });
-        self.ctx
-            .execute_activity(LoadPage, input, options::store("read a page of devices"))
+        self.call(LoadPage, input, options::store("read a page of devices"))
             .await
             .map(|answer| answer.devices)
-            .map_err(|e| Failed::of(&e).into_termination())
+            .map_err(Failed::into_termination)
     }
 
     /// Starts device runs side by side and waits until the server has taken them.
@@ -168,23 +173,51 @@ impl Story {
                     cause: StartChildWorkflowExecutionFailedCause::WorkflowAlreadyExists,
                     ..
                 }) => self.read_result_of(&start).await?,
-                Err(error) => {
-                    let detail =
-                        serde_json::json!({ "device": start.device, "why": error.to_string() });
-                    self.audit("device_not_started", Actor::Workflow, vec![], detail)
-                        .await;
-                    self.s_mut(|s| {
-                        s.carry.finished.push(DeviceFinished {
-                            device: start.device.clone(),
-                            attempt: start.attempt,
-                            outcome: DeviceOutcome::NeedsHuman,
-                            needs_new_approval: false,
-                        });
-                    });
-                }
+                Err(error) => self.not_started(start, error.to_string()).await,
             }
         }
         Ok(())
+    }
+
+    /// A run that the server refuses for good has no end of its own to write down.
+    async fn not_started(&self, start: Start, why: String) {
+        let detail = serde_json::json!({ "device": start.device, "why": why });
+        self.audit("device_not_started", Actor::Workflow, vec![], detail)
+            .await;
+        let run = self.run_of(&start);
+        let input = self.s(|s| SaveDeviceInput {
+            plan: run.plan.clone(),
+            client: s.request.client.clone(),
+            workflow_id: run.workflow_id(),
+            ring: start.ring,
+            attempt: start.attempt,
+            result: DeviceResult {
+                device: start.device.clone(),
+                outcome: DeviceOutcome::NeedsHuman,
+                detail: format!("its workflow could not be started: {why}"),
+                patches: Vec::new(),
+            },
+            kbs: start
+                .kbs
+                .clone()
+                .unwrap_or_else(|| s.carry.status.kbs.clone()),
+            jobs: Vec::new(),
+            rollback_failed: start.intent == Intent::RollBack,
+        });
+        let saved = self
+            .call(SaveDevice, input, options::store("write the result"))
+            .await;
+        self.s_mut(|s| {
+            if let Err(error) = saved {
+                s.carry.status.note = format!("result refused: {}", error.message);
+            }
+            s.carry.finished.push(DeviceFinished {
+                device: start.device,
+                attempt: start.attempt,
+                outcome: DeviceOutcome::NeedsHuman,
+                needs_new_approval: false,
+            });
+        });
     }
 
     fn child_options(&self, start: &Start) -> ChildWorkflowOptions {
@@ -225,6 +258,7 @@ impl Story {
                     .kbs
                     .clone()
                     .unwrap_or_else(|| s.carry.status.kbs.clone()),
+                installed_before: start.installed_before.clone(),
                 reboot: s.request.reboot,
                 roll_back_failures: s.request.rollback.enabled,
                 health: s.request.health.clone(),
@@ -252,6 +286,7 @@ impl Story {
             undoes: None,
             straggler: false,
             kbs: None,
+            installed_before: Vec::new(),
         };
         ChildRun {
             workflow_id: self.run_of(&start).workflow_id(),
@@ -260,30 +295,25 @@ impl Story {
         }
     }
 
-    /// Asks the devices in flight to stop where that is safe.
-    pub(super) async fn cancel_in_flight(&self, why: &str) {
+    /// Tells the devices in flight to stop where that is safe. What is being undone goes on.
+    pub(super) async fn stop_in_flight(&self, why: Stop) {
         let flying = self.s(|s| s.carry.in_flight.clone());
-        let handles: Vec<_> = flying
+        let runs: Vec<_> = flying
             .into_iter()
+            .filter(|(_, flight)| flight.undoes.is_none())
             .map(|(device, flight)| {
-                let intent = if flight.undoes.is_some() {
-                    Intent::RollBack
-                } else {
-                    Intent::Install
-                };
-                self.ctx.external_workflow(
-                    self.child_run(device, flight.attempt, intent).workflow_id,
-                    None,
-                )
+                let run = self.child_run(device, flight.attempt, Intent::Install);
+                self.ctx.external_workflow(run.workflow_id, None)
             })
             .collect();
-        // One that is over already cannot be cancelled, and needs not be.
-        join_all(
-            handles
-                .iter()
-                .map(|handle| handle.cancel(Some(why.to_owned()))),
-        )
-        .await;
+        let told = runs.iter().map(|run| {
+            let options = SignalWorkflowOptions::builder()
+                .cancellation_token(WorkflowCancellationToken::new())
+                .build();
+            run.signal(DevicePatch::stop, StopInput { why }.into(), options)
+        });
+        // One that is over already cannot be told, and needs not be.
+        join_all(told).await;
     }
 
     /// Starts a new run with everything carried over when history has grown.
@@ -293,13 +323,9 @@ impl Story {
             return Ok(());
         }
         // What came in is worked off first, and updates answer: an answer cannot cross over.
-        self.work_off_inbox().await;
-        while !self.ctx.all_handlers_finished() {
-            self.work_off_inbox().await;
-            let all_done = |w: &super::PatchDeployment| !w.s().carry.inbox.is_empty();
-            let soon = clock::after(clock::now(&self.ctx), 1);
-            clock::wait(&self.ctx, soon, "updates in flight", false, all_done).await;
-        }
+        self.answer_everybody().await;
+        // A cancellation does not cross over by itself.
+        self.heed_cancel();
         let input = self.s(|s| DeploymentInput {
             request: s.request.clone(),
             carry: Some(Box::new(s.carry.clone())),

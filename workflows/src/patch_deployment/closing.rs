@@ -4,21 +4,27 @@ use contracts::{
     activities::{
         notify::NoticeKind,
         plans::{ListInstalled, PlanPageInput},
+        records::NewLetter,
     },
     deployment::DeploymentResult,
-    device::{Intent, stop},
+    device::{Intent, Stop},
 };
 use domain::{
     approval::How,
     audit::Actor,
+    dead_letter::LetterKind,
     deployment::{DeploymentMetrics, Stage},
     outcome::{DeploymentOutcome, DeviceOutcome},
     plan::RollbackScope,
 };
 use temporalio_workflow::WorkflowTermination;
 
-use super::{Story, children::Start, rings::Rounds};
-use crate::{clock, failure::Failed, options};
+use super::{PatchDeployment, Story, children::Start, detached, rings::Rounds};
+use crate::{
+    clock::{self, Woken},
+    failure::Failed,
+    options,
+};
 
 impl Story {
     /// After a gate has stopped the deployment: undoes what the plan says, and gives stragglers up.
@@ -36,13 +42,11 @@ impl Story {
         }
         self.stage(Stage::RollingBack, "undoing what was installed")
             .await;
-        self.audit(
-            "rollback_started",
-            Actor::Workflow,
-            vec![],
-            serde_json::Value::Null,
-        )
-        .await;
+        if !self.s_mut(|s| std::mem::replace(&mut s.carry.rolling_back, true)) {
+            let nothing = serde_json::Value::Null;
+            self.audit("rollback_started", Actor::Workflow, vec![], nothing)
+                .await;
+        }
         let mut rounds = Rounds::default();
         let mut cursor = None;
         loop {
@@ -51,14 +55,13 @@ impl Story {
                 cursor,
             };
             let answer = self
-                .ctx
-                .execute_activity(
+                .call(
                     ListInstalled,
                     input,
                     options::store("list what was installed"),
                 )
                 .await
-                .map_err(|e| Failed::of(&e).into_termination())?;
+                .map_err(Failed::into_termination)?;
             for device in answer.devices {
                 if self.s(|s| s.carry.in_flight.contains_key(&device.device)) {
                     continue;
@@ -81,6 +84,7 @@ impl Story {
                     undoes: Some(device.outcome),
                     straggler: false,
                     kbs: Some(device.installed),
+                    installed_before: Vec::new(),
                 };
                 self.start(vec![start]).await?;
             }
@@ -148,6 +152,9 @@ impl Story {
     /// Writes the end down, tells people, and answers everybody who still waits for an answer.
     pub(super) async fn close(&self, mut result: DeploymentResult) -> DeploymentResult {
         self.close_request(How::Cancelled).await;
+        if self.s(|s| s.carry.status.stragglers > 0) && self.give_up_stragglers().await.is_ok() {
+            result.counts = self.s(|s| s.carry.status.counts.clone());
+        }
         let untouched = self.untouched_devices();
         if result.outcome == DeploymentOutcome::Aborted && untouched > 0 {
             self.s_mut(|s| {
@@ -172,13 +179,54 @@ impl Story {
         let words = format!("{}: {}", result.outcome.as_str(), result.detail);
         self.notify(NoticeKind::DeploymentFinished, words, vec![])
             .await;
-        self.answer_the_last().await;
+        self.answer_everybody().await;
         result
+    }
+
+    /// Something has failed for good while devices are worked on: they finish in peace, are counted,
+    /// and a person takes over.
+    pub(super) async fn wind_down(&self, why: String) -> DeploymentResult {
+        self.s_mut(|s| s.carry.broken = Some(why.clone()));
+        self.audit(
+            "deployment_broken",
+            Actor::Workflow,
+            vec![],
+            serde_json::json!({ "why": why }),
+        )
+        .await;
+        self.stop_in_flight(Stop::Stopped).await;
+        loop {
+            self.work_off_inbox().await;
+            self.count_finished().await;
+            if self.s(|s| s.carry.in_flight.is_empty()) {
+                break;
+            }
+            self.stage(Stage::Halted, format!("cannot go on: {why}"))
+                .await;
+            let round = clock::after(
+                clock::now(&self.ctx),
+                self.s(|s| s.request.waits.script_timeout_secs),
+            );
+            if self.wait_for_news(round, "devices in flight").await == Woken::Time {
+                // What cannot be asked is asked again.
+                let _ = self.ask_about_flights().await;
+            }
+        }
+        let letter = NewLetter {
+            kind: LetterKind::DeploymentBroken,
+            step: "broken".to_owned(),
+            cause: why.clone(),
+        };
+        self.show_with(vec![letter]).await;
+        self.early_result(
+            DeploymentOutcome::Incomplete,
+            format!("it could not go on: {why}"),
+        )
     }
 
     /// Writes down that the deployment fails, before it does; nobody is left waiting.
     pub(super) async fn refuse(&self, why: &str) {
-        self.cancel_in_flight(stop::STOPPED).await;
+        self.stop_in_flight(Stop::Stopped).await;
         self.close_request(How::Cancelled).await;
         self.s_mut(|s| s.carry.status.outcome = Some(DeploymentOutcome::Refused));
         self.audit(
@@ -189,18 +237,21 @@ impl Story {
         )
         .await;
         self.stage(Stage::Done, why).await;
-        self.answer_the_last().await;
+        self.answer_everybody().await;
     }
 
-    /// Answers everybody who still waits for an answer.
-    async fn answer_the_last(&self) {
+    /// Works messages off until nobody waits for an answer any more. Updates that keep on coming do not
+    /// keep it: there is a moment between the last answer and the next question.
+    pub(super) async fn answer_everybody(&self) {
+        self.work_off_inbox().await;
         while self.s(|s| !s.carry.inbox.is_empty()) || !self.ctx.all_handlers_finished() {
+            let handlers = self.ctx.clone();
+            let news = move |w: &PatchDeployment| {
+                !w.s().carry.inbox.is_empty() || handlers.all_handlers_finished()
+            };
+            // Detached, so nothing ends it but the condition.
+            let _ = self.ctx.wait_condition_with_options(news, detached()).await;
             self.work_off_inbox().await;
-            if !self.ctx.all_handlers_finished() {
-                let soon = clock::after(clock::now(&self.ctx), 1);
-                let arrived = |w: &super::PatchDeployment| !w.s().carry.inbox.is_empty();
-                clock::wait(&self.ctx, soon, "updates in flight", false, arrived).await;
-            }
         }
     }
 

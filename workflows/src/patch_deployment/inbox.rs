@@ -8,15 +8,16 @@ use contracts::{
     deployment::{AmendInput, ControlAnswer, ControlInput, ExtendInput, Pending},
 };
 use domain::{
-    approval::{Answer, Choice, How},
+    approval::{Answer, Choice, How, Next},
     audit::Actor,
     deployment::Stage,
     ids::PersonId,
     people::{Authority, ControlAction, Identity},
 };
+use jiff::Timestamp;
 
-use super::Story;
-use crate::{approvals, clock, failure::Failed, options};
+use super::{Story, state::State};
+use crate::{approvals, clock, options};
 
 /// Devices that amendments may leave out in all.
 const MAX_REMOVED: usize = 200;
@@ -24,59 +25,64 @@ const MAX_REMOVED: usize = 200;
 const MAX_EXTENSION_SECS: u64 = 30 * 24 * 3600;
 
 impl Story {
-    /// Works off what people have sent.
+    /// Works off what people have sent until now. What comes meanwhile has its turn later: a flood
+    /// must not keep the clock from being looked at.
     pub(super) async fn work_off_inbox(&self) {
-        while let Some(pending) = self.s_mut(|s| {
-            if s.carry.inbox.is_empty() {
-                None
-            } else {
-                Some(s.carry.inbox.remove(0))
-            }
-        }) {
-            match pending {
-                Pending::Decision {
-                    decision_id,
-                    choice,
-                    input,
-                    open_then,
-                    at,
-                } => {
-                    match approvals::read(
-                        decision_id.clone(),
-                        choice,
-                        &input,
-                        open_then.as_ref(),
-                        at,
-                    ) {
-                        Ok(decision) => self.work_off_decision(decision).await,
-                        Err(problem) => {
-                            let answer = Answer::NotAllowed {
-                                reason: problem.to_string(),
-                            };
-                            self.s_mut(|s| s.carry.book.remember(&decision_id, &answer));
-                            self.audit_refused(choice_word(choice), &problem.to_string())
-                                .await;
-                        }
+        for _ in 0..self.s(|s| s.carry.inbox.len()) {
+            let Some(pending) =
+                self.s_mut(|s| (!s.carry.inbox.is_empty()).then(|| s.carry.inbox.remove(0)))
+            else {
+                return;
+            };
+            self.work_off(pending).await;
+        }
+    }
+
+    /// Works off requests to end the deployment, out of their turn: for steps that may take hours.
+    pub(super) async fn work_off_aborts(&self) {
+        while let Some(pending) = self.s_mut(State::next_abort) {
+            self.work_off(pending).await;
+        }
+    }
+
+    async fn work_off(&self, pending: Pending) {
+        match pending {
+            Pending::Decision {
+                decision_id,
+                choice,
+                input,
+                open_then,
+                at,
+            } => {
+                match approvals::read(decision_id.clone(), choice, &input, open_then.as_ref(), at) {
+                    Ok(decision) => self.work_off_decision(decision).await,
+                    Err(problem) => {
+                        let answer = Answer::NotAllowed {
+                            reason: problem.to_string(),
+                        };
+                        self.s_mut(|s| s.carry.book.remember(&decision_id, &answer));
+                        self.audit_refused(choice_word(choice), &problem.to_string())
+                            .await;
                     }
                 }
-                Pending::Control {
-                    input, action, id, ..
-                } => {
-                    let answer = self.work_off_control(action, &input).await;
-                    self.s_mut(|s| s.answer_control(id, answer));
-                }
-                Pending::Amend { input, id, .. } => {
-                    let answer = self.work_off_amend(&input).await;
-                    self.s_mut(|s| s.answer_control(id, answer));
-                }
-                Pending::Extend { input, id, .. } => {
-                    let answer = self.work_off_extend(&input).await;
-                    self.s_mut(|s| s.answer_control(id, answer));
-                }
-                Pending::Malformed {
-                    signal, problem, ..
-                } => self.audit_refused(&signal, &problem).await,
             }
+            Pending::Control {
+                input, action, id, ..
+            } => {
+                let answer = self.work_off_control(action, &input).await;
+                self.s_mut(|s| s.answer_control(id, answer));
+            }
+            Pending::Amend { input, id, .. } => {
+                let answer = self.work_off_amend(&input).await;
+                self.s_mut(|s| s.answer_control(id, answer));
+            }
+            Pending::Extend { input, id, at } => {
+                let answer = self.work_off_extend(&input, at).await;
+                self.s_mut(|s| s.answer_control(id, answer));
+            }
+            Pending::Malformed {
+                signal, problem, ..
+            } => self.audit_refused(&signal, &problem).await,
         }
     }
 
@@ -189,11 +195,13 @@ impl Story {
                     carry.halted = Some(format!("{who}{suspect}"));
                     done("halted; resume or abort it")
                 }
-                ControlAction::Decide | ControlAction::Amend | ControlAction::Extend => {
-                    ControlAnswer::Refused {
-                        problem: "not a control".to_owned(),
-                    }
-                }
+                ControlAction::Decide
+                | ControlAction::Amend
+                | ControlAction::Extend
+                | ControlAction::Retry
+                | ControlAction::Drop => ControlAnswer::Refused {
+                    problem: "not a control".to_owned(),
+                },
             }
         });
         let actor = Actor::Person {
@@ -263,10 +271,10 @@ impl Story {
         }
         let check = CheckInput {
             request: request.clone(),
+            started_at: None,
         };
         let mut checked = self
-            .ctx
-            .execute_activity(Check, check, options::store("check the new plan"))
+            .call(Check, check, options::store("check the new plan"))
             .await;
         if checked.is_ok() {
             let resolve = ResolveInput {
@@ -274,14 +282,12 @@ impl Story {
                 request: request.clone(),
                 removed: removed.clone(),
             };
-            let resolved =
-                self.ctx
-                    .execute_activity(Resolve, resolve, options::store("resolve the new plan"));
+            let resolved = self.call(Resolve, resolve, options::store("resolve the new plan"));
             checked = resolved.await.map(|_| ());
         }
         if let Err(error) = checked {
             return ControlAnswer::Refused {
-                problem: Failed::of(&error).message,
+                problem: error.message,
             };
         }
         let why = reason.unwrap_or_else(|| "no reason given".to_owned());
@@ -289,6 +295,7 @@ impl Story {
             s.carry.status.deadline = request.deadline;
             s.request = request;
             s.carry.removed = removed;
+            s.carry.amended_by = Some(person.clone());
             s.carry.turn_asked = Some(format!("amended by {person}: {why}"));
         });
         let actor = Actor::Person {
@@ -302,14 +309,13 @@ impl Story {
             serde_json::json!({ "why": why, "change": input.change }),
         )
         .await;
-        // From here on a decision about the old plan must not count.
-        self.close_request(How::Superseded).await;
+        self.outdate_request(Next::OtherPlan).await;
         ControlAnswer::Done {
             note: "the plan is sealed and asked about anew".to_owned(),
         }
     }
 
-    async fn work_off_extend(&self, input: &ExtendInput) -> ControlAnswer {
+    async fn work_off_extend(&self, input: &ExtendInput, at: Timestamp) -> ControlAnswer {
         let allowed = self
             .allow(
                 ControlAction::Extend,
@@ -328,6 +334,10 @@ impl Story {
                 input.by_secs
             );
             return ControlAnswer::Refused { problem };
+        }
+        // An extension that comes after the deadline must not raise the request from the dead.
+        if let Some(how) = self.s_mut(|s| s.carry.book.expire(at)) {
+            self.approval_closed(how).await;
         }
         let moved = self.s_mut(|s| {
             let deadline = s.carry.book.open_request()?.deadline;

@@ -44,18 +44,20 @@ impl PatchDeployment {
             "reject"
         };
         match input.into_result() {
-            Ok(input) => self.push_decision(choice, input, at),
-            Err(problem) => {
-                self.push(malformed(signal, &problem, at), MAX_INBOX);
-                String::new()
-            }
-        };
+            // Nobody waits for the answer to a signal.
+            Ok(input) => drop(self.push_decision(choice, input, at)),
+            Err(problem) => drop(self.push(malformed(signal, &problem, at), MAX_INBOX)),
+        }
     }
 
-    fn push_decision(&mut self, choice: Choice, mut input: DecisionInput, at: Timestamp) -> String {
-        let Ok(state) = &mut self.state else {
-            return String::new();
-        };
+    /// Keeps a decision and returns its id; none when too many messages are waiting.
+    fn push_decision(
+        &mut self,
+        choice: Choice,
+        mut input: DecisionInput,
+        at: Timestamp,
+    ) -> Option<String> {
+        let state = self.state.as_mut().ok()?;
         let named = input
             .decision_id
             .take()
@@ -77,16 +79,15 @@ impl PatchDeployment {
             open_then,
             at,
         };
-        if !self.push(pending, MAX_INBOX) {
-            let answer = Answer::NotAllowed {
-                reason: FULL.to_owned(),
-            };
-            self.s_mut().carry.book.remember(&decision_id, &answer);
-        }
-        decision_id
+        self.push(pending, MAX_INBOX).then_some(decision_id)
     }
 
-    pub(super) fn record_decide(ctx: &WorkflowContext<Self>, input: DecideInput) -> String {
+    /// Records the decision of an update; `Err` is the answer when too many messages are waiting.
+    /// That answer is not remembered: the same decision may be sent again.
+    pub(super) fn record_decide(
+        ctx: &WorkflowContext<Self>,
+        input: DecideInput,
+    ) -> Result<String, Answer> {
         let at = clock::now(ctx);
         let DecideInput {
             choice,
@@ -106,6 +107,9 @@ impl PatchDeployment {
             proof,
         };
         ctx.state_mut(|s| s.push_decision(choice, input, at))
+            .ok_or_else(|| Answer::NotAllowed {
+                reason: FULL.to_owned(),
+            })
     }
 
     /// Lets an update record its message as a signal would.
@@ -209,7 +213,7 @@ fn malformed(signal: &str, problem: &InvalidInput, at: Timestamp) -> Pending {
 }
 
 /// Keeps a huge text from growing what is carried over.
-fn clip(text: &mut String) {
+pub(super) fn clip(text: &mut String) {
     if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
         text.truncate(end);
     }

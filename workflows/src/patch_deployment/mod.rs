@@ -1,9 +1,9 @@
 //! Workflow `PatchDeployment`: a plan is made, assessed, approved, deployed ring by ring, verified,
 //! and undone where it fails.
 //!
-//! `run` reads as the story; each step is a module: `planning` (1 to 3), `asking` (4), `rings`,
-//! `gates`, `children`, `watching` and `stragglers` (5 to 7), `closing` (8 and 9), `messages` and `inbox` (what people send), `show`
-//! (what they see).
+//! `run` reads as the story; each step is a module: `planning` (1 to 3), `asking` and `voting`
+//! (4), `rings`, `gates`, `children`, `watching` and `stragglers` (5 to 7), `closing` (8 and 9),
+//! `messages` and `inbox` (what people send), `show` (what they see).
 
 #![expect(
     missing_debug_implementations,
@@ -21,6 +21,7 @@ mod rings;
 mod show;
 mod state;
 mod stragglers;
+mod voting;
 mod watching;
 
 use std::cell::RefCell;
@@ -35,15 +36,20 @@ use contracts::{
 use domain::{
     approval::{Answer, ApprovalBook, Choice},
     deployment::DeploymentStatus,
-    outcome::DeploymentOutcome,
     people::ControlAction,
 };
+use temporalio_common::{ActivityDefinition, data_converters::TemporalDeserializable};
 use temporalio_workflow::{
-    SyncWorkflowContext, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
-    WorkflowContextView, WorkflowResult, WorkflowTermination, workflow, workflow_methods,
+    ActivityOptions, SyncWorkflowContext, WaitConditionOptions, WorkflowCancellationToken,
+    WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination, workflow,
+    workflow_methods,
 };
 
-use crate::{approvals::AsksPeople, clock, failure};
+use crate::{
+    approvals::AsksPeople,
+    call, clock,
+    failure::{self, Failed},
+};
 use state::State;
 
 type Refusal = Box<dyn std::error::Error + Send + Sync>;
@@ -58,6 +64,10 @@ pub struct PatchDeployment {
 impl AsksPeople for PatchDeployment {
     fn book(&mut self) -> &mut ApprovalBook {
         &mut self.s_mut().carry.book
+    }
+
+    fn call_secs(&self) -> u64 {
+        self.s().request.waits.call_secs
     }
 }
 
@@ -171,7 +181,10 @@ impl PatchDeployment {
     ) -> Result<Answer, Refusal> {
         let input = input.into_result()?;
         Self::usable(ctx)?;
-        let id = Self::record_decide(ctx, input);
+        let id = match Self::record_decide(ctx, input) {
+            Ok(id) => id,
+            Err(full) => return Ok(full),
+        };
         let answered = |s: &Self| s.s().carry.book.answer_to(&id).is_some();
         ctx.wait_condition_with_options(answered, detached())
             .await?;
@@ -368,16 +381,35 @@ impl Story {
     }
 
     async fn story(&self) -> WorkflowResult<DeploymentResult> {
-        self.begin().await?;
-        loop {
-            if !self.s(State::is_cleared) {
-                match self
-                    .plan_and_ask()
-                    .await
-                    .or_else(|why| self.or_judge(why))?
-                {
+        if let Some(why) = self.s(|s| s.carry.broken.clone()) {
+            let result = self.wind_down(why).await;
+            return Ok(self.close(result).await);
+        }
+        if let Err(why) = self.begin().await {
+            let Some(over) = self.aborted_before_work() else {
+                return Err(why);
+            };
+            return Ok(self.close(over).await);
+        }
+        let result = match self.deploy_and_undo().await {
+            Ok(result) => result,
+            Err(WorkflowTermination::Failed(why)) if self.s(State::has_worked) => {
+                self.wind_down(why.to_string()).await
+            }
+            Err(other) => return Err(other),
+        };
+        Ok(self.close(result).await)
+    }
+
+    /// From the plan to the last device; ends with what is to be told.
+    async fn deploy_and_undo(&self) -> WorkflowResult<DeploymentResult> {
+        while !self.s(|s| s.carry.rolling_back) {
+            // A new plan counts its devices from a standstill.
+            if self.s(|s| !s.is_cleared() && s.carry.in_flight.is_empty()) {
+                self.continue_as_new_if_due().await?;
+                match self.plan_and_ask().await? {
                     Turn::Go => {}
-                    Turn::Over(result) => return Ok(self.close(result).await),
+                    Turn::Over(result) => return Ok(result),
                     Turn::Again => continue,
                 }
             }
@@ -387,23 +419,47 @@ impl Story {
             }
         }
         self.roll_back_if_asked().await?;
-        let result = self.judge();
-        Ok(self.close(result).await)
+        Ok(self.judge())
     }
 
-    /// A new turn that fails ends a deployment that has patched devices; it does not undo that they
-    /// were patched.
-    fn or_judge(&self, why: WorkflowTermination) -> Result<Turn, WorkflowTermination> {
-        let worked = self.s(|s| s.carry.status.counts.total() > 0);
-        match &why {
-            WorkflowTermination::Failed(cause) if worked => {
-                let why = format!("it could not be planned anew: {cause}");
-                Ok(Turn::Over(
-                    self.early_result(DeploymentOutcome::Incomplete, why),
-                ))
-            }
-            _ => Err(why),
+    /// Runs an activity that only reads and may be retried for hours: an abort does not wait for it.
+    async fn read<A: ActivityDefinition>(
+        &self,
+        activity: A,
+        input: impl Into<A::Input>,
+        options: ActivityOptions,
+    ) -> Result<A::Output, Failed>
+    where
+        A::Output: TemporalDeserializable,
+    {
+        if self.s(|s| s.carry.aborted.is_some()) {
+            return Err(Failed::unwanted());
         }
+        let longest = self.s(|s| s.request.waits.call_secs);
+        let still_wanted = async || {
+            self.work_off_aborts().await;
+            self.heed_cancel();
+            self.s(|s| s.carry.aborted.is_none())
+        };
+        let asked = (activity, input);
+        let news = |w: &PatchDeployment| w.s().has_abort();
+        call::while_wanted(&self.ctx, longest, asked, options, news, still_wanted)
+            .await
+            .unwrap_or_else(|| Err(Failed::unwanted()))
+    }
+
+    /// Runs an activity.
+    async fn call<A: ActivityDefinition>(
+        &self,
+        activity: A,
+        input: impl Into<A::Input>,
+        options: ActivityOptions,
+    ) -> Result<A::Output, Failed>
+    where
+        A::Output: TemporalDeserializable,
+    {
+        let longest = self.s(|s| s.request.waits.call_secs);
+        call::activity(&self.ctx, longest, activity, input, options).await
     }
 
     /// Reads the state.

@@ -39,11 +39,11 @@ impl Story {
         let request = self.s(|s| s.request.clone());
         let check = CheckInput {
             request: request.clone(),
+            started_at: Some(self.s(|s| s.carry.status.started_at)),
         };
-        self.ctx
-            .execute_activity(Check, check, options::store("check the request"))
+        self.call(Check, check, options::store("check the request"))
             .await
-            .map_err(|e| Failed::of(&e).into_termination())?;
+            .map_err(Failed::into_termination)?;
         let requester = request
             .requested_by
             .map_or("nobody".to_owned(), |p| p.to_string());
@@ -60,10 +60,9 @@ impl Story {
         let known = SyncClientInput {
             client: client.clone(),
         };
-        self.ctx
-            .execute_activity(SyncClient, known, options::inventory("read the client"))
+        self.read(SyncClient, known, options::inventory("read the client"))
             .await
-            .map_err(|e| Failed::of(&e).into_termination())?;
+            .map_err(Failed::into_termination)?;
         for page in 1.. {
             let input = SyncPageInput {
                 client: client.clone(),
@@ -71,23 +70,23 @@ impl Story {
                 max_age_secs: 0,
             };
             let answer = self
-                .ctx
-                .execute_activity(SyncSitesPage, input, options::inventory("read sites"))
+                .read(SyncSitesPage, input, options::inventory("read sites"))
                 .await
-                .map_err(|e| Failed::of(&e).into_termination())?;
+                .map_err(Failed::into_termination)?;
             if !answer.has_more {
                 break;
             }
         }
-        self.read_devices(0, false).await
+        self.read_devices(0, false).await?;
+        Ok(())
     }
 
-    /// Walks over the device list; `refresh` is best effort.
+    /// Walks over the device list; `refresh` is best effort, and says what went wrong.
     pub(super) async fn read_devices(
         &self,
         max_age_secs: u64,
         refresh: bool,
-    ) -> Result<(), WorkflowTermination> {
+    ) -> Result<Option<Failed>, WorkflowTermination> {
         let client = self.s(|s| s.request.client.clone());
         for page in 1.. {
             let input = SyncPageInput {
@@ -101,18 +100,17 @@ impl Story {
                 options::inventory
             };
             match self
-                .ctx
-                .execute_activity(SyncDevicesPage, input, how("read devices".to_owned()))
+                .read(SyncDevicesPage, input, how("read devices".to_owned()))
                 .await
             {
                 Ok(answer) if answer.has_more && !answer.fresh => {}
                 Ok(_) => break,
                 // The next round makes a missed refresh good.
-                Err(_) if refresh => break,
-                Err(error) => return Err(Failed::of(&error).into_termination()),
+                Err(missed) if refresh => return Ok(Some(missed)),
+                Err(error) => return Err(error.into_termination()),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Finds devices and patch details, assesses risk, seals the plan with guardrails' answer.
@@ -132,10 +130,9 @@ impl Story {
             request: s.request.clone(),
             removed: s.carry.removed.clone(),
         });
-        self.ctx
-            .execute_activity(Resolve, input, options::store("find devices"))
+        self.read(Resolve, input, options::store("find devices"))
             .await
-            .map_err(|e| Failed::of(&e).into_termination())
+            .map_err(Failed::into_termination)
     }
 
     /// Reads the patch lists of some devices until every KB is found.
@@ -157,14 +154,13 @@ impl Story {
                     page,
                 };
                 let answer = self
-                    .ctx
-                    .execute_activity(
+                    .read(
                         ListPatches,
                         input,
                         options::superops_read("read patch details"),
                     )
                     .await
-                    .map_err(|e| Failed::of(&e).into_termination())?;
+                    .map_err(Failed::into_termination)?;
                 for row in answer.rows {
                     if missing.contains(&row.facts.kb) {
                         missing.retain(|kb| *kb != row.facts.kb);
@@ -209,8 +205,7 @@ impl Story {
         for cve in cves {
             let input = LookupCveInput { cve: cve.clone() };
             let answer = self
-                .ctx
-                .execute_activity(LookupCve, input, options::nvd(format!("look up {cve}")))
+                .read(LookupCve, input, options::nvd(format!("look up {cve}")))
                 .await;
             facts.push(answer.unwrap_or_else(|_| unavailable_cve(cve)));
         }
@@ -229,17 +224,15 @@ impl Story {
             rollback: s.request.rollback.enabled,
         });
         let rule = self
-            .ctx
-            .execute_activity(Assess, input.clone(), options::store("assess risk by rule"))
+            .read(Assess, input.clone(), options::store("assess risk by rule"))
             .await
-            .map_err(|e| Failed::of(&e).into_termination())?;
+            .map_err(Failed::into_termination)?;
         let refine = RefineInput {
             assessed: input,
             risk: rule.clone(),
         };
         let refined = self
-            .ctx
-            .execute_activity(
+            .read(
                 Refine,
                 refine,
                 options::model("ask the model about the risk"),
@@ -258,7 +251,7 @@ impl Story {
             Err(error) => {
                 let mut risk = rule;
                 risk.degraded = true;
-                (risk, 0, Some(Failed::of(&error).message))
+                (risk, 0, Some(error.message))
             }
         };
         let assessed = Assessed {
@@ -299,10 +292,9 @@ impl Story {
             figures,
         });
         let sealed = self
-            .ctx
-            .execute_activity(Seal, input, options::store("seal the plan"))
+            .call(Seal, input, options::store("seal the plan"))
             .await
-            .map_err(|e| Failed::of(&e).into_termination())?;
+            .map_err(Failed::into_termination)?;
         self.s_mut(|s| {
             let carry = &mut s.carry;
             carry.status.plan_hash = Some(sealed.plan.hash.clone());

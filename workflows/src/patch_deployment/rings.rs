@@ -6,9 +6,10 @@ use contracts::{
         plans::PageDevice,
         policy::{Evaluate, EvaluateInput, EvaluateResult},
     },
-    device::stop,
+    device::Stop,
 };
 use domain::{
+    approval::Next,
     audit::Actor,
     deployment::Stage,
     guardrail::{ActionType, Verdict},
@@ -32,12 +33,22 @@ pub(super) struct Rounds {
     pub(super) page: Option<Vec<PageDevice>>,
     /// When the online snapshot is read again.
     pub(super) refresh_at: Option<Timestamp>,
-    /// When stragglers are looked for again.
-    pub(super) stragglers_at: Option<Timestamp>,
-    /// When silent device runs are asked about.
-    pub(super) check_at: Option<Timestamp>,
+    /// Since when `SuperOps` does not answer.
+    pub(super) away_since: Option<Timestamp>,
     /// What in-flight devices were told last.
-    told: Option<&'static str>,
+    told: Option<Stop>,
+}
+
+impl Rounds {
+    /// What people read while devices of a ring are at work.
+    pub(super) fn note(&self, ring: &str) -> String {
+        match self.away_since {
+            Some(since) => format!(
+                "ring {ring}: SuperOps does not answer since {since:.0}; devices wait for it"
+            ),
+            None => format!("ring {ring}"),
+        }
+    }
 }
 
 impl Story {
@@ -49,8 +60,12 @@ impl Story {
             self.heed_cancel();
             self.count_finished().await;
             self.continue_as_new_if_due().await?;
-            if let Some(deployed) = self.turn(&mut rounds).await? {
-                return Ok(deployed);
+            match self.turn(&mut rounds).await {
+                Ok(Some(deployed)) => return Ok(deployed),
+                Ok(None) => {}
+                // What was let go for an abort ends as one, not as a failure.
+                Err(_) if self.s(|s| s.carry.aborted.is_some()) => {}
+                Err(why) => return Err(why),
             }
         }
     }
@@ -63,7 +78,7 @@ impl Story {
             }
             self.stage(Stage::Deploying, format!("stopping: {why}"))
                 .await;
-            self.tell_in_flight(rounds, stop::ABORTED).await;
+            self.tell_in_flight(rounds, Stop::Aborted).await;
             self.wait_a_round(rounds, None, "devices in flight").await?;
             return Ok(None);
         }
@@ -79,15 +94,8 @@ impl Story {
             self.stage(Stage::Deploying, "waiting for devices in flight")
                 .await;
             let gate = self.s(|s| s.carry.stopped_by_gate);
-            self.tell_in_flight(
-                rounds,
-                if gate {
-                    stop::STOPPED
-                } else {
-                    stop::STAND_DOWN
-                },
-            )
-            .await;
+            self.tell_in_flight(rounds, if gate { Stop::Stopped } else { Stop::StandDown })
+                .await;
             self.wait_a_round(rounds, None, "devices in flight").await?;
             return Ok(None);
         }
@@ -99,7 +107,7 @@ impl Story {
             return Ok(None);
         }
         self.refresh_snapshot(rounds).await?;
-        self.start_stragglers(rounds).await?;
+        self.start_stragglers().await?;
         let rings = self.s(|s| s.carry.status.rings.len());
         if self.s(|s| s.carry.cursor.ring as usize) >= rings {
             return self.finish_stragglers(rounds).await;
@@ -112,14 +120,14 @@ impl Story {
     async fn is_held_up(&self, rounds: &mut Rounds) -> Result<bool, WorkflowTermination> {
         if let Some(why) = self.s(|s| s.carry.halted.clone()) {
             let now = clock::now(&self.ctx);
+            // What has not begun must not begin while somebody looks.
+            self.tell_in_flight(rounds, Stop::StandDown).await;
             if self.s(|s| s.carry.halted_at.is_none()) {
                 self.s_mut(|s| s.carry.halted_at = Some(now));
                 self.notify(NoticeKind::Halted, format!("halted: {why}"), vec![])
                     .await;
             }
             self.stage(Stage::Halted, why.clone()).await;
-            // What has not begun must not begin while somebody looks.
-            self.tell_in_flight(rounds, stop::STAND_DOWN).await;
             let since = self.s(|s| s.carry.halted_at).unwrap_or(now);
             let until = clock::after(since, self.s(|s| s.request.waits.halt_secs));
             if now >= until {
@@ -168,7 +176,7 @@ impl Story {
                 .any(|f| f.ring == ring && !f.straggler)
         });
         if working {
-            self.stage(Stage::Deploying, format!("ring {name}")).await;
+            self.stage(Stage::Deploying, rounds.note(&name)).await;
             return self.wait_a_round(rounds, None, "devices in flight").await;
         }
         let soak = self.gate_spec(ring).soak_secs;
@@ -250,6 +258,7 @@ impl Story {
             s.carry.cleared = None;
             s.carry.turn_asked = Some(why);
         });
+        self.outdate_request(Next::SamePlan).await;
     }
 
     async fn ask_guardrails(
@@ -275,17 +284,16 @@ impl Story {
         });
         let input =
             input.ok_or_else(|| failure::invalid_input("plan: no sealed plan to deploy"))?;
-        self.ctx
-            .execute_activity(Evaluate, input, options::store("ask guardrails"))
+        self.read(Evaluate, input, options::store("ask guardrails"))
             .await
-            .map_err(|e| Failed::of(&e).into_termination())
+            .map_err(Failed::into_termination)
     }
 
     /// Tells devices in flight once why they are to stop.
-    async fn tell_in_flight(&self, rounds: &mut Rounds, why: &'static str) {
+    async fn tell_in_flight(&self, rounds: &mut Rounds, why: Stop) {
         if rounds.told != Some(why) {
             rounds.told = Some(why);
-            self.cancel_in_flight(why).await;
+            self.stop_in_flight(why).await;
         }
     }
 }

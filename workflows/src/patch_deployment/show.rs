@@ -5,18 +5,19 @@ use std::fmt::Write as _;
 use contracts::{
     activities::{
         notify::{NoticeInput, NoticeKind, SendNotice},
-        records::{AppendAudit, SaveStatus, SaveStatusInput},
+        records::{AppendAudit, NewLetter, SaveStatus, SaveStatusInput},
     },
     search,
 };
 use domain::{
     audit::{Actor, AuditRecord},
+    dead_letter::LetterKind,
     deployment::{DeploymentStatus, Stage},
 };
 use temporalio_common::search_attributes::Timestamp as SearchTime;
 
 use super::Story;
-use crate::{clock, failure::Failed, options};
+use crate::{clock, options};
 
 impl Story {
     /// Moves to a stage: shown in the query, the Web UI, the search attributes and the store.
@@ -36,6 +37,11 @@ impl Story {
 
     /// Writes the status where people look.
     pub(super) async fn show(&self) {
+        self.show_with(Vec::new()).await;
+    }
+
+    /// Writes the status where people look, and what a person has to look at.
+    pub(super) async fn show_with(&self, letters: Vec<NewLetter>) {
         let now = clock::now(&self.ctx);
         let status = self.s_mut(|s| {
             let open = s.carry.book.open_request().cloned();
@@ -69,15 +75,12 @@ impl Story {
             self.ctx.upsert_search_attributes(attributes(&status));
         }
         self.ctx.set_current_details(details(&status));
-        let input = SaveStatusInput { status };
+        let input = SaveStatusInput { status, letters };
         let saved = self
-            .ctx
-            .execute_activity(SaveStatus, input, options::store("save status"))
+            .call(SaveStatus, input, options::store("save status"))
             .await;
         if let Err(error) = saved {
-            self.s_mut(|s| {
-                s.carry.status.note = format!("status not saved: {}", Failed::of(&error).message)
-            });
+            self.s_mut(|s| s.carry.status.note = format!("status not saved: {}", error.message));
         }
     }
 
@@ -118,28 +121,22 @@ impl Story {
                 tokens,
             }
         });
-        let written = self
-            .ctx
-            .execute_activity(AppendAudit, record, options::store(what))
-            .await;
+        let written = self.call(AppendAudit, record, options::store(what)).await;
         if let Err(error) = written {
             self.s_mut(|s| {
-                s.carry.status.note =
-                    format!("audit entry refused: {}", Failed::of(&error).message);
+                s.carry.status.note = format!("audit entry refused: {}", error.message);
             });
         }
     }
 
-    /// Tells people. A chat that is down does not hold the deployment up.
+    /// Tells people. A chat that is down does not hold the deployment up; a dead letter stays.
     pub(super) async fn notify(&self, kind: NoticeKind, summary: String, difference: Vec<String>) {
-        let notice = self.s_mut(|s| {
+        let (step, notice) = self.s_mut(|s| {
             s.carry.message_ordinal += 1;
+            let step = format!("notice-{}", s.carry.message_ordinal);
             let request = s.carry.book.request();
-            NoticeInput {
-                key: format!(
-                    "{}/notice-{}",
-                    s.carry.status.workflow_id, s.carry.message_ordinal
-                ),
+            let notice = NoticeInput {
+                key: format!("{}/{step}", s.carry.status.workflow_id),
                 client: s.request.client.clone(),
                 workflow_id: s.carry.status.workflow_id.clone(),
                 kind,
@@ -149,17 +146,22 @@ impl Story {
                 role: request.map(|r| r.role),
                 deadline: request.map(|r| r.deadline),
                 difference,
-            }
+            };
+            (step, notice)
         });
         let sent = self
-            .ctx
-            .execute_activity(SendNotice, notice, options::notify("tell people"))
+            .call(SendNotice, notice, options::notify("tell people"))
             .await;
         if let Err(error) = sent {
-            let detail =
-                serde_json::json!({ "notice": summary, "why": Failed::of(&error).message });
+            let detail = serde_json::json!({ "notice": summary, "why": error.message });
             self.audit("notice_not_sent", Actor::Workflow, vec![], detail)
                 .await;
+            let letter = NewLetter {
+                kind: LetterKind::NoticeUndelivered,
+                step,
+                cause: format!("people were not told \"{summary}\": {}", error.message),
+            };
+            self.show_with(vec![letter]).await;
         }
     }
 }

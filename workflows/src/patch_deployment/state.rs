@@ -1,7 +1,7 @@
 //! State of a deployment: the request, and everything a run hands to the next one.
 
 use contracts::{
-    deployment::{Carry, ControlAnswer, Cursor, DeploymentInput},
+    deployment::{Carry, ControlAnswer, Cursor, DeploymentInput, Pending},
     ids,
     message::Message,
 };
@@ -10,11 +10,12 @@ use domain::{
     deployment::{DeploymentStatus, Stage},
     ids::PlanId,
     outcome::OutcomeCounts,
+    people::ControlAction,
     plan::PlanRequest,
 };
 use temporalio_workflow::WorkflowContextView;
 
-use super::PatchDeployment;
+use super::{PatchDeployment, messages::clip};
 use crate::clock;
 
 /// Answers to controls kept for repeated deliveries.
@@ -76,6 +77,22 @@ impl State {
         }
     }
 
+    /// Returns true once devices were or are worked on.
+    pub(super) fn has_worked(&self) -> bool {
+        self.carry.status.counts.total() > 0 || !self.carry.in_flight.is_empty()
+    }
+
+    /// Returns true when somebody asks to end the deployment.
+    pub(super) fn has_abort(&self) -> bool {
+        self.carry.inbox.iter().any(is_abort)
+    }
+
+    /// Takes the oldest request to end the deployment out of its turn.
+    pub(super) fn next_abort(&mut self) -> Option<Pending> {
+        let index = self.carry.inbox.iter().position(is_abort)?;
+        Some(self.carry.inbox.remove(index))
+    }
+
     /// Returns true when something waits to be worked off.
     pub(super) fn has_news(&self) -> bool {
         !self.carry.inbox.is_empty() || !self.carry.finished.is_empty()
@@ -91,7 +108,12 @@ impl State {
     }
 
     /// Keeps the answer given to a control.
-    pub(super) fn answer_control(&mut self, id: String, answer: ControlAnswer) {
+    pub(super) fn answer_control(&mut self, id: String, mut answer: ControlAnswer) {
+        let (ControlAnswer::Done { note: words }
+        | ControlAnswer::NothingToDo { note: words }
+        | ControlAnswer::NotAllowed { reason: words }
+        | ControlAnswer::Refused { problem: words }) = &mut answer;
+        clip(words);
         self.carry.control_answers.push((id, answer));
         if self.carry.control_answers.len() > MAX_ANSWERS {
             self.carry.control_answers.remove(0);
@@ -120,6 +142,16 @@ impl PatchDeployment {
             Err(problem) => panic!("deployment without state: {problem}"),
         }
     }
+}
+
+fn is_abort(pending: &Pending) -> bool {
+    matches!(
+        pending,
+        Pending::Control {
+            action: ControlAction::Abort,
+            ..
+        }
+    )
 }
 
 fn fresh(
@@ -154,6 +186,7 @@ fn fresh(
         plan: None,
         figures: None,
         cleared: None,
+        asking: None,
         book: ApprovalBook::default(),
         requests: 0,
         cursor: Cursor::default(),
@@ -163,7 +196,10 @@ fn fresh(
         control_answers: Vec::new(),
         audit_ordinal: 0,
         message_ordinal: 0,
+        amended_by: None,
         stopped_by_gate: false,
+        rolling_back: false,
+        broken: None,
         paused: false,
         halted: None,
         halted_at: None,
@@ -175,5 +211,7 @@ fn fresh(
         ring_open: false,
         finished: Vec::new(),
         rings_done_at: None,
+        stragglers_at: None,
+        check_at: None,
     }
 }

@@ -15,25 +15,25 @@ use crate::{clock, failure::Failed, options};
 
 impl Story {
     /// Looks for stragglers that came back and starts them.
-    pub(super) async fn start_stragglers(
-        &self,
-        rounds: &mut Rounds,
-    ) -> Result<(), WorkflowTermination> {
+    pub(super) async fn start_stragglers(&self) -> Result<(), WorkflowTermination> {
         let now = clock::now(&self.ctx);
         if self.s(|s| s.carry.status.stragglers) == 0 {
-            rounds.stragglers_at = None;
+            self.s_mut(|s| s.carry.stragglers_at = None);
             return Ok(());
         }
         let poll = self.s(|s| s.request.waits.straggler_poll_secs);
-        let due = *rounds
-            .stragglers_at
-            .get_or_insert_with(|| clock::after(now, poll));
+        let next = clock::after(now, poll);
+        let due = self.s_mut(|s| *s.carry.stragglers_at.get_or_insert(next));
         let room = self.room();
         if now < due || room == 0 || self.time_for_stragglers_is_over() {
             return Ok(());
         }
-        rounds.stragglers_at = Some(clock::after(now, poll));
+        self.s_mut(|s| s.carry.stragglers_at = Some(next));
         let answer = self.next_stragglers(room).await?;
+        let on_their_way = self.s(|s| {
+            let flying = s.carry.in_flight.values().filter(|f| f.straggler);
+            u32::try_from(flying.count()).unwrap_or(u32::MAX)
+        });
         let starts: Vec<_> = answer
             .ready
             .into_iter()
@@ -46,15 +46,18 @@ impl Story {
                 undoes: None,
                 straggler: true,
                 kbs: None,
+                installed_before: s.installed,
             })
             .collect();
         let started = u32::try_from(starts.len()).unwrap_or(u32::MAX);
+        // The store counts those who are on their way as waiting, and knows them all.
+        let left = answer.waiting.saturating_sub(on_their_way + started);
+        let changed = self.s_mut(|s| {
+            let before = std::mem::replace(&mut s.carry.status.stragglers, left);
+            before != left
+        });
         self.start(starts).await?;
-        if started > 0 {
-            self.s_mut(|s| {
-                let status = &mut s.carry.status;
-                status.stragglers = status.stragglers.saturating_sub(started);
-            });
+        if changed {
             self.show().await;
         }
         Ok(())
@@ -67,10 +70,9 @@ impl Story {
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
             before: s.carry.cursor,
         });
-        self.ctx
-            .execute_activity(NextStragglers, input, options::store("look for stragglers"))
+        self.call(NextStragglers, input, options::store("look for stragglers"))
             .await
-            .map_err(|e| Failed::of(&e).into_termination())
+            .map_err(Failed::into_termination)
     }
 
     /// After the last ring: waits for stragglers until the deadline or the longest wait.
@@ -139,14 +141,13 @@ impl Story {
                 cursor,
             };
             let answer = self
-                .ctx
-                .execute_activity(
+                .call(
                     GiveUpStragglers,
                     input,
                     options::store("give up stragglers"),
                 )
                 .await
-                .map_err(|e| Failed::of(&e).into_termination())?;
+                .map_err(Failed::into_termination)?;
             given_up += answer.given_up;
             cursor = answer.cursor;
             if cursor.is_none() {

@@ -5,7 +5,7 @@ use contracts::{
     deployment::DeviceFinished,
     device::Intent,
 };
-use domain::outcome::DeviceOutcome;
+use domain::{failure::FailureKind, outcome::DeviceOutcome};
 use jiff::Timestamp;
 use temporalio_workflow::WorkflowTermination;
 
@@ -31,14 +31,13 @@ impl Story {
             runs,
         };
         let answer = self
-            .ctx
-            .execute_activity(
+            .call(
                 CheckChildren,
                 input,
                 options::store("ask about silent devices"),
             )
             .await
-            .map_err(|e| Failed::of(&e).into_termination())?;
+            .map_err(Failed::into_termination)?;
         self.s_mut(|s| {
             for ended in answer.ended {
                 s.carry.finished.push(DeviceFinished {
@@ -52,6 +51,26 @@ impl Story {
         Ok(())
     }
 
+    /// Asks what became of the devices in flight: one may have ended without a word.
+    pub(super) async fn ask_about_flights(&self) -> Result<(), WorkflowTermination> {
+        let flying = self.s(|s| s.carry.in_flight.clone());
+        let runs: Vec<_> = flying
+            .into_iter()
+            .map(|(device, flight)| {
+                let intent = if flight.undoes.is_some() {
+                    Intent::RollBack
+                } else {
+                    Intent::Install
+                };
+                self.child_run(device, flight.attempt, intent)
+            })
+            .collect();
+        if runs.is_empty() {
+            return Ok(());
+        }
+        self.check_children(runs).await
+    }
+
     /// Waits for news; meanwhile keeps the online snapshot young and asks about silent devices.
     pub(super) async fn wait_a_round(
         &self,
@@ -62,30 +81,15 @@ impl Story {
         self.refresh_snapshot(rounds).await?;
         let now = clock::now(&self.ctx);
         let silence = self.s(|s| s.request.waits.script_timeout_secs);
-        let check_at = *rounds
-            .check_at
-            .get_or_insert_with(|| clock::after(now, silence));
+        let check_at = self.s_mut(|s| *s.carry.check_at.get_or_insert(clock::after(now, silence)));
         if now >= check_at {
-            rounds.check_at = None;
-            let runs: Vec<_> = self
-                .s(|s| s.carry.in_flight.clone())
-                .into_iter()
-                .map(|(device, f)| {
-                    let intent = if f.undoes.is_some() {
-                        Intent::RollBack
-                    } else {
-                        Intent::Install
-                    };
-                    self.child_run(device, f.attempt, intent)
-                })
-                .collect();
-            if !runs.is_empty() {
-                self.check_children(runs).await?;
-            }
+            self.s_mut(|s| s.carry.check_at = None);
+            self.ask_about_flights().await?;
             return Ok(());
         }
         let mut next = check_at;
-        for candidate in [until, rounds.refresh_at, rounds.stragglers_at]
+        let stragglers_at = self.s(|s| s.carry.stragglers_at);
+        for candidate in [until, rounds.refresh_at, stragglers_at]
             .into_iter()
             .flatten()
         {
@@ -109,7 +113,9 @@ impl Story {
         let needed = self.s(|s| !s.carry.in_flight.is_empty() || s.carry.status.stragglers > 0);
         let age = self.s(|s| s.request.waits.inventory_secs);
         if needed {
-            self.read_devices(age, true).await?;
+            let missed = self.read_devices(age, true).await?;
+            let away = missed.is_some_and(|failed| failed.is(FailureKind::Unavailable));
+            rounds.away_since = away.then(|| rounds.away_since.unwrap_or(now));
         }
         rounds.refresh_at = Some(clock::after(clock::now(&self.ctx), age));
         Ok(())
