@@ -196,7 +196,7 @@ async fn the_script_in_the_repository_posts_what_the_receiver_accepts() {
             ("device", DEVICE),
             ("notBefore", ""),
             ("notAfter", not_after),
-            ("services", "Spooler,MSSQL$A"),
+            ("services", "U3Bvb2xlcixNU1NRTCRB"),
             ("callbackUrl", &format!("{}{PATH}", setup.sim.url)),
             ("token", token.expose_secret()),
         ] {

@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::{sim::RunningSim, simulators::Simulators, temporal::DevTemporal};
+
 const LOCK: &str = "lock";
 const OLD: &str = "old";
 const DEV_JSON: &str = "dev.json";
@@ -43,12 +45,36 @@ pub struct DevInfo {
     pub web_url: Option<String>,
 }
 
+impl DevInfo {
+    /// Returns where these are reached.
+    #[must_use]
+    pub fn of(
+        temporal: &DevTemporal,
+        simulators: &Simulators,
+        callbacks: &RunningSim,
+        data: &DataDir,
+    ) -> Self {
+        Self {
+            temporal_address: temporal.address.clone(),
+            temporal_cli: temporal.cli.clone(),
+            temporal_ui_url: temporal.ui_url.clone(),
+            callback_url: callbacks.url.clone(),
+            superops_url: simulators.superops_url(),
+            nvd_url: simulators.nvd_url(),
+            bedrock_url: simulators.bedrock_url(),
+            store_path: data.file("store.sqlite"),
+            api_url: None,
+            web_url: None,
+        }
+    }
+}
+
 /// A data folder that is ours until this is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     // The system lets go of it when we end, in whatever way: there are no stale locks.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -68,7 +94,7 @@ impl DataDir {
             .canonicalize()
             .with_context(|| format!("opening {shown}"))?;
         let lock = take_lock(&path)?;
-        let taken = Self { path, _lock: lock };
+        let taken = Self { path, lock };
         if fresh {
             taken.move_aside()?;
         }
@@ -147,12 +173,25 @@ impl DataDir {
         let mut text = serde_json::to_string_pretty(info)?;
         text.push('\n');
         fs::write(&beside, text).with_context(|| format!("writing {}", beside.display()))?;
-        fs::rename(beside, self.file(DEV_JSON)).context("writing dev.json")
+        fs::rename(beside, self.info_file()).context("writing dev.json")
+    }
+
+    /// Returns the path of `dev.json`.
+    #[must_use]
+    pub fn info_file(&self) -> PathBuf {
+        self.file(DEV_JSON)
     }
 
     /// Removes `dev.json`: nothing runs any more.
     pub fn remove_info(&self) {
-        let _not_there = fs::remove_file(self.file(DEV_JSON));
+        let _not_there = fs::remove_file(self.info_file());
+    }
+}
+
+// Closing it would not do: a child that is being started holds a copy of it until its program runs.
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        let _gone_with_us_at_the_latest = self.lock.unlock();
     }
 }
 
@@ -218,6 +257,8 @@ mod tests {
                 && text.contains("--data-dir"),
             "{text}"
         );
+        // As a child holds one that is being started at this moment.
+        let _copy = first.lock.try_clone().unwrap();
         drop(first);
         // The file is still there, as after a crash, and does not matter.
         assert!(folder.path().join(LOCK).exists());

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     data_dir::{DataDir, DevInfo},
+    process::NO_FILE,
     sim::superops::FleetSpec,
 };
 
@@ -97,22 +98,10 @@ pub async fn add_people(store: &Path, people: Vec<Person>) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Variables of our own environment that would lead the worker away from the simulators.
-pub const NOT_FOR_THE_WORKER: [&str; 13] = [
-    "AUTOOPS_CONFIG",
-    "AUTOOPS_SUPEROPS_TOKEN_FILE",
-    "AUTOOPS_NVD_API_KEY_FILE",
-    "AUTOOPS_CALLBACK_KEY_FILE",
-    "AUTOOPS_BEDROCK__ENABLED",
-    "AWS_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
-    "TEMPORAL_CONFIG_FILE",
-    "TEMPORAL_PROFILE",
-    "TEMPORAL_API_KEY",
-    "TEMPORAL_TLS",
-];
+/// How variables of our own environment begin that would lead the worker away from the simulators.
+pub const NOT_FOR_THE_WORKER: &[&str] = &["AUTOOPS_", "TEMPORAL_", "AWS_"];
+/// What is never reached by way of a proxy.
+const THIS_MACHINE: &str = "127.0.0.1,localhost";
 
 /// Returns the environment of the worker: where everything is, and the keys to it.
 #[must_use]
@@ -121,9 +110,15 @@ pub fn worker_env(
     callback_key: &SecretString,
     speed: f64,
 ) -> Vec<(&'static str, String)> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let no_proxy = variable("NO_PROXY").or_else(|| variable("no_proxy"));
+    let no_proxy = no_proxy.map_or(THIS_MACHINE.to_owned(), |others| {
+        format!("{others},{THIS_MACHINE}")
+    });
     vec![
         ("TEMPORAL_ADDRESS", info.temporal_address.clone()),
         ("TEMPORAL_NAMESPACE", "default".to_owned()),
+        ("TEMPORAL_CONFIG_FILE", NO_FILE.to_owned()),
         ("AUTOOPS_ENVIRONMENT__NAME", "development".to_owned()),
         ("AUTOOPS_STORE__PATH", info.store_path.display().to_string()),
         ("AUTOOPS_SUPEROPS__BASE_URL", info.superops_url.clone()),
@@ -147,9 +142,13 @@ pub fn worker_env(
         ("AWS_SECRET_ACCESS_KEY", "demo".to_owned()),
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ("AWS_CONFIG_FILE", NO_FILE.to_owned()),
+        ("AWS_SHARED_CREDENTIALS_FILE", NO_FILE.to_owned()),
+        ("NO_PROXY", no_proxy.clone()),
+        ("no_proxy", no_proxy),
         (
             "RUST_LOG",
-            std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()),
+            variable("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
         ),
     ]
 }

@@ -1,12 +1,16 @@
 //! Links to the programs people use, at a place they remember.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
+
+/// How our scripts begin.
+const HEAD: &str = "#!/bin/sh\n# Written by autoops-dev at each start.\n";
 
 /// Returns a program of ours: it lies beside the one that runs.
 ///
@@ -49,21 +53,34 @@ pub fn link(folder: &Path, name: &str, program: &Path) -> anyhow::Result<()> {
     linking().with_context(|| format!("linking {} to {}", at.display(), program.display()))
 }
 
-/// Writes a script that runs the temporal CLI against our server, unless `TEMPORAL_ADDRESS` names
-/// another one: the usual port may have been taken.
+/// Writes a script that runs a program for what runs here: with a variable that says where that is,
+/// unless the caller has set it.
 ///
 /// # Errors
 /// When the script cannot be written.
-pub fn temporal_script(at: &Path, cli: &Path, address: &str) -> anyhow::Result<()> {
-    let cli = cli.display().to_string().replace('\'', r"'\''");
+pub fn script(at: &Path, program: &Path, variable: &str, value: &str) -> anyhow::Result<()> {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let text = format!(
-        "#!/bin/sh\nexport TEMPORAL_ADDRESS=\"${{TEMPORAL_ADDRESS:-{address}}}\"\nexec '{cli}' \"$@\"\n"
+        "{HEAD}[ -n \"${variable}\" ] || export {variable}={}\nexec {} \"$@\"\n",
+        quoted(value),
+        quoted(&program.display().to_string()),
     );
     let writing = || -> io::Result<()> {
-        fs::write(at, text)?;
-        fs::set_permissions(at, fs::Permissions::from_mode(0o755))
+        // Beside it first: somebody may be running the old one.
+        let beside = at.with_added_extension("new");
+        fs::write(&beside, text)?;
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o755))?;
+        fs::rename(beside, at)
     };
     writing().with_context(|| format!("writing {}", at.display()))
+}
+
+/// Returns true for what [`script`] has written.
+pub(crate) fn is_our_script(path: &Path) -> bool {
+    let mut start = [0; HEAD.len()];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut start))
+        .is_ok_and(|()| start == *HEAD.as_bytes())
 }
 
 #[cfg(test)]
@@ -71,23 +88,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_temporal_script_knows_our_server_and_lets_people_name_another() {
+    fn a_script_knows_what_runs_here_and_lets_people_name_another() {
         let folder = tempfile::tempdir().unwrap();
         let cli = folder.path().join("it's the cli");
-        fs::write(&cli, "#!/bin/sh\necho \"$TEMPORAL_ADDRESS $1\"\n").unwrap();
+        fs::write(&cli, "#!/bin/sh\necho \"$PLACE $1\"\n").unwrap();
         fs::set_permissions(&cli, fs::Permissions::from_mode(0o755)).unwrap();
         let script = folder.path().join("temporal");
-        temporal_script(&script, &cli, "127.0.0.1:1").unwrap();
-        let run = |address: Option<&str>| {
+        super::script(&script, &cli, "PLACE", "it's here").unwrap();
+        let run = |place: &str| {
             let mut command = std::process::Command::new(&script);
-            command.arg("list").env_remove("TEMPORAL_ADDRESS");
-            if let Some(address) = address {
-                command.env("TEMPORAL_ADDRESS", address);
-            }
-            String::from_utf8(command.output().unwrap().stdout).unwrap()
+            let output = command.arg("list").env("PLACE", place).output();
+            String::from_utf8(output.unwrap().stdout).unwrap()
         };
-        assert_eq!(run(None), "127.0.0.1:1 list\n");
-        assert_eq!(run(Some("there:2")), "there:2 list\n");
+        assert_eq!(run(""), "it's here list\n");
+        assert_eq!(run("there"), "there list\n");
+        assert!(is_our_script(&script) && !is_our_script(&cli));
     }
 
     #[test]

@@ -10,13 +10,15 @@ use autoops_dev_server::{
     stack::Stack,
     table, temporal,
 };
-use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = match worker::read_args(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(status) => return ExitCode::from(status),
+    };
     let done = match cli.command {
         Some(Command::FindTemporal) => find_temporal().await,
         None => run(&cli.run).await,

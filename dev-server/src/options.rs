@@ -117,6 +117,12 @@ mod tests {
     }
 
     #[test]
+    fn wrong_usage_exits_with_1_and_help_with_0() {
+        let status = |arg: &str| worker::read_args::<Cli, _, _>(["autoops-dev", arg]).unwrap_err();
+        assert_eq!(["--nonsense", "--help", "--version"].map(status), [1, 0, 0]);
+    }
+
+    #[test]
     fn a_base_moves_all_ports() {
         assert_eq!(Ports::new(None).temporal, 7233);
         assert_eq!(Ports::new(Some(9100)).bedrock, 9105);

@@ -20,6 +20,9 @@ use nix::{
 };
 use tokio::sync::watch;
 
+/// In place of a configuration file of the user.
+pub const NO_FILE: &str = "/dev/null";
+
 /// Passes our signals on, and ends the child when standard input closes.
 const GUARD: &str = r#"
 exec 3<&0 </dev/null
@@ -78,10 +81,13 @@ impl Program {
         self
     }
 
-    /// Takes a variable out of its environment.
+    /// Takes the variables that begin so out of its environment: they are settings of the user for
+    /// something else. What is to be set has to be set after this.
     #[must_use]
-    pub fn without_env(mut self, name: impl Into<OsString>) -> Self {
-        self.command.env_remove(name.into());
+    pub fn without_env(mut self, prefixes: &[&str]) -> Self {
+        for name in variables(prefixes) {
+            self.command.env_remove(name);
+        }
         self
     }
 
@@ -126,6 +132,14 @@ impl Program {
     }
 }
 
+/// Returns the names of variables of our own environment that begin so.
+pub fn variables(prefixes: &[&str]) -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let text = name.to_string_lossy();
+        prefixes.iter().any(|prefix| text.starts_with(prefix))
+    })
+}
+
 /// Opens a log to add to.
 ///
 /// # Errors
@@ -149,6 +163,12 @@ impl Guarded {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.ended.borrow().is_none()
+    }
+
+    /// Returns the id of its process group, in which it runs beside its guard.
+    #[must_use]
+    pub fn group(&self) -> i32 {
+        self.group.as_raw()
     }
 
     /// Waits until it has ended; `None` when the system does not say how.
@@ -175,6 +195,20 @@ impl Guarded {
     pub fn kill(&self) {
         if self.is_running() {
             let _killed = killpg(self.group, Signal::SIGKILL);
+        }
+    }
+
+    /// Stops it in the middle of what it does, until it is thawed or killed.
+    pub fn freeze(&self) {
+        if self.is_running() {
+            let _frozen = killpg(self.group, Signal::SIGSTOP);
+        }
+    }
+
+    /// Lets it go on where it was frozen.
+    pub fn thaw(&self) {
+        if self.is_running() {
+            let _thawed = killpg(self.group, Signal::SIGCONT);
         }
     }
 }
@@ -272,6 +306,35 @@ mod tests {
         std::fs::remove_file(folder.path().join("pid")).unwrap();
         let (stubborn, pid) = started(folder.path(), "trap '' TERM; while :; do sleep 0.05; done");
         stubborn.stop(Duration::from_millis(200)).await;
+        dies(pid);
+    }
+
+    #[tokio::test]
+    async fn a_frozen_one_stands_still_and_can_be_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (child, pid) = started(folder.path(), "while :; do sleep 0.05; done");
+        let state = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')')
+                .map(|(_, rest)| rest.trim().to_owned())
+        };
+        if state().is_some() {
+            let is_stopped = || state().is_some_and(|state| state.starts_with('T'));
+            for (act, stopped) in [
+                (Guarded::freeze as fn(&Guarded), true),
+                (Guarded::thaw, false),
+            ] {
+                act(&child);
+                let begin = Instant::now();
+                while is_stopped() != stopped {
+                    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", state());
+                    std::thread::yield_now();
+                }
+            }
+        }
+        child.freeze();
+        child.kill();
+        child.ended().await;
         dies(pid);
     }
 

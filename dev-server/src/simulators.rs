@@ -10,7 +10,7 @@ use crate::{
         RunningSim,
         bedrock::{self, BedrockSimOptions},
         nvd::{self, NvdSimOptions},
-        superops::{self, FleetSpec, SuperOpsSim, SuperOpsSimOptions},
+        superops::{self, FleetSpec, SuperOpsHandle, SuperOpsSim, SuperOpsSimOptions},
     },
 };
 
@@ -33,7 +33,18 @@ impl Simulators {
         speed: f64,
         data: &DataDir,
     ) -> anyhow::Result<Self> {
-        let superops = superops::start(SuperOpsSimOptions {
+        Self::start_with(ports, Self::superops(ports, fleet, speed, data)).await
+    }
+
+    /// Returns how SuperOps is simulated in the demo.
+    #[must_use]
+    pub fn superops(
+        ports: &Ports,
+        fleet: FleetSpec,
+        speed: f64,
+        data: &DataDir,
+    ) -> SuperOpsSimOptions {
+        SuperOpsSimOptions {
             port: ports.superops,
             token: demo::TOKEN.to_owned(),
             subdomain: demo::SUBDOMAIN.to_owned(),
@@ -41,7 +52,15 @@ impl Simulators {
             speed,
             fleet,
             state_file: Some(data.file("superops.json")),
-        });
+        }
+    }
+
+    /// Starts all of them, with another SuperOps than that of the demo.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub async fn start_with(ports: &Ports, superops: SuperOpsSimOptions) -> anyhow::Result<Self> {
+        let superops = superops::start(superops);
         let nvd = nvd::start(NvdSimOptions {
             port: ports.nvd,
             api_key: Some(demo::NVD_KEY.to_owned()),
@@ -56,6 +75,12 @@ impl Simulators {
             nvd: nvd.await.context("simulator of NVD")?,
             bedrock: bedrock.await.context("simulator of Bedrock")?,
         })
+    }
+
+    /// Handles into SuperOps.
+    #[must_use]
+    pub fn superops_handle(&self) -> SuperOpsHandle {
+        self.superops.handle()
     }
 
     /// GraphQL endpoint of SuperOps.

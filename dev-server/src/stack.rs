@@ -1,6 +1,6 @@
 //! Everything that runs on one machine, started in order and stopped in the opposite one.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use contracts::queues;
@@ -16,7 +16,7 @@ use crate::{
     callbacks::{self, BySignal},
     data_dir::{DataDir, DevInfo},
     demo,
-    links::{beside_us, link, temporal_script},
+    links::{beside_us, link, script},
     options::{Ports, RunOptions},
     sim::{RunningSim, serve},
     simulators::Simulators,
@@ -24,6 +24,10 @@ use crate::{
     worker::{KeptWorker, WorkerSpec},
 };
 
+/// Where `temporal` finds its server.
+const TEMPORAL_ADDRESS: &str = "TEMPORAL_ADDRESS";
+/// Where `autoops` finds the environment.
+const AUTOOPS_DEV: &str = "AUTOOPS_DEV";
 /// How long to wait for the worker to take its first work.
 const WORKER_READY: Duration = Duration::from_secs(30);
 
@@ -63,18 +67,7 @@ impl Stack {
         let callbacks = serve(receiver, ports.callback)
             .await
             .context("callback receiver")?;
-        let info = DevInfo {
-            temporal_address: temporal.address.clone(),
-            temporal_cli: temporal.cli.clone(),
-            temporal_ui_url: temporal.ui_url.clone(),
-            callback_url: callbacks.url.clone(),
-            superops_url: simulators.superops_url(),
-            nvd_url: simulators.nvd_url(),
-            bedrock_url: simulators.bedrock_url(),
-            store_path: data.file("store.sqlite"),
-            api_url: None,
-            web_url: None,
-        };
+        let info = DevInfo::of(&temporal, &simulators, &callbacks, &data);
         demo::add_people(&info.store_path, people).await?;
         let worker = match options.no_worker {
             true => None,
@@ -89,17 +82,22 @@ impl Stack {
                 data.logs().join("worker.log").display()
             ));
         }
-        temporal_script(
-            &data.file("temporal"),
-            &temporal.cli,
-            &info.temporal_address,
-        )?;
         data.write_info(&info)?;
-        for (name, program) in [
-            ("autoops", beside_us("autoops")?),
-            ("temporal", data.file("temporal")),
+        let dev = data.info_file().display().to_string();
+        for (name, program, variable, value) in [
+            (
+                "temporal",
+                &info.temporal_cli,
+                TEMPORAL_ADDRESS,
+                &info.temporal_address,
+            ),
+            ("autoops", &beside_us("autoops")?, AUTOOPS_DEV, &dev),
         ] {
-            if let Err(error) = link_if_there(&options.bin_dir, name, program) {
+            let handed = ensure_built(program).and_then(|()| {
+                script(&data.file(name), program, variable, value)?;
+                link(&options.bin_dir, name, &data.file(name))
+            });
+            if let Err(error) = handed {
                 say(&format!("{error:#}"));
             }
         }
@@ -167,18 +165,18 @@ fn worker_spec(
     Ok(WorkerSpec {
         binary: beside_us("autoops-worker")?,
         env: demo::worker_env(info, key, speed),
-        without: demo::NOT_FOR_THE_WORKER.to_vec(),
+        without: demo::NOT_FOR_THE_WORKER,
         log_file: data.logs().join("worker.log"),
     })
 }
 
-fn link_if_there(folder: &std::path::Path, name: &str, program: PathBuf) -> anyhow::Result<()> {
+fn ensure_built(program: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         program.is_file(),
         "{} is not built: cargo build --workspace --bins",
         program.display()
     );
-    link(folder, name, &program.canonicalize()?)
+    Ok(())
 }
 
 /// Waits until a worker asks for workflow tasks; false when none does in time.

@@ -30,8 +30,8 @@ pub struct WorkerSpec {
     pub binary: PathBuf,
     /// Variables of its environment; some are secret.
     pub env: Vec<(&'static str, String)>,
-    /// Variables of ours it must not see.
-    pub without: Vec<&'static str>,
+    /// How variables of ours begin that it must not see.
+    pub without: &'static [&'static str],
     /// Its log.
     pub log_file: PathBuf,
 }
@@ -46,12 +46,11 @@ impl std::fmt::Debug for WorkerSpec {
 
 impl WorkerSpec {
     fn start(&self) -> anyhow::Result<Guarded> {
-        let mut program =
-            Program::new("worker", &self.binary).envs(self.env.iter().map(|(k, v)| (k, v)));
-        for name in &self.without {
-            program = program.without_env(name);
-        }
-        program.log_to(open_log(&self.log_file)?)?.start()
+        Program::new("worker", &self.binary)
+            .without_env(self.without)
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
+            .log_to(open_log(&self.log_file)?)?
+            .start()
     }
 }
 
@@ -173,8 +172,9 @@ mod tests {
         assert!(write.unwrap().success());
         WorkerSpec {
             binary,
-            env: vec![("WORD", "hello".into())],
-            without: vec!["HOME"],
+            // HOME is set anew after it was taken out.
+            env: vec![("WORD", "hello".into()), ("HOME", "sweet home".into())],
+            without: &["CARGO_", "HOME"],
             log_file: folder.join("log"),
         }
     }
@@ -182,7 +182,10 @@ mod tests {
     #[tokio::test]
     async fn a_worker_that_dies_is_started_again_and_its_last_words_are_told() {
         let folder = tempfile::tempdir().unwrap();
-        let spec = spec(folder.path(), r#"echo "$WORD ${HOME:-homeless}"; exit 3"#);
+        let spec = spec(
+            folder.path(),
+            r#"echo "$WORD $HOME ${CARGO_MANIFEST_DIR:-nowhere}"; exit 3"#,
+        );
         let (said, twice) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
         let say: Say = {
             let (said, twice) = (said.clone(), twice.clone());
@@ -200,7 +203,7 @@ mod tests {
         worker.stop().await;
         let said = said.lock().unwrap().clone();
         assert!(
-            said[0].contains("exit status: 3") && said[0].contains("hello homeless"),
+            said[0].contains("exit status: 3") && said[0].contains("hello sweet home nowhere"),
             "{said:?}"
         );
         assert!(

@@ -8,22 +8,60 @@ use std::{
     time::{Duration, Instant},
 };
 
-use autoops_dev_server::data_dir::DevInfo;
+use autoops_dev_server::{data_dir::DevInfo, process::variables};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
-fn program(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_autoops-dev"));
-    command.args(["--no-worker", "--headless", "--port-base", "0"]);
-    command
-        .arg("--data-dir")
-        .arg(folder.join("data"))
-        .arg("--bin-dir")
-        .arg(folder.join("bin"));
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+/// A running `autoops-dev`, killed when a test fails half-way; what it started ends with it.
+struct Program(Option<Child>);
+
+impl Program {
+    fn start(folder: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_autoops-dev"));
+        for name in variables(&["AUTOOPS_", "TEMPORAL_"]) {
+            if name != "AUTOOPS_TEMPORAL_CLI" && name != "AUTOOPS_CACHE" {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(["--no-worker", "--headless", "--port-base", "0"])
+            .arg("--data-dir")
+            .arg(folder.join("data"))
+            .arg("--bin-dir")
+            .arg(folder.join("bin"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+
+    fn id(&mut self) -> u32 {
+        self.child().id()
+    }
+
+    /// Waits for its end and returns what it said.
+    fn ended(mut self) -> Output {
+        eventually("it ends", || self.child().try_wait().unwrap());
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+
+    fn stop(mut self, signal: Signal) -> Output {
+        kill(Pid::from_raw(self.id().try_into().unwrap()), signal).unwrap();
+        self.ended()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ended_already = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -41,20 +79,15 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Starts it and waits until everything runs.
-fn start(folder: &Path) -> (Child, DevInfo) {
+fn start(folder: &Path) -> (Program, DevInfo) {
     // Of a run that was killed; it would be taken for the new one.
     let _not_there = std::fs::remove_file(folder.join("data/dev.json"));
-    let mut child = program(folder).spawn().unwrap();
+    let mut program = Program::start(folder);
     let info = eventually("dev.json", || {
-        assert_eq!(child.try_wait().unwrap(), None, "it has ended");
+        assert_eq!(program.child().try_wait().unwrap(), None, "it has ended");
         serde_json::from_slice(&std::fs::read(folder.join("data/dev.json")).ok()?).ok()
     });
-    (child, info)
-}
-
-fn stop(child: Child, signal: Signal) -> Output {
-    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
-    child.wait_with_output().unwrap()
+    (program, info)
 }
 
 fn answers(address: &str) -> bool {
@@ -69,7 +102,7 @@ fn answers(address: &str) -> bool {
 #[test]
 fn one_at_a_time_nothing_left_and_on_again() {
     let folder = tempfile::tempdir().unwrap();
-    let (child, info) = start(folder.path());
+    let (mut program, info) = start(folder.path());
     let all = |info: &DevInfo| {
         [
             &info.temporal_address,
@@ -84,14 +117,14 @@ fn one_at_a_time_nothing_left_and_on_again() {
     let script = std::fs::read_to_string(folder.path().join("bin/temporal")).unwrap();
     assert!(script.contains(&info.temporal_address), "{script}");
 
-    let second = program(folder.path()).output().unwrap();
+    let second = Program::start(folder.path()).ended();
     let words = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(
-        !second.status.success() && words.contains(&format!("process {}", child.id())),
+        !second.status.success() && words.contains(&format!("process {}", program.id())),
         "{words}"
     );
 
-    let ended = stop(child, Signal::SIGTERM);
+    let ended = program.stop(Signal::SIGTERM);
     let words = String::from_utf8_lossy(&ended.stdout).into_owned();
     assert!(
         ended.status.success() && words.contains("patch start") && words.ends_with("stopped\n"),
@@ -109,11 +142,11 @@ fn one_at_a_time_nothing_left_and_on_again() {
     }
 
     // Again, and this time it is killed without a word: its server must not outlive it.
-    let (child, info) = start(folder.path());
-    stop(child, Signal::SIGKILL);
+    let (program, info) = start(folder.path());
+    program.stop(Signal::SIGKILL);
     eventually("the server ends", || {
         (!answers(&info.temporal_address)).then_some(())
     });
-    let (child, _) = start(folder.path());
-    assert!(stop(child, Signal::SIGINT).status.success());
+    let (program, _) = start(folder.path());
+    assert!(program.stop(Signal::SIGINT).status.success());
 }

@@ -1,6 +1,6 @@
 //! What the worker is told at its start.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use clients::config::{Config, ConfigError, Secrets};
@@ -26,6 +26,9 @@ pub struct Args {
     /// Seconds that running activities get to end by themselves when the worker is told to stop.
     #[arg(long, env = "AUTOOPS_DRAIN_SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub drain_secs: u64,
+    /// Address on which Prometheus may read figures, such as 127.0.0.1:9464; nowhere when absent.
+    #[arg(long, env = "AUTOOPS_METRICS_ADDRESS", value_name = "ADDRESS")]
+    pub metrics_address: Option<SocketAddr>,
     /// How log lines are written; `RUST_LOG` says which.
     #[arg(long, env = "AUTOOPS_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -72,6 +75,26 @@ pub struct Setup {
     pub people: Option<PathBuf>,
     /// Waits of the worker itself.
     pub tuning: Tuning,
+    /// Where figures are shown.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Reads a command line.
+///
+/// # Errors
+/// With the exit status, after help, version or the mistake was printed; it is that of all our
+/// programs.
+pub fn read_args<P, I, T>(args: I) -> Result<P, u8>
+where
+    P: Parser,
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    P::try_parse_from(args).map_err(|told| {
+        // Nobody is left to be told when the terminal is gone.
+        let _ = told.print();
+        u8::from(told.use_stderr())
+    })
 }
 
 impl Args {
@@ -89,6 +112,18 @@ impl Args {
                 sticky: Duration::from_secs(self.sticky_secs),
                 drain: Duration::from_secs(self.drain_secs),
             },
+            metrics: self.metrics_address,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_usage_exits_with_1_and_help_with_0() {
+        let status = |arg: &str| read_args::<Args, _, _>(["autoops-worker", arg]).unwrap_err();
+        assert_eq!(["--nonsense", "--help", "--version"].map(status), [1, 0, 0]);
     }
 }

@@ -41,12 +41,17 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
         buckets,
     ));
     let model = match bedrock {
-        Some(bedrock) => Some(Arc::new(Bedrock::new(bedrock).await?)),
+        Some(bedrock) => {
+            let model = Bedrock::new(bedrock).await?;
+            Some(Arc::new(model.sharing(Arc::clone(&store.counters))))
+        }
         None => None,
     };
+    let superops = SuperOps::new(superops, limiter.clone())?;
+    let nvd = Nvd::new(nvd, limiter)?;
     Ok(Deps {
-        superops: Arc::new(SuperOps::new(superops, limiter.clone())?),
-        nvd: Arc::new(Nvd::new(nvd, limiter)?),
+        superops: Arc::new(superops.sharing(Arc::clone(&store.counters))),
+        nvd: Arc::new(nvd.sharing(Arc::clone(&store.counters))),
         model,
         notifier: Arc::new(LogNotifier),
         clock: Arc::new(SystemClock),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use temporalio_client::{
     Client, ClientOptions, Connection, Url, envconfig::LoadClientConfigProfileOptions,
+    errors::ClientConnectError,
 };
 
 /// How long Temporal may take to answer.
@@ -46,13 +47,23 @@ pub async fn connect(target: &TemporalTarget) -> anyhow::Result<Client> {
     let connected = tokio::time::timeout(PATIENCE, Connection::connect(connection)).await;
     let connection = match connected {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "could not connect to Temporal");
-            bail!(advice());
-        }
-        Err(_) => bail!(advice()),
+        Ok(Err(error)) => bail!("{} ({})", advice(), why(&error)),
+        Err(_) => bail!("{} (no answer within {} s)", advice(), PATIENCE.as_secs()),
     };
     Client::new(connection, options).context("the Temporal client cannot be built")
+}
+
+/// Returns the innermost cause: the outer ones only say that it failed.
+fn why(error: &ClientConnectError) -> String {
+    match error {
+        ClientConnectError::SystemInfoCallError(status) => status.message().to_owned(),
+        other => {
+            let causes = std::iter::successors(Some(other as &dyn std::error::Error), |error| {
+                error.source()
+            });
+            causes.last().map(ToString::to_string).unwrap_or_default()
+        }
+    }
 }
 
 fn parse_address(address: &str) -> anyhow::Result<Url> {

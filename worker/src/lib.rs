@@ -6,12 +6,13 @@ mod args;
 mod build;
 mod connect;
 pub mod logs;
+mod metrics;
 mod prepare;
 mod serve;
 
 use tokio_util::sync::CancellationToken;
 
-pub use args::{Args, LogFormat, Setup, Tuning};
+pub use args::{Args, LogFormat, Setup, Tuning, read_args};
 pub use build::{build_deps, queue_rates};
 pub use connect::{TemporalTarget, connect};
 pub use prepare::{load_people, put_default_policies, register_search_attributes};
@@ -20,9 +21,12 @@ pub use serve::{QueueRates, serve};
 /// Builds everything and runs the worker until `until` is cancelled and what was begun is finished.
 ///
 /// # Errors
-/// When the configuration cannot be used, Temporal cannot be reached, `SuperOps` refuses the token,
+/// When the configuration or the address for metrics cannot be used, Temporal cannot be reached, `SuperOps` refuses the token,
 /// or a worker ends by itself.
 pub async fn run(setup: Setup, until: CancellationToken) -> anyhow::Result<()> {
+    if let Some(address) = setup.metrics {
+        metrics::show(address, until.clone())?;
+    }
     let deps = build_deps(&setup.config, &setup.secrets).await?;
     let rates = queue_rates(&setup.config, &setup.secrets)?;
     let client = connect(&setup.temporal).await?;

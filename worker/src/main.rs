@@ -2,15 +2,17 @@
 
 use std::process::ExitCode;
 
-use autoops_worker::{Args, LogFormat, logs, run};
-use clap::Parser;
+use autoops_worker::{Args, LogFormat, logs, read_args, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = match read_args(std::env::args_os()) {
+        Ok(args) => args,
+        Err(status) => return ExitCode::from(status),
+    };
     let log_format = args.log_format;
     logs::start(log_format);
     let Err(failure) = start(args).await else {

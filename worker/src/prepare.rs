@@ -25,6 +25,8 @@ use tracing::{info, warn};
 
 /// Who writes what nobody asked for.
 const BUILT_IN: &str = "built-in";
+/// Source of the people of a file, whatever its path: a file that was moved is the same people.
+const PEOPLE_FILE: &str = "file";
 /// How often records past their time are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
@@ -141,15 +143,21 @@ pub async fn put_default_policies(store: &Store, now: Timestamp) -> anyhow::Resu
     }
 }
 
-/// Loads a people file into the store. People who are not in it any more keep what they have.
+/// Loads a people file into the store. Who was loaded from a file before and is not in this one may
+/// look from now on, and not decide.
 ///
 /// # Errors
 /// When the file or the store cannot be used.
 pub async fn load_people(store: &Store, file: &Path) -> anyhow::Result<()> {
     let people = people::load_people(file)?;
     let count = people.len();
-    for person in people {
-        store.identities.put_person(person).await?;
+    let lowered = store.identities.put_people_of(PEOPLE_FILE, people).await?;
+    for person in lowered {
+        warn!(
+            person.id = %person.id,
+            "{} is not in the people file any more and is now a viewer",
+            person.id
+        );
     }
     info!(
         people = count,
@@ -180,6 +188,18 @@ pub(crate) async fn sweep(deps: Deps, until: CancellationToken) {
         tokio::select! {
             () = until.cancelled() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_of_every_search_attribute_is_known() {
+        for (name, kind) in search::ALL {
+            assert!(value_type(kind).is_ok(), "{name}: {kind}");
         }
     }
 }

@@ -124,5 +124,61 @@ async fn nobody_at_the_address_says_what_to_do() {
         line.contains("127.0.0.1:1") && line.contains("temporal server start-dev"),
         "{line}"
     );
+    assert!(line.contains("refused"), "the cause is missing: {line}");
     assert!(!line.contains('\n'), "{line}");
+}
+
+#[tokio::test]
+async fn prometheus_reads_how_the_systems_answer() {
+    use clients::nvd::{Nvd, NvdConfig};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_util::sync::CancellationToken;
+
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    let busy = crate::metrics::listen(address, CancellationToken::new())
+        .err()
+        .unwrap();
+    let line = format!("{busy:#}");
+    assert!(
+        line.contains(&address.to_string()) && !line.contains('\n'),
+        "{line}"
+    );
+    drop(free);
+    let until = CancellationToken::new();
+    let recorder = crate::metrics::listen(address, until.clone()).unwrap();
+    // Of this test only.
+    let _counting = metrics::set_default_local_recorder(&recorder);
+
+    let server = MockServer::start().await;
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(503))
+        .mount(&server)
+        .await;
+    let config = NvdConfig {
+        base_url: server.uri(),
+        ..NvdConfig::default()
+    };
+    let nvd = Nvd::new(config, std::sync::Arc::new(clients::rate_limit::Unlimited)).unwrap();
+    for _ in 0..4 {
+        nvd.lookup_cve(&"CVE-2026-0001".parse().unwrap())
+            .await
+            .unwrap_err();
+    }
+
+    let mut read = tokio::net::TcpStream::connect(address).await.unwrap();
+    read.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
+        .await
+        .unwrap();
+    let mut text = String::new();
+    read.read_to_string(&mut text).await.unwrap();
+    for line in [
+        "autoops_breaker_state{upstream=\"nvd\"} 2",
+        "autoops_calls_total{upstream=\"nvd\",outcome=\"unavailable\"} 3",
+        "autoops_calls_total{upstream=\"nvd\",outcome=\"refused\"} 1",
+        "autoops_call_seconds_count{upstream=\"nvd\"} 3",
+    ] {
+        assert!(text.contains(line), "{line} is missing:\n{text}");
+    }
+    until.cancel();
 }

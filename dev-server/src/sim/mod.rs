@@ -4,10 +4,17 @@ pub mod bedrock;
 pub mod nvd;
 pub mod superops;
 
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
 use axum::{
     Json, Router,
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use domain::input::{InvalidInput, from_json};
 use serde::{Serialize, de::DeserializeOwned};
@@ -55,6 +62,72 @@ pub async fn serve(router: Router, port: u16) -> anyhow::Result<RunningSim> {
         }
     });
     Ok(RunningSim { url, stop, task })
+}
+
+/// Requests a simulator remembers.
+const MAX_LOG: usize = 500;
+
+/// Trouble on demand and the requests that were seen: what `/faults` and `/log` of a simulator show.
+#[derive(Debug)]
+struct Desk<F, E> {
+    faults: Mutex<F>,
+    log: Mutex<VecDeque<E>>,
+}
+
+impl<F: Default, E> Default for Desk<F, E> {
+    fn default() -> Self {
+        Self {
+            faults: Mutex::default(),
+            log: Mutex::default(),
+        }
+    }
+}
+
+impl<F, E> Desk<F, E>
+where
+    F: Clone + Default + Serialize + DeserializeOwned + Send + 'static,
+    E: Clone + Serialize + Send + 'static,
+{
+    fn faults(&self) -> MutexGuard<'_, F> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> MutexGuard<'_, VecDeque<E>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, entry: E) {
+        let mut log = self.log();
+        if log.len() == MAX_LOG {
+            log.pop_front();
+        }
+        log.push_back(entry);
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        let faults = get(Self::show).post(Self::change).delete(Self::clear);
+        Router::new()
+            .route("/faults", faults)
+            .route("/log", get(Self::seen))
+            .with_state(self)
+    }
+
+    async fn show(State(desk): State<Arc<Self>>) -> Json<F> {
+        Json(desk.faults().clone())
+    }
+
+    async fn change(State(desk): State<Arc<Self>>, Json(change): Json<Value>) -> Response {
+        change_faults(&mut *desk.faults(), &change)
+    }
+
+    async fn clear(State(desk): State<Arc<Self>>) -> Json<F> {
+        *desk.faults() = F::default();
+        Json(F::default())
+    }
+
+    async fn seen(State(desk): State<Arc<Self>>) -> Json<Vec<E>> {
+        Json(desk.log().iter().cloned().collect())
+    }
 }
 
 /// Takes one off a count; true while something was left.

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -19,8 +20,10 @@ use tokio::{
 
 use super::find::{FindOptions, RELEASE, Source, TemporalCli, usable};
 
-/// Name under which the test environment of Temporal's SDK keeps its download.
-pub(super) const SDK_DOWNLOAD: &str = "temporal-sdk-rust-0.1.0";
+/// Under this and its own version the test environment of Temporal's SDK keeps its download.
+const SDK_DOWNLOAD: &str = "temporal-sdk-rust-";
+/// End of the name of a download that is not complete.
+const INCOMPLETE: &str = ".downloading";
 const PACKAGE: &str = "github.com/temporalio/cli/cmd/temporal";
 const DOWNLOADS: &str = "https://temporal.download";
 /// Without a network it must not take long to say so.
@@ -32,6 +35,20 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// Where we keep what we fetched.
 pub(super) fn cached(cache: &Path) -> PathBuf {
     cache.join(format!("temporal-{RELEASE}"))
+}
+
+/// Returns the newest download of the test environment of Temporal's SDK. It lies where everybody may
+/// write, so only a file of our own user counts.
+pub(super) fn of_sdk(folder: &Path) -> Option<PathBuf> {
+    let us = tempfile::tempfile().ok()?.metadata().ok()?.uid();
+    let downloads = fs::read_dir(folder).ok()?.flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let found = entry.metadata().ok()?;
+        let fits = name.starts_with(SDK_DOWNLOAD) && !name.ends_with(INCOMPLETE);
+        (fits && found.is_file() && found.uid() == us)
+            .then_some((found.modified().ok()?, entry.path()))
+    });
+    downloads.max().map(|(_, path)| path)
 }
 
 /// Downloads or builds; adds to `tried` what did not work.
@@ -108,7 +125,7 @@ async fn download(cache: &Path, target: &Path, say: &(dyn Fn(&str) + Sync)) -> a
         })?;
     say(&format!("downloading Temporal CLI {RELEASE} (once)"));
     // Left behind by a process that died; nobody else writes it, we hold the lock.
-    let _gone = fs::remove_file(target.with_added_extension("downloading"));
+    let _gone = fs::remove_file(target.with_added_extension(&INCOMPLETE[1..]));
     let config = TemporalDevServerConfig::builder()
         .exe(EphemeralExe::CachedDownload {
             version: EphemeralExeVersion::Fixed(RELEASE.to_owned()),

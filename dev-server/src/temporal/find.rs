@@ -11,6 +11,7 @@ use std::{
 use tokio::process::Command;
 
 use super::fetch;
+use crate::links::is_our_script;
 
 /// Variable that names the binary to use.
 pub(super) const VARIABLE: &str = "AUTOOPS_TEMPORAL_CLI";
@@ -95,12 +96,13 @@ impl FindOptions {
         }
     }
 
-    /// Returns the first program of this name on PATH.
+    /// Returns the first program of this name on PATH. Our own script for people is none: it would
+    /// call itself.
     pub(super) fn on_path(&self, name: &str) -> Option<PathBuf> {
         self.search_path
             .iter()
             .map(|folder| folder.join(name))
-            .find(|path| path.is_file())
+            .find(|path| path.is_file() && !is_our_script(path))
     }
 }
 
@@ -167,17 +169,23 @@ pub async fn find(
             Err(problem) => tried.push(format!("PATH: {problem}")),
         },
     }
-    for (path, source) in [
-        (fetch::cached(&options.cache), Source::Cache),
+    let cached = fetch::cached(&options.cache);
+    for (path, source, place) in [
         (
-            options.sdk_cache.join(fetch::SDK_DOWNLOAD),
+            cached.is_file().then(|| cached.clone()),
+            Source::Cache,
+            &cached,
+        ),
+        (
+            fetch::of_sdk(&options.sdk_cache),
             Source::Download,
+            &options.sdk_cache,
         ),
     ] {
-        if !path.is_file() {
-            tried.push(format!("{source}: no {}", path.display()));
+        let Some(path) = path else {
+            tried.push(format!("{source}: none at {}", place.display()));
             continue;
-        }
+        };
         match usable(&path, source).await {
             Ok(cli) => return Ok(cli),
             Err(problem) => tried.push(format!("{source}: {problem}")),
@@ -191,6 +199,11 @@ pub async fn find(
 /// Asks a binary for its version and refuses one that is too old.
 pub(super) async fn usable(path: &Path, source: Source) -> Result<TemporalCli, String> {
     let shown = path.display();
+    if is_our_script(path) {
+        return Err(format!(
+            "{shown} is the script of autoops-dev, which needs a Temporal CLI itself"
+        ));
+    }
     let text = version_of(path)
         .await
         .map_err(|error| format!("{shown} cannot be used: {error}"))?;
@@ -206,8 +219,10 @@ pub(super) async fn usable(path: &Path, source: Source) -> Result<TemporalCli, S
             "{shown} has server {server_version}, {major}.{minor} or later is needed"
         ));
     }
+    // It is also called from other folders. Links stay: some programs go by the name of the link.
+    let path = std::path::absolute(path).map_err(|error| format!("{shown}: {error}"))?;
     Ok(TemporalCli {
-        path: path.to_owned(),
+        path,
         server_version,
         source,
     })

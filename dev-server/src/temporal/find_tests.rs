@@ -1,4 +1,4 @@
-use std::{fs, sync::Mutex};
+use std::{fs, sync::Mutex, time::SystemTime};
 
 use tempfile::TempDir;
 
@@ -61,7 +61,7 @@ async fn each_place_is_taken_before_the_ones_behind_it() {
     let named = machine.temporal("named/temporal", GOOD);
     let on_path = machine.temporal("bin/temporal", GOOD);
     let cached = machine.temporal("cache/temporal-v1.5.1", GOOD);
-    let of_sdk = machine.temporal("tmp/temporal-sdk-rust-0.1.0", GOOD);
+    let of_sdk = machine.temporal("tmp/temporal-sdk-rust-1.1.1", GOOD);
     machine.options.explicit = Some(named.clone());
     let mut found = Vec::new();
     for path in [&named, &on_path, &cached, &of_sdk] {
@@ -81,6 +81,53 @@ async fn each_place_is_taken_before_the_ones_behind_it() {
         ]
     );
     assert!(machine.find().await.is_err());
+}
+
+#[tokio::test]
+async fn the_newest_complete_download_of_the_sdk_is_taken() {
+    let machine = Machine::new();
+    let times = [
+        ("temporal-sdk-rust-0.9.0", 1),
+        ("temporal-sdk-rust-1.1.1", 3),
+        ("temporal-sdk-rust-1.1.0", 2),
+        ("temporal-sdk-rust-1.2.0.downloading", 4),
+        ("temporal-sdk-go-1.30.0", 5),
+    ];
+    for (name, at) in times {
+        let path = machine.temporal(&format!("tmp/{name}"), GOOD);
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+        // For reading: see `Machine::script`.
+        let file = fs::File::open(path).unwrap();
+        file.set_modified(at).unwrap();
+    }
+    let found = machine.find().await.unwrap();
+    assert!(found.path.ends_with("temporal-sdk-rust-1.1.1"), "{found:?}");
+}
+
+#[tokio::test]
+async fn our_own_script_on_path_is_passed_over_and_refused_when_it_is_named() {
+    let mut machine = Machine::new();
+    let of_ours = machine.folder.path().join("ours");
+    fs::create_dir(&of_ours).unwrap();
+    let script = of_ours.join("temporal");
+    crate::links::script(&script, &script, "TEMPORAL_ADDRESS", "127.0.0.1:1").unwrap();
+    let behind = machine.temporal("bin/temporal", GOOD);
+    machine.options.search_path.insert(0, of_ours);
+    assert_eq!(machine.find().await.unwrap().path, behind);
+    machine.options.explicit = Some(script);
+    let text = machine.find().await.unwrap_err().to_string();
+    assert!(text.contains("the script of autoops-dev"), "{text}");
+}
+
+#[tokio::test]
+async fn a_relative_path_works_from_every_folder() {
+    let mut machine = Machine::new();
+    let path = machine.temporal("bin/temporal", GOOD);
+    let here = std::env::current_dir().unwrap();
+    let up: PathBuf = here.ancestors().skip(1).map(|_| "..").collect();
+    machine.options.explicit = Some(up.join(path.strip_prefix("/").unwrap()));
+    let found = machine.find().await.unwrap().path;
+    assert!(found.is_absolute() && found.canonicalize().unwrap() == path.canonicalize().unwrap());
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! A running Temporal server with Web UI, set up as AutoOps needs it.
 
 use std::{
-    collections::BTreeSet,
     fs, io,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
@@ -10,14 +9,11 @@ use std::{
 
 use anyhow::bail;
 use contracts::search;
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, tonic::IntoRequest};
-use temporalio_common::protos::temporal::api::{
-    enums::v1::IndexedValueType,
-    operatorservice::v1::{AddSearchAttributesRequest, ListSearchAttributesRequest},
-};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
+use worker::register_search_attributes;
 
 use super::find_here;
-use crate::process::{Guarded, Program, open_log};
+use crate::process::{Guarded, NO_FILE, Program, open_log};
 
 /// Name space of everything on one machine.
 pub(super) const NAMESPACE: &str = "default";
@@ -91,8 +87,8 @@ impl DevTemporal {
         let process = Program::new("temporal", &cli)
             .args(arguments(options, port, ui_port))
             // Settings of the user for another server must not reach this one.
-            .without_env("TEMPORAL_ADDRESS")
-            .without_env("TEMPORAL_CONFIG_FILE")
+            .without_env(&["TEMPORAL_"])
+            .envs([("TEMPORAL_CONFIG_FILE", NO_FILE)])
             .log_to(open_log(&log)?)?
             .start()?;
         let address = format!("127.0.0.1:{port}");
@@ -122,16 +118,19 @@ impl DevTemporal {
     /// # Errors
     /// Never with these settings; the error is kept instead of a panic.
     pub fn client(&self) -> anyhow::Result<Client> {
-        let options = ClientOptions::new(NAMESPACE)
-            .data_converter(contracts::converter::data_converter())
-            .build();
-        Ok(Client::new(self.connection.clone(), options)?)
+        client(self.connection.clone())
     }
 
     /// Returns true until the server has ended.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.process.is_running()
+    }
+
+    /// Returns the id of the server's process group.
+    #[must_use]
+    pub fn group(&self) -> i32 {
+        self.process.group()
     }
 
     /// Waits until the server has ended, by whatever cause.
@@ -211,7 +210,8 @@ async fn serving(process: &Guarded, address: &str) -> anyhow::Result<Connection>
     loop {
         let tried = async {
             let connection = connect(address).await?;
-            ensure_search_attributes(&connection).await?;
+            // A database file of an older version may lack some.
+            register_search_attributes(&client(connection.clone())?).await?;
             anyhow::Ok(connection)
         };
         let problem = match tried.await {
@@ -241,39 +241,11 @@ async fn connect(address: &str) -> anyhow::Result<Connection> {
     Ok(Connection::connect(options).await?)
 }
 
-/// A database file of an older version may lack some.
-async fn ensure_search_attributes(connection: &Connection) -> anyhow::Result<()> {
-    let mut service = connection.operator_service();
-    let list = ListSearchAttributesRequest {
-        namespace: NAMESPACE.to_owned(),
-    };
-    let known = service
-        .list_search_attributes(list.into_request())
-        .await?
-        .into_inner();
-    let known: BTreeSet<&str> = known.custom_attributes.keys().map(String::as_str).collect();
-    let missing = search::ALL.iter().filter(|(name, _)| !known.contains(name));
-    let missing: std::collections::HashMap<String, i32> = missing
-        .map(|(name, kind)| Ok(((*name).to_owned(), indexed_type(kind)? as i32)))
-        .collect::<anyhow::Result<_>>()?;
-    if !missing.is_empty() {
-        let add = AddSearchAttributesRequest {
-            search_attributes: missing,
-            namespace: NAMESPACE.to_owned(),
-        };
-        service.add_search_attributes(add.into_request()).await?;
-    }
-    Ok(())
-}
-
-fn indexed_type(kind: &str) -> anyhow::Result<IndexedValueType> {
-    Ok(match kind {
-        "Keyword" => IndexedValueType::Keyword,
-        "Datetime" => IndexedValueType::Datetime,
-        "Bool" => IndexedValueType::Bool,
-        "Int" => IndexedValueType::Int,
-        other => bail!("search attribute type {other} is not known"),
-    })
+fn client(connection: Connection) -> anyhow::Result<Client> {
+    let options = ClientOptions::new(NAMESPACE)
+        .data_converter(contracts::converter::data_converter())
+        .build();
+    Ok(Client::new(connection, options)?)
 }
 
 #[cfg(test)]
@@ -288,7 +260,6 @@ mod tests {
                 args.contains(&format!("--search-attribute {name}={kind}")),
                 "{args}"
             );
-            assert!(indexed_type(kind).is_ok(), "{kind}");
         }
         assert!(args.contains("matching.useNewMatcher=true") && args.contains("--headless"));
     }

@@ -9,8 +9,10 @@ mod rules;
 mod tests;
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,15 +21,13 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::post,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{RunningSim, change_faults, serve, take};
+use super::{Desk, RunningSim, serve, take};
 use answer::Manner;
-
-const MAX_LOG: usize = 500;
 
 /// How to start a simulated Bedrock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,20 +74,8 @@ pub struct LogEntry {
 #[derive(Debug, Default)]
 struct World {
     reasoning_every: u32,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    faults: Faults,
-    log: VecDeque<LogEntry>,
-    answered: u32,
-}
-
-impl World {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    desk: Arc<Desk<Faults, LogEntry>>,
+    answered: AtomicU32,
 }
 
 /// An error as the service sends it.
@@ -113,15 +101,14 @@ impl Refusal {
 /// # Errors
 /// When no port can be opened.
 pub async fn start(options: BedrockSimOptions) -> anyhow::Result<RunningSim> {
-    let world = World {
+    let world = Arc::new(World {
         reasoning_every: options.reasoning_every,
         ..World::default()
-    };
+    });
     let router = Router::new()
         .route("/model/{id}/converse", post(converse))
-        .route("/faults", get(faults).post(set_faults).delete(clear_faults))
-        .route("/log", get(log))
-        .with_state(Arc::new(world));
+        .with_state(world.clone())
+        .merge(world.desk.clone().router());
     serve(router, options.port).await
 }
 
@@ -131,25 +118,19 @@ async fn converse(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let slow = world.lock().faults.slow_ms;
+    let slow = world.desk.faults().slow_ms;
     tokio::time::sleep(Duration::from_millis(slow)).await;
     let body: Value = serde_json::from_str(&body).unwrap_or_default();
     let (response, outcome) = match answer(&world, &model, &headers, &body) {
         Ok((answer, manner)) => (Json(answer).into_response(), manner.as_str()),
         Err(refusal) => (refused(&refusal), refusal.code),
     };
-    let mut inner = world.lock();
-    if inner.log.len() == MAX_LOG {
-        inner.log.pop_front();
-    }
-    let status = response.status().as_u16();
-    inner.log.push_back(LogEntry {
+    world.desk.record(LogEntry {
         model,
-        status,
+        status: response.status().as_u16(),
         outcome: outcome.to_owned(),
         body,
     });
-    drop(inner);
     response
 }
 
@@ -161,13 +142,10 @@ fn answer(
 ) -> Result<(Value, Manner), Refusal> {
     rules::authorise(headers)?;
     rules::check(model, body)?;
-    let (manner, thinks) = {
-        let mut inner = world.lock();
-        let manner = next(&mut inner.faults)?;
-        inner.answered += 1;
-        let every = world.reasoning_every;
-        (manner, every > 0 && inner.answered.is_multiple_of(every))
-    };
+    let manner = next(&mut world.desk.faults())?;
+    let answered = world.answered.fetch_add(1, Ordering::Relaxed) + 1;
+    let every = world.reasoning_every;
+    let thinks = every > 0 && answered.is_multiple_of(every);
     Ok((answer::to(body, manner, thinks), manner))
 }
 
@@ -212,22 +190,4 @@ fn refused(refusal: &Refusal) -> Response {
         response.headers_mut().insert("x-amzn-errortype", code);
     }
     response
-}
-
-async fn faults(State(world): State<Arc<World>>) -> Json<Faults> {
-    Json(world.lock().faults.clone())
-}
-
-/// Replaces the named parts and keeps the others.
-async fn set_faults(State(world): State<Arc<World>>, Json(change): Json<Value>) -> Response {
-    change_faults(&mut world.lock().faults, &change)
-}
-
-async fn clear_faults(State(world): State<Arc<World>>) -> Json<Faults> {
-    world.lock().faults = Faults::default();
-    Json(Faults::default())
-}
-
-async fn log(State(world): State<Arc<World>>) -> Json<Vec<LogEntry>> {
-    Json(world.lock().log.iter().cloned().collect())
 }

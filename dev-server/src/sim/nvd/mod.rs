@@ -11,7 +11,7 @@ mod tests;
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,15 +23,13 @@ use axum::{
     routing::get,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{RunningSim, change_faults, serve, take};
+use super::{Desk, RunningSim, serve, take};
 use entries::Entry;
 
 /// Requests in a rolling window, without and with a key.
 const LIMITS: (usize, usize) = (5, 50);
 const WINDOW: Duration = Duration::from_secs(30);
-const MAX_LOG: usize = 500;
 
 /// How to start a simulated NVD.
 #[derive(Clone, Default)]
@@ -81,20 +79,8 @@ pub struct LogEntry {
 struct World {
     options: NvdSimOptions,
     entries: Vec<Entry>,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    faults: Faults,
-    log: VecDeque<LogEntry>,
-    recent: VecDeque<Instant>,
-}
-
-impl World {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    desk: Arc<Desk<Faults, LogEntry>>,
+    recent: Mutex<VecDeque<Instant>>,
 }
 
 /// Starts the simulator.
@@ -103,16 +89,16 @@ impl World {
 /// When its own data is unreadable or no port can be opened.
 pub async fn start(options: NvdSimOptions) -> anyhow::Result<RunningSim> {
     let port = options.port;
-    let world = World {
+    let world = Arc::new(World {
         options,
         entries: entries::all()?,
-        inner: Mutex::default(),
-    };
+        desk: Arc::default(),
+        recent: Mutex::default(),
+    });
     let router = Router::new()
         .route("/rest/json/cves/2.0", get(cves))
-        .route("/faults", get(faults).post(set_faults).delete(clear_faults))
-        .route("/log", get(log))
-        .with_state(Arc::new(world));
+        .with_state(world.clone())
+        .merge(world.desk.clone().router());
     serve(router, port).await
 }
 
@@ -123,33 +109,27 @@ async fn cves(
 ) -> Response {
     let raw = raw.unwrap_or_default();
     let key = headers.get("apikey").map(HeaderValue::as_bytes);
-    let slow = world.lock().faults.slow_ms;
+    let slow = world.desk.faults().slow_ms;
     tokio::time::sleep(Duration::from_millis(slow)).await;
     let response = answer(&world, &raw, key);
-    let mut inner = world.lock();
-    if inner.log.len() == MAX_LOG {
-        inner.log.pop_front();
-    }
-    let status = response.status().as_u16();
-    inner.log.push_back(LogEntry {
+    world.desk.record(LogEntry {
         query: raw,
         with_key: key.is_some(),
-        status,
+        status: response.status().as_u16(),
     });
-    drop(inner);
     response
 }
 
 fn answer(world: &World, raw: &str, key: Option<&[u8]>) -> Response {
     {
-        let mut inner = world.lock();
-        if take(&mut inner.faults.unavailable) {
+        let mut faults = world.desk.faults();
+        if take(&mut faults.unavailable) {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        if take(&mut inner.faults.throttle) || over_limit(world, &mut inner, key.is_some()) {
+        if take(&mut faults.throttle) || over_limit(world, key.is_some()) {
             return StatusCode::FORBIDDEN.into_response();
         }
-        if take(&mut inner.faults.nonsense) {
+        if take(&mut faults.nonsense) {
             return "<html>maintenance</html>".into_response();
         }
     }
@@ -173,39 +153,21 @@ fn refused(message: &str) -> Response {
     response
 }
 
-fn over_limit(world: &World, inner: &mut Inner, with_key: bool) -> bool {
+fn over_limit(world: &World, with_key: bool) -> bool {
     if !world.options.limit {
         return false;
     }
     let now = Instant::now();
-    while inner
-        .recent
+    let mut recent = world.recent.lock().unwrap_or_else(PoisonError::into_inner);
+    while recent
         .front()
         .is_some_and(|at| now.duration_since(*at) > WINDOW)
     {
-        inner.recent.pop_front();
+        recent.pop_front();
     }
-    if inner.recent.len() >= if with_key { LIMITS.1 } else { LIMITS.0 } {
+    if recent.len() >= if with_key { LIMITS.1 } else { LIMITS.0 } {
         return true;
     }
-    inner.recent.push_back(now);
+    recent.push_back(now);
     false
-}
-
-async fn faults(State(world): State<Arc<World>>) -> Json<Faults> {
-    Json(world.lock().faults.clone())
-}
-
-/// Replaces the named parts and keeps the others.
-async fn set_faults(State(world): State<Arc<World>>, Json(change): Json<Value>) -> Response {
-    change_faults(&mut world.lock().faults, &change)
-}
-
-async fn clear_faults(State(world): State<Arc<World>>) -> Json<Faults> {
-    world.lock().faults = Faults::default();
-    Json(Faults::default())
-}
-
-async fn log(State(world): State<Arc<World>>) -> Json<Vec<LogEntry>> {
-    Json(world.lock().log.iter().cloned().collect())
 }

@@ -5,7 +5,7 @@ use clients::{
     rate_limit::Unlimited,
 };
 use domain::failure::{Classify, FailureKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -18,6 +18,7 @@ fn client(sim: &RunningSim, key: Option<&str>) -> Nvd {
         base_url: sim.url.clone(),
         api_key: key.map(Into::into),
         timeout_secs: 5,
+        ..NvdConfig::default()
     };
     Nvd::new(config, Arc::new(Unlimited)).unwrap()
 }

@@ -17,6 +17,7 @@ use super::{
     device::{Actual, DeviceState, day},
     faults::Faults,
     runner,
+    scenarios::{self, SCENARIOS, Scenario},
     world::{LogEntry, World},
 };
 
@@ -24,6 +25,8 @@ pub(super) fn router(world: Arc<World>) -> Router {
     Router::new()
         .route("/", get(summary))
         .route("/faults", get(faults).post(set_faults).delete(clear_faults))
+        .route("/scenarios", get(scenarios))
+        .route("/scenarios/{name}", post(play))
         .route("/devices", get(devices))
         .route("/devices/{id}", get(device).merge(post(change_device)))
         .route("/log", get(log))
@@ -83,6 +86,25 @@ async fn faults(State(world): State<Arc<World>>) -> Json<Faults> {
 
 async fn set_faults(State(world): State<Arc<World>>, Json(change): Json<Value>) -> Response {
     match world.set_faults(&change) {
+        Ok(faults) => Json(faults).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+async fn scenarios() -> Json<Vec<Scenario>> {
+    Json(SCENARIOS.to_vec())
+}
+
+/// The body says whom it is for, and may be left out.
+async fn play(
+    State(world): State<Arc<World>>,
+    Path(name): Path<String>,
+    body: Option<Json<Value>>,
+) -> Response {
+    let whom = body.map_or(Value::Null, |Json(whom)| whom);
+    let fleet: Vec<_> = world.lock().state.devices.keys().cloned().collect();
+    let set = scenarios::faults(&name, &whom, &fleet);
+    match set.and_then(|faults| world.set_faults(&faults)) {
         Ok(faults) => Json(faults).into_response(),
         Err(error) => refuse(&error),
     }

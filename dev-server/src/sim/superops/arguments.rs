@@ -71,12 +71,7 @@ impl ScriptArgs {
             device: get("device").parse().map_err(|e| format!("{e}"))?,
             not_before: time("notBefore")?,
             not_after: time("notAfter")?,
-            services: get("services")
-                .split(',')
-                .map(str::trim)
-                .filter(|s| !s.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            services: clients::services::read(&get("services")).map_err(|e| e.to_string())?,
             callback_url: get("callbackUrl"),
             token: get("token"),
         })
@@ -109,6 +104,20 @@ mod tests {
         );
         assert!(!args.in_window(at("2024-01-01T01:00:01Z")));
         assert!(!format!("{args:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn services_travel_encoded_and_a_plain_list_is_refused() {
+        let read = |services: &str| {
+            ScriptArgs::parse(&json!([
+                { "name": "mode", "value": "verify" }, { "name": "jobId", "value": "p/1" },
+                { "name": "device", "value": "41" }, { "name": "services", "value": services }
+            ]))
+        };
+        let args = read("U3Bvb2xlcixNU1NRTCRB").unwrap();
+        assert_eq!(args.services, ["Spooler", "MSSQL$A"]);
+        let error = read("Spooler,MSSQL$A").unwrap_err();
+        assert!(error.contains("services"), "{error}");
     }
 
     #[test]

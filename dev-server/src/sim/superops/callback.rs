@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use super::{
     arguments::ScriptArgs,
-    world::{LogEntry, World},
+    world::{LateReport, LogEntry, World},
 };
 
 /// Pauses between attempts: real time, as the receiver lives in it.
@@ -77,6 +77,16 @@ pub(super) fn sign(token: &str, timestamp: &str, body: &str) -> String {
     format!("v1={}", hex::encode(mac.finalize().into_bytes()))
 }
 
+fn signed(world: &World, report: &LateReport) -> Signed {
+    let timestamp = world.now().as_second().to_string();
+    Signed {
+        url: report.url.clone(),
+        signature: sign(&report.token, &timestamp, &report.body),
+        timestamp,
+        body: report.body.clone(),
+    }
+}
+
 /// Tries five times and gives up. `last_breath` is the first attempt of a device that goes down for
 /// a restart: the RMM shows it offline, its network still works.
 pub(super) async fn report(
@@ -89,15 +99,28 @@ pub(super) async fn report(
         return;
     }
     let device = args.device.as_str();
-    let (dropped, twice) = world.change(|inner| {
-        (
-            inner.faults.take_dropped_callback(device),
-            inner.faults.take_duplicate_callback(),
-        )
-    });
     let Ok(body) = serde_json::to_string(report) else {
         return;
     };
+    let mine = LateReport {
+        url: args.callback_url.clone(),
+        token: args.token.clone(),
+        body,
+    };
+    let (dropped, late, twice, before) = world.change(|inner| {
+        let before = inner.late.remove(device).unwrap_or_default();
+        let dropped = inner.faults.take_dropped_callback(device);
+        let late = !dropped && before.is_empty() && inner.faults.take_late_callback();
+        if late {
+            inner
+                .late
+                .entry(device.to_owned())
+                .or_default()
+                .push(mine.clone());
+        }
+        let twice = !late && inner.faults.take_duplicate_callback();
+        (dropped, late, twice, before)
+    });
     let mut sent = false;
     for attempt in 0..=PAUSES.len() {
         if attempt > 0 {
@@ -108,29 +131,26 @@ pub(super) async fn report(
             }
         }
         let connected = (attempt == 0 && last_breath) || world.lock().is_online(device);
-        if dropped || !connected {
+        if dropped || late || !connected {
             continue;
         }
-        let timestamp = world.now().as_second().to_string();
-        let signature = sign(&args.token, &timestamp, &body);
-        let request = Signed {
-            url: args.callback_url.clone(),
-            timestamp,
-            signature,
-            body: body.clone(),
-        };
+        let request = signed(world, &mine);
         if world.poster.post(request.clone()).await {
             sent = true;
             if twice {
                 let _second = world.poster.post(request).await;
             }
+            for earlier in &before {
+                let _late = world.poster.post(signed(world, earlier)).await;
+            }
             break;
         }
     }
-    let action = match (sent, dropped) {
-        (true, _) => "callback_sent",
-        (false, true) => "callback_dropped",
-        (false, false) => "callback_gave_up",
+    let action = match (sent, dropped, late) {
+        (true, ..) => "callback_sent",
+        (false, true, _) => "callback_dropped",
+        (false, false, true) => "callback_held_back",
+        (false, false, false) => "callback_gave_up",
     };
     world.change(|inner| {
         inner.log(LogEntry {

@@ -20,6 +20,8 @@ pub struct Faults {
     pub drop_callbacks: DropCallbacks,
     /// The next reports are posted twice.
     pub duplicate_callbacks: u32,
+    /// The next reports come only after the next one of their device.
+    pub late_callbacks: u32,
     /// Devices whose patch scan never comes.
     pub stale_scans: BTreeSet<String>,
     /// Trouble with one update, by KB digits.
@@ -166,6 +168,12 @@ impl Faults {
         let twice = self.duplicate_callbacks > 0;
         self.duplicate_callbacks = self.duplicate_callbacks.saturating_sub(1);
         twice
+    }
+
+    pub(super) fn take_late_callback(&mut self) -> bool {
+        let late = self.late_callbacks > 0;
+        self.late_callbacks = self.late_callbacks.saturating_sub(1);
+        late
     }
 
     /// Counts one installation and says whether it fails.

@@ -15,6 +15,7 @@ mod fleet;
 mod lists;
 mod rows;
 mod runner;
+mod scenarios;
 mod schema;
 mod types;
 mod wire;
@@ -149,6 +150,11 @@ impl SuperOpsHandle {
     #[must_use]
     pub fn log(&self) -> Vec<LogEntry> {
         self.world.lock().state.log.iter().cloned().collect()
+    }
+
+    /// Keeps so many lines of the log from now on, for fleets that fill it.
+    pub fn keep_log(&self, lines: usize) {
+        self.world.lock().log_lines = Some(lines);
     }
 
     /// A device as it truly is.

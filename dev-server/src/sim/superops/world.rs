@@ -28,6 +28,7 @@ pub const SCRIPT_ID: &str = "5100000000000000001";
 /// Id of a script that is not ours.
 pub(super) const OTHER_SCRIPT_ID: &str = "5100000000000000002";
 const FIRST_MADE_ID: u64 = 6_100_000_000_000_000_001;
+/// Lines of the log that are kept unless somebody asks for more.
 const MAX_LOG: usize = 50_000;
 
 /// One line of the simulator's own log: what really happened on a device.
@@ -98,11 +99,30 @@ pub(super) struct State {
     pub(super) made_ids: u64,
 }
 
+/// A report that is held back: how it is signed, and what it says.
+#[derive(Clone)]
+pub(super) struct LateReport {
+    pub(super) url: String,
+    pub(super) token: String,
+    pub(super) body: String,
+}
+
+impl fmt::Debug for LateReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LateReport")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Inner {
     pub(super) state: State,
     pub(super) faults: Faults,
     pub(super) calls: VecDeque<Instant>,
+    /// Reports that come after the next one of their device.
+    pub(super) late: BTreeMap<String, Vec<LateReport>>,
+    pub(super) log_lines: Option<usize>,
 }
 
 impl Inner {
@@ -119,7 +139,7 @@ impl Inner {
 
     pub(super) fn log(&mut self, entry: LogEntry) {
         tracing::debug!(device.id = %entry.device, action = %entry.action, "superops simulator: {} on {}", entry.action, entry.device);
-        if self.state.log.len() >= MAX_LOG {
+        if self.state.log.len() >= self.log_lines.unwrap_or(MAX_LOG) {
             self.state.log.pop_front();
         }
         self.state.log.push_back(entry);

@@ -77,7 +77,7 @@ impl Stage {
         let args = json!([
             { "name": "mode", "value": mode }, { "name": "kb", "value": kb }, { "name": "jobId", "value": job },
             { "name": "device", "value": DEVICE }, { "name": "notBefore", "value": not_before },
-            { "name": "notAfter", "value": not_after }, { "name": "services", "value": "Spooler,W32Time" },
+            { "name": "notAfter", "value": not_after }, { "name": "services", "value": "U3Bvb2xlcixXMzJUaW1l" },
             { "name": "callbackUrl", "value": "http://callback" }, { "name": "token", "value": "key" }
         ]);
         runner::accept(&self.world, DEVICE, SCRIPT_ID, args);
@@ -319,6 +319,19 @@ async fn reports_get_lost_and_doubled_on_demand() {
     );
     stage.report("install", "5034441", "p/1").await;
     assert_eq!(stage.reports.0.lock().unwrap().len(), 2, "posted twice");
+}
+
+#[tokio::test]
+async fn a_late_report_comes_after_the_next_one_of_its_device() {
+    let stage = stage();
+    stage.faults(&json!({ "late_callbacks": 1 }));
+    stage.run("install", "5034441", "p/1");
+    stage.logged("callback_held_back", 1).await;
+    assert!(stage.reports.0.lock().unwrap().is_empty());
+    stage.report("verify", "5034441", "p/2").await;
+    let reports = stage.reports.0.lock().unwrap();
+    let order: Vec<_> = reports.iter().map(|r| r.job_id.as_str()).collect();
+    assert_eq!(order, ["p/2", "p/1"]);
 }
 
 #[tokio::test]
