@@ -2,7 +2,7 @@
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
-use clients::store::Actions;
+use clients::store::{Actions, StoreError};
 use contracts::ids;
 use domain::audit::{self, Actor, AuditEntry, BrokenChain};
 use serde::Serialize;
@@ -185,26 +185,59 @@ pub async fn verify(actions: &dyn Actions, only: Option<&str>) -> anyhow::Result
     }
 }
 
+/// Returns how many entries were read and where the chain does not hold. A damaged record is a
+/// finding like any other; only a store that does not answer is an error.
 async fn verify_chain(
     actions: &dyn Actions,
     chain: &str,
 ) -> anyhow::Result<(u64, Option<BrokenChain>)> {
-    let mut before: Option<AuditEntry> = None;
+    let mut last: Option<AuditEntry> = None;
     let mut entries = 0;
+    let mut size = PAGE;
     loop {
-        let after = before.as_ref().map_or(0, |entry| entry.sequence);
-        let page = actions
-            .read_chain(chain, after, PAGE)
-            .await
-            .with_context(|| format!("chain {chain}"))?;
+        let after = last.as_ref().map_or(0, |entry| entry.sequence);
+        let unreadable = BrokenChain {
+            chain: chain.to_owned(),
+            sequence: after + 1,
+            why: audit::UNREADABLE,
+        };
+        let page = match actions.read_chain(chain, after, size).await {
+            Ok(page) => page,
+            // A page does not say which of its entries it was: go on one by one.
+            Err(StoreError::Corrupt { .. }) if size > 1 => {
+                size = 1;
+                continue;
+            }
+            Err(StoreError::Corrupt { .. }) => return Ok((entries, Some(unreadable))),
+            Err(error) => return Err(error).with_context(|| format!("chain {chain}")),
+        };
         entries += page.len() as u64;
-        if let Err(broken) = audit::verify(chain, before.as_ref(), &page) {
+        if let Err(broken) = audit::verify(chain, last.as_ref(), &page) {
             return Ok((entries, Some(broken)));
         }
-        match page.into_iter().next_back() {
-            Some(last) => before = Some(last),
-            None => return Ok((entries, None)),
+        if let Some(end) = page.into_iter().next_back() {
+            last = Some(end);
+            continue;
         }
+        let head = match actions.chain_head(chain).await {
+            Ok(head) => head,
+            Err(StoreError::Corrupt { .. }) => {
+                let why = "the record of the end of the chain cannot be read";
+                return Ok((entries, Some(BrokenChain { why, ..unreadable })));
+            }
+            Err(error) => return Err(error).with_context(|| format!("chain {chain}")),
+        };
+        // Somebody may have appended since the last page was read.
+        let is_behind = head.as_ref().is_some_and(|head| head.sequence > after);
+        if is_behind
+            && !matches!(actions.read_chain(chain, after, 1).await, Ok(page) if page.is_empty())
+        {
+            continue;
+        }
+        return Ok((
+            entries,
+            audit::verify_end(chain, last.as_ref(), head.as_ref()).err(),
+        ));
     }
 }
 
@@ -255,8 +288,14 @@ fn chain(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clients::store::Store;
-    use domain::{audit::AuditRecord, people::Identity};
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+    use clients::store::{Listing, Store, StoreResult};
+    use domain::{
+        audit::{AuditRecord, ChainHead},
+        people::Identity,
+    };
 
     use super::*;
 
@@ -311,6 +350,108 @@ mod tests {
         assert_eq!(verify(actions, None).await.unwrap().chains, 4);
         assert!(verify(actions, Some("patch-deployment/q")).await.is_err());
         std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    /// A store whose audit trail can be damaged.
+    #[derive(Debug)]
+    struct Damaged {
+        chains: BTreeMap<&'static str, Vec<AuditEntry>>,
+        heads: BTreeMap<&'static str, ChainHead>,
+        unreadable: (&'static str, u64),
+    }
+
+    fn entries(chain: &str, count: u64) -> Vec<AuditEntry> {
+        let mut entries: Vec<AuditEntry> = Vec::new();
+        for sequence in 1..=count {
+            let previous = entries
+                .last()
+                .map_or(audit::GENESIS.to_owned(), |entry| entry.hash.clone());
+            let record = record(chain, &format!("k{sequence}"));
+            entries.push(AuditEntry::seal(record, sequence, &previous).unwrap());
+        }
+        entries
+    }
+
+    #[async_trait]
+    impl Actions for Damaged {
+        async fn append_audit(&self, _: AuditRecord) -> StoreResult<AuditEntry> {
+            unreachable!("a check writes nothing")
+        }
+
+        async fn chain_head(&self, chain: &str) -> StoreResult<Option<ChainHead>> {
+            Ok(self.heads.get(chain).cloned())
+        }
+
+        async fn read_chain(
+            &self,
+            chain: &str,
+            after: u64,
+            limit: usize,
+        ) -> StoreResult<Vec<AuditEntry>> {
+            let behind = self.chains[chain].iter().filter(|e| e.sequence > after);
+            let page: Vec<_> = behind.take(limit).cloned().collect();
+            let is_bad = |entry: &AuditEntry| (chain, entry.sequence) == self.unreadable;
+            match page.iter().any(is_bad) {
+                true => Err(StoreError::Corrupt {
+                    what: format!("record of {chain}"),
+                    source: None,
+                }),
+                false => Ok(page),
+            }
+        }
+
+        async fn list_chains(&self, _: Option<&str>, _: usize) -> StoreResult<Listing<String>> {
+            let items = self.chains.keys().map(|chain| (*chain).to_owned());
+            Ok(Listing {
+                items: items.collect(),
+                next: None,
+            })
+        }
+
+        async fn audit_of_day(
+            &self,
+            _: &domain::ids::ClientId,
+            _: jiff::civil::Date,
+            _: Option<&str>,
+            _: usize,
+        ) -> StoreResult<Listing<AuditEntry>> {
+            unreachable!("a check reads chains")
+        }
+    }
+
+    #[tokio::test]
+    async fn every_broken_chain_is_named_with_its_first_bad_entry_and_the_check_goes_on() {
+        let mut store = Damaged {
+            chains: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            unreadable: ("damaged", 203),
+        };
+        for (chain, count) in [("cut", 5), ("damaged", 300), ("emptied", 2), ("whole", 3)] {
+            let whole = entries(chain, count);
+            store
+                .heads
+                .insert(chain, ChainHead::of(whole.last().unwrap()));
+            store.chains.insert(chain, whole);
+        }
+        store.chains.get_mut("cut").unwrap().truncate(3);
+        store.chains.get_mut("emptied").unwrap().clear();
+        let found = verify(&store, None).await.unwrap();
+        let broken: Vec<_> = found
+            .broken
+            .iter()
+            .map(|broken| (broken.chain.as_str(), broken.sequence, broken.why))
+            .collect();
+        assert_eq!(
+            broken,
+            [
+                ("cut", 4, "it is missing"),
+                ("damaged", 203, "it cannot be read"),
+                ("emptied", 1, "it is missing"),
+            ]
+        );
+        assert_eq!((found.chains, found.entries), (4, 3 + 202 + 3));
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(json["broken"][1]["sequence"], 203);
     }
 
     #[test]

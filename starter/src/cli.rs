@@ -5,11 +5,14 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Parser, Subcommand, error::ErrorKind};
 use contracts::ids;
 use domain::{approval::Choice, ids::PlanId, people::ControlAction};
+use jiff::Timestamp;
 
 use crate::{
     audit::{self, AuditCommand},
     control::{self, AmendArgs, AskArgs, ExtendArgs, HaltArgs},
     decide::{self, DecideArgs},
+    health::{self, HealthArgs},
+    letters::{self, LettersCommand},
     output::{Format, USAGE_OR_CONNECTION},
     policies::{self, PoliciesCommand},
     setup::Setup,
@@ -20,9 +23,10 @@ use crate::{
 
 /// Starts patch deployments, approves them, and shows what came of them.
 ///
-/// Exit status of `wait` and `patch start --wait`: 0 all devices verified, 2 rejected, timed out or
-/// forbidden, 3 failed and rolled back, 4 some devices need a human or were never reached, 5 aborted
-/// or cancelled. Everywhere: 1 wrong usage, refused, or no connection.
+/// Exit status of `wait`, and of `patch start` with --wait or when the deployment is over at once: 0
+/// all devices verified, 2 rejected, timed out or forbidden, 3 failed and rolled back, 4 some devices
+/// need a human or were never reached, 5 aborted or cancelled. Everywhere: 1 wrong usage, refused, or
+/// no connection.
 #[derive(Debug, Parser)]
 #[command(
     name = "autoops",
@@ -63,6 +67,8 @@ pub enum Command {
     Status(StatusArgs),
     /// List deployments, newest first
     List(ListArgs),
+    /// Show whether Temporal, workers, store and the systems behind them answer
+    Health(HealthArgs),
     /// Stop starting new devices
     Pause(AskArgs),
     /// Go on after a pause or halt
@@ -81,6 +87,9 @@ pub enum Command {
     /// Show and verify the audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// List, show, retry and drop what needs a person
+    #[command(subcommand)]
+    DeadLetters(LettersCommand),
 }
 
 /// About patch deployments.
@@ -127,6 +136,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Reject(args) => decide::run(&setup, &args, Choice::Reject).await,
         Command::Status(args) => status::status(&setup, &args).await,
         Command::List(args) => status::list(&setup, &args).await,
+        Command::Health(args) => health::run(&setup, &args).await,
         Command::Pause(ask) => control::run(&setup, &ask, None, ControlAction::Pause).await,
         Command::Resume(ask) => control::run(&setup, &ask, None, ControlAction::Resume).await,
         Command::Abort(ask) => control::run(&setup, &ask, None, ControlAction::Abort).await,
@@ -137,6 +147,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Extend(args) => control::extend(&setup, &args).await,
         Command::Policies(command) => policies::run(&setup, &command).await,
         Command::Audit(command) => audit::run(&setup, &command).await,
+        Command::DeadLetters(command) => letters::run(&setup, &command).await,
     }
 }
 
@@ -148,6 +159,24 @@ pub(crate) fn plan_id(text: &str) -> Result<PlanId, String> {
             .parse()
             .map_err(|error: domain::ids::InvalidId| error.to_string()),
     }
+}
+
+/// Reads a percent of devices.
+pub(crate) fn percent(text: &str) -> Result<u8, String> {
+    let percent = text.parse().ok().filter(|p| (1..=100).contains(p));
+    percent.ok_or_else(|| "allowed is 1 to 100".to_owned())
+}
+
+/// Reads a duration.
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "allowed are whole seconds, 0 or more".to_owned())
+}
+
+/// Reads an instant.
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "allowed is a time such as 2026-12-01T04:00:00Z".to_owned())
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub struct AmendArgs {
     #[arg(long = "window", value_name = "WINDOW", value_parser = plan::window)]
     pub windows: Vec<WindowSpec>,
     /// New deadline, such as 2026-04-01T00:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = cli::time)]
     pub deadline: Option<Timestamp>,
     /// Device to leave out
     #[arg(long = "remove-device", value_name = "ID", value_delimiter = ',')]
@@ -87,7 +87,7 @@ pub struct ExtendArgs {
     #[command(flatten)]
     pub ask: AskArgs,
     /// Seconds to add to the deadline of the open approval request
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = cli::seconds)]
     pub by_secs: u64,
 }
 

@@ -52,10 +52,10 @@ pub struct DecideArgs {
     #[arg(long, value_name = "ID")]
     pub decision_id: Option<String>,
     /// How long a worker may take before the decision is left with the server as a signal
-    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    #[arg(long, value_name = "SECONDS", value_parser = cli::seconds, default_value_t = 2)]
     pub within_secs: u64,
     /// How long to wait for a plan that is still being assessed
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", value_parser = cli::seconds, default_value_t = 30)]
     pub open_within_secs: u64,
 }
 

@@ -1,9 +1,13 @@
 //! The development environment leaves `.autoops/dev.json` behind while it runs: with it, commands
-//! in a second terminal need no environment variables. It is the last source that is asked.
+//! in a second terminal need no environment variables. It is the last source that is asked. An
+//! environment in another folder is named by a variable; `bin/autoops` sets it.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+/// Variable that names the file of the environment that is meant.
+pub const VARIABLE: &str = "AUTOOPS_DEV";
 
 /// What of `dev.json` this program uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,19 +28,28 @@ struct Written {
     store_path: Option<PathBuf>,
 }
 
-/// Finds the environment that runs in `from` or a folder above it. A file that cannot be read
-/// counts as absent: it may be written at this moment.
+/// Reads the file that `named` says, and no other; without it, the one of the environment that runs
+/// in `from` or a folder above. A file that cannot be read counts as absent: nothing runs there, or
+/// it is written at this moment.
 #[must_use]
-pub fn find(from: &Path) -> Option<DevEnvironment> {
-    from.ancestors().find_map(|folder| {
-        let file = folder.join(".autoops").join("dev.json");
-        let text = std::fs::read_to_string(&file).ok()?;
-        let written: Written = serde_json::from_str(&text).ok()?;
-        Some(DevEnvironment {
-            file,
-            temporal_address: written.temporal_address,
-            store_path: written.store_path.map(|path| folder.join(path)),
-        })
+pub fn find(named: Option<&Path>, from: &Path) -> Option<DevEnvironment> {
+    match named {
+        Some(file) => read(file),
+        None => from
+            .ancestors()
+            .find_map(|folder| read(&folder.join(".autoops").join("dev.json"))),
+    }
+}
+
+fn read(file: &Path) -> Option<DevEnvironment> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let written: Written = serde_json::from_str(&text).ok()?;
+    // Paths in it start where the data folder lies.
+    let from = file.ancestors().nth(2).unwrap_or_else(|| Path::new(""));
+    Some(DevEnvironment {
+        file: file.to_owned(),
+        temporal_address: written.temporal_address,
+        store_path: written.store_path.map(|path| from.join(path)),
     })
 }
 
@@ -57,7 +70,7 @@ mod tests {
         let root = scratch("found");
         let text = r#"{"temporal_address":"127.0.0.1:7299","store_path":"data/store.sqlite","api_url":"x"}"#;
         std::fs::write(root.join(".autoops/dev.json"), text).unwrap();
-        let found = find(&root.join("a/b")).unwrap();
+        let found = find(None, &root.join("a/b")).unwrap();
         assert_eq!(found.temporal_address.as_deref(), Some("127.0.0.1:7299"));
         assert_eq!(found.store_path, Some(root.join("data/store.sqlite")));
         assert_eq!(found.file, root.join(".autoops/dev.json"));
@@ -69,9 +82,21 @@ mod tests {
         let root = scratch("half");
         std::fs::write(root.join(".autoops/dev.json"), r#"{"temporal_addr"#).unwrap();
         assert_ne!(
-            find(&root.join("a")).map(|found| found.file),
+            find(None, &root.join("a")).map(|found| found.file),
             Some(root.join(".autoops/dev.json"))
         );
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn the_one_that_is_named_is_taken_and_no_other() {
+        let root = scratch("named");
+        let text = |port: u16| format!(r#"{{"temporal_address":"127.0.0.1:{port}"}}"#);
+        std::fs::write(root.join(".autoops/dev.json"), text(1)).unwrap();
+        std::fs::write(root.join("a/b/dev.json"), text(2)).unwrap();
+        let named = find(Some(&root.join("a/b/dev.json")), &root).unwrap();
+        assert_eq!(named.temporal_address.as_deref(), Some("127.0.0.1:2"));
+        assert_eq!(find(Some(&root.join("gone.json")), &root), None);
         std::fs::remove_dir_all(root).unwrap();
     }
 }

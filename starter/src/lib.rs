@@ -6,6 +6,8 @@ pub mod control;
 pub mod decide;
 pub mod dev;
 pub mod file;
+pub mod health;
+pub mod letters;
 pub mod output;
 pub mod plan;
 pub mod policies;

@@ -17,7 +17,7 @@ use domain::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::file;
+use crate::{cli, file};
 
 /// What to patch: a plan file, or the most needed of it as flags.
 #[derive(Debug, Clone, Default, Args)]
@@ -64,11 +64,12 @@ pub struct PlanArgs {
         long,
         value_name = "PERCENT",
         value_delimiter = ',',
+        value_parser = cli::percent,
         conflicts_with = "from_file"
     )]
     pub rings: Vec<u8>,
     /// How long each ring is watched before the next one starts
-    #[arg(long, value_name = "SECONDS", conflicts_with = "from_file")]
+    #[arg(long, value_name = "SECONDS", value_parser = cli::seconds, conflicts_with = "from_file")]
     pub soak_secs: Option<u64>,
     /// Maintenance window in local time, such as "22:00-04:00" or "sat,sun 22:00-04:00"
     #[arg(long = "window", value_name = "WINDOW", value_parser = window, conflicts_with = "from_file")]
@@ -77,7 +78,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "ZONE", conflicts_with = "from_file")]
     pub time_zone: Option<String>,
     /// By when it should be done, such as 2026-04-01T00:00:00Z
-    #[arg(long, value_name = "TIME", conflicts_with = "from_file")]
+    #[arg(long, value_name = "TIME", value_parser = cli::time, conflicts_with = "from_file")]
     pub deadline: Option<Timestamp>,
     /// Whether devices are restarted
     #[arg(long, value_parser = reboot, value_name = "never|if-needed|always", conflicts_with = "from_file")]
@@ -86,7 +87,7 @@ pub struct PlanArgs {
     #[arg(long, conflicts_with = "from_file")]
     pub require_approval: bool,
     /// How long approvers have; policy may only make it shorter
-    #[arg(long, value_name = "SECONDS", conflicts_with = "from_file")]
+    #[arg(long, value_name = "SECONDS", value_parser = cli::seconds, conflicts_with = "from_file")]
     pub approval_timeout_secs: Option<u64>,
     /// Who asks for it
     #[arg(long, value_name = "PERSON")]
@@ -274,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_fields_is_told_which_there_are() {
+        for (name, yaml) in [("empty", ""), ("null", "~"), ("list", "- client: '7'")] {
+            let lines = refused(name, yaml);
+            assert!(
+                lines[0].contains(name) && lines[0].contains("the fields id, client, "),
+                "{lines:?}"
+            );
+        }
+    }
+
+    #[test]
     fn all_wrong_values_are_named_at_once() {
         let rings =
             "rings: [{name: a, percent: 120}, {name: b, rest: true}]\ntime_zone: Europe/Berlim\n";
@@ -389,10 +401,10 @@ mod tests {
 
     #[test]
     fn flags_are_checked_like_a_file() {
-        let args = flags(&["--client", "7", "--kb", "KB5034441", "--rings", "120"]);
+        let args = flags(&["--client", "7", "--kb", "KB5034441", "--rings", "60,60"]);
         let text = format!("{:#}", args.request(now()).unwrap_err());
         assert!(
-            text.contains("rings[0].percent") && text.contains("devices"),
+            text.contains("rings[1].percent") && text.contains("devices"),
             "{text}"
         );
         for wrong in [
@@ -400,6 +412,10 @@ mod tests {
             ["--window", "so 22:00-23:00"],
             ["--reboot", "maybe"],
             ["--kb", "12"],
+            ["--rings", "300"],
+            ["--rings", "0"],
+            ["--deadline", "tomorrow"],
+            ["--soak-secs", "1h"],
         ] {
             let text = Flags::try_parse_from(["x", "--client", "7", wrong[0], wrong[1]])
                 .unwrap_err()

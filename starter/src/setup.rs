@@ -30,9 +30,10 @@ impl Setup {
     /// Looks for the development environment; nothing is opened yet.
     #[must_use]
     pub fn new(format: Format, config: Option<PathBuf>) -> Self {
+        let named = std::env::var_os(dev::VARIABLE).filter(|file| !file.is_empty());
         let dev = std::env::current_dir()
             .ok()
-            .and_then(|folder| dev::find(&folder));
+            .and_then(|folder| dev::find(named.as_deref().map(Path::new), &folder));
         Self {
             format,
             config,
@@ -71,6 +72,13 @@ impl Setup {
         open(&self.store_path()?)
     }
 
+    /// Names the file of the store for people, if it can be told.
+    pub(crate) fn store_name(&self) -> Option<String> {
+        self.store_path()
+            .ok()
+            .map(|path| path.display().to_string())
+    }
+
     /// What a variable or file says, else the development environment, else the default.
     fn store_path(&self) -> anyhow::Result<PathBuf> {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -78,7 +86,15 @@ impl Setup {
         if !named && let Some(path) = self.dev.as_ref().and_then(|dev| dev.store_path.clone()) {
             return Ok(path);
         }
-        Ok(Config::load(self.config.as_deref())?.store.path)
+        Ok(self.config()?.store.path)
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// When a file or variable cannot be used.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(self.config.as_deref())?)
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::{
-    output,
+    cli, output,
     plan::PlanArgs,
     progress, report,
     setup::Setup,
@@ -40,13 +40,13 @@ pub struct StartArgs {
     #[arg(long)]
     pub wait: bool,
     /// With --wait: give up after this long; the deployment goes on
-    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    #[arg(long, value_name = "SECONDS", value_parser = cli::seconds, requires = "wait")]
     pub timeout_secs: Option<u64>,
     /// Do not wait until devices and patches were looked up
     #[arg(long)]
     pub no_wait_facts: bool,
     /// How long to wait until devices and patches were looked up
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", value_parser = cli::seconds, default_value_t = 120)]
     pub facts_secs: u64,
 }
 

@@ -32,7 +32,7 @@ pub struct WaitArgs {
     #[arg(value_name = "ID", value_parser = cli::plan_id)]
     pub plan: PlanId,
     /// Give up after this long; the deployment goes on
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = cli::seconds)]
     pub timeout_secs: Option<u64>,
 }
 

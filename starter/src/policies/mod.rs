@@ -247,6 +247,25 @@ async fn compile(policies: &dyn Policies, set: &PolicySet) -> anyhow::Result<Eng
     Engine::compile(&merged).map_err(|error| InvalidInput::from(error).into())
 }
 
+/// Compiles what is stored for a client, over the default set.
+///
+/// # Errors
+/// When it cannot be read or does not compile.
+pub(crate) async fn stored_engine(
+    policies: &dyn Policies,
+    client: &ClientId,
+) -> anyhow::Result<Engine> {
+    let default = default_set(policies).await?;
+    let merged = match policies.latest_policy(Some(client)).await? {
+        Some(own) => {
+            let own = PolicySet::from_json(&own.body).context("policies of the client")?;
+            merge(&default, &own)
+        }
+        None => default,
+    };
+    Engine::compile(&merged).map_err(|error| InvalidInput::from(error).into())
+}
+
 async fn default_set(policies: &dyn Policies) -> anyhow::Result<PolicySet> {
     match policies.latest_policy(None).await? {
         Some(stored) => PolicySet::from_json(&stored.body)
@@ -301,6 +320,12 @@ mod tests {
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(
             lines[1].contains("rules[0].id") && lines[2].contains("rules[1].when.risk_below"),
+            "{lines:?}"
+        );
+        std::fs::write(&path, "").unwrap();
+        let lines = output::error_lines(&read(&path, None).unwrap_err());
+        assert!(
+            lines[0].contains("an object with the fields") && lines[0].contains("rules"),
             "{lines:?}"
         );
         std::fs::write(&path, "{client: '8', rules: []}").unwrap();

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use domain::{
     device::{Criticality, Exposure},
@@ -118,14 +117,7 @@ async fn engine(setup: &Setup, args: &TryArgs) -> anyhow::Result<Engine> {
         }
         None => {
             let policies = setup.store()?.policies;
-            let client = policies.latest_policy(Some(&args.client)).await?;
-            let client = client
-                .map(|stored| PolicySet::from_json(&stored.body))
-                .transpose();
-            (
-                super::default_set(policies.as_ref()).await?,
-                client.context("policies of the client")?,
-            )
+            return super::stored_engine(policies.as_ref(), &args.client).await;
         }
     };
     let merged = client.map_or_else(|| default.clone(), |client| merge(&default, &client));

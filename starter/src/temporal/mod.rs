@@ -8,13 +8,22 @@ use std::{fmt, time::Duration};
 use anyhow::{Context, anyhow};
 use contracts::{converter, ids, queues, search};
 use domain::{ids::PlanId, plan::PlanRequest};
+use jiff::Timestamp;
 use temporalio_client::{
-    Client, ClientOptions, Connection, ConnectionOptions, UntypedWorkflow, WorkflowIdReusePolicy,
-    WorkflowStartOptions,
+    Client, ClientOptions, Connection, ConnectionOptions, NamespacedClient, UntypedWorkflow,
+    WorkflowIdReusePolicy, WorkflowStartOptions,
     envconfig::LoadClientConfigProfileOptions,
     errors::{ClientConnectError, WorkflowStartError},
+    tonic::IntoRequest,
 };
-use temporalio_common::{envconfig, search_attributes::SearchAttributes};
+use temporalio_common::{
+    envconfig,
+    protos::temporal::api::{
+        enums::v1::TaskQueueType, taskqueue::v1::TaskQueue,
+        workflowservice::v1::DescribeTaskQueueRequest,
+    },
+    search_attributes::SearchAttributes,
+};
 
 pub use self::{
     deployment::{Delivered, Deployment, End},
@@ -26,6 +35,8 @@ use crate::dev::DevEnvironment;
 const WORKFLOW_TYPE: &str = "PatchDeployment";
 /// Where a server is looked for when nothing says where.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:7233";
+/// A worker asks again after a minute at the latest, in seconds; the server remembers one for longer.
+const POLLED_WITHIN: i64 = 75;
 /// How long a connection may take; a person waits for it.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -33,6 +44,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Temporal {
     client: Client,
+    address: String,
 }
 
 impl fmt::Debug for Temporal {
@@ -102,7 +114,57 @@ impl Temporal {
             .build();
         let client =
             Client::new(connection, options).context("the Temporal client cannot be made")?;
-        Ok(Self { client })
+        Ok(Self { client, address })
+    }
+
+    /// Returns where the server is.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Counts the workers that ask for tasks of a queue; on the main queue those that take workflows.
+    ///
+    /// # Errors
+    /// When the server does not say so.
+    pub async fn pollers(&self, queue: &str) -> anyhow::Result<usize> {
+        let kind = if queue == queues::MAIN {
+            TaskQueueType::Workflow
+        } else {
+            TaskQueueType::Activity
+        };
+        let request = DescribeTaskQueueRequest {
+            namespace: self.client.namespace(),
+            task_queue: Some(TaskQueue {
+                name: queue.to_owned(),
+                ..TaskQueue::default()
+            }),
+            task_queue_type: kind as i32,
+            ..DescribeTaskQueueRequest::default()
+        };
+        let mut service = self.client.connection().workflow_service();
+        let asked = service.describe_task_queue(request.into_request());
+        let answer = tokio::time::timeout(CONNECT, asked)
+            .await
+            .map_err(|_| {
+                anyhow!(
+                    "the Temporal server does not say who polls {queue}: no answer within {} s",
+                    CONNECT.as_secs()
+                )
+            })?
+            .map_err(|status| {
+                anyhow!(
+                    "the Temporal server does not say who polls {queue}: {}",
+                    status.message()
+                )
+            })?
+            .into_inner();
+        let since = Timestamp::now().as_second() - POLLED_WITHIN;
+        let asks = answer.pollers.iter().filter(|poller| {
+            let at = poller.last_access_time.as_ref();
+            at.is_some_and(|at| at.seconds >= since)
+        });
+        Ok(asks.count())
     }
 
     /// Starts a deployment; a second start of the same plan has no effect.

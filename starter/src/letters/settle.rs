@@ -1,0 +1,328 @@
+//! Retrying and dropping. The letter is marked first, in one step that only one caller can win; what
+//! follows is repeatable, so that whoever comes again after a crash finishes it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, anyhow, bail};
+use clients::store::{DeadLetter, Executions, LetterState, SealedPlan, Store, StoreError};
+use contracts::{ids, message::MAX_MESSAGE_BYTES};
+use domain::{
+    audit::{Actor, AuditRecord},
+    dead_letter::LetterKind,
+    ids::{DeviceId, PersonId, PlanId},
+    outcome::DeviceOutcome,
+    people::{Authority, ControlAction, Identity},
+    plan::{MAX_INLINE_DEVICES, PlanRequest},
+    plan_check,
+};
+use jiff::Timestamp;
+use policy::AuthorityQuestion;
+
+use super::{DropArgs, PAGE, RetryArgs, device_of, plan_of};
+use crate::{
+    policies,
+    temporal::{Started, Temporal},
+    words,
+};
+
+/// Where plans are started.
+pub(super) trait Starts: Sync {
+    /// Starts a plan; one that was started before is left alone.
+    fn start(
+        &self,
+        plan: &PlanId,
+        request: &PlanRequest,
+    ) -> impl Future<Output = anyhow::Result<Started>> + Send;
+}
+
+impl Starts for Temporal {
+    async fn start(&self, plan: &PlanId, request: &PlanRequest) -> anyhow::Result<Started> {
+        Temporal::start(self, plan, request).await
+    }
+}
+
+/// What came of a retry.
+#[derive(Debug)]
+pub(super) struct Again {
+    /// The letter as it is now.
+    pub(super) letter: DeadLetter,
+    /// The new plan.
+    pub(super) plan: PlanId,
+    /// It was started by this call.
+    pub(super) started: bool,
+    /// Devices that are left to a person.
+    pub(super) left_out: Vec<DeviceId>,
+}
+
+/// Reads a letter that must be there.
+pub(super) async fn find(executions: &dyn Executions, id: &str) -> anyhow::Result<DeadLetter> {
+    let found = executions.get_dead_letter(id).await?;
+    found.with_context(|| {
+        format!("no dead letter `{id}` is in the store: autoops dead-letters list --all shows them")
+    })
+}
+
+/// Works on letters.
+#[derive(Debug)]
+pub(super) struct Desk<'a> {
+    store: &'a Store,
+    accept_claimed: bool,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(store: &'a Store, accept_claimed: bool) -> Self {
+        Self {
+            store,
+            accept_claimed,
+        }
+    }
+
+    /// Starts the plan that tries again, once in all.
+    pub(super) async fn retry(
+        &self,
+        starts: &impl Starts,
+        args: &RetryArgs,
+        now: Timestamp,
+    ) -> anyhow::Result<Again> {
+        let executions = self.store.executions.as_ref();
+        let mut letter = find(executions, &args.id).await?;
+        self.check_authority(&letter, &args.by, ControlAction::Retry)
+            .await?;
+        if letter.state.is_open() {
+            let attempt = self.attempt(&letter, &args.by, now).await?;
+            let state = LetterState::Retried {
+                by: args.by.clone(),
+                at: now,
+                plan: attempt.plan,
+                reason: args.reason.clone(),
+            };
+            letter = self.settle(&letter.id, state).await?;
+        }
+        let LetterState::Retried { by, plan, .. } = &letter.state else {
+            bail!("dead letter {} was {} before", letter.id, letter.state);
+        };
+        let (by, plan) = (by.clone(), plan.clone());
+        self.write_down(&letter).await?;
+        // The store remembers for longer than Temporal.
+        if executions.get_status(&plan).await?.is_some() {
+            return Ok(Again {
+                letter,
+                plan,
+                started: false,
+                left_out: Vec::new(),
+            });
+        }
+        let attempt = self.attempt(&letter, &by, now).await?;
+        let started = starts.start(&plan, &attempt.request).await;
+        let started = started.with_context(|| {
+            format!(
+                "dead letter {} is marked as retried and plan {plan} is not started; the same command again starts it",
+                letter.id
+            )
+        })?;
+        Ok(Again {
+            letter,
+            plan,
+            started: matches!(started, Started::Yes { .. }),
+            left_out: attempt.left_out,
+        })
+    }
+
+    /// Closes a letter.
+    pub(super) async fn drop_letter(
+        &self,
+        args: &DropArgs,
+        now: Timestamp,
+    ) -> anyhow::Result<DeadLetter> {
+        let letter = find(self.store.executions.as_ref(), &args.id).await?;
+        self.check_authority(&letter, &args.by, ControlAction::Drop)
+            .await?;
+        let state = LetterState::Dropped {
+            by: args.by.clone(),
+            at: now,
+            reason: args.reason.clone(),
+        };
+        let settled = self.settle(&letter.id, state.clone()).await?;
+        self.write_down(&settled).await?;
+        if settled.state != state && !settled.state.is_said_again_by(&state) {
+            bail!(
+                "dead letter {} was {} before, so it is not dropped",
+                settled.id,
+                settled.state
+            );
+        }
+        Ok(settled)
+    }
+
+    /// The same policies that workflows ask, through the same engine.
+    async fn check_authority(
+        &self,
+        letter: &DeadLetter,
+        by: &PersonId,
+        action: ControlAction,
+    ) -> anyhow::Result<()> {
+        let person = self.store.identities.get_person(by).await?;
+        let engine = policies::stored_engine(self.store.policies.as_ref(), &letter.client).await?;
+        let answer = engine.authority(&AuthorityQuestion {
+            person: person.as_ref(),
+            action,
+            client: &letter.client,
+            least_role: None,
+            identity: Identity::Claimed,
+            accept_claimed: self.accept_claimed,
+            requester: None,
+            four_eyes: false,
+            halted: false,
+        });
+        match answer {
+            Authority::Allowed { .. } => Ok(()),
+            Authority::Denied { reason, .. } => Err(anyhow!("not allowed: {by}: {reason}")),
+        }
+    }
+
+    /// Marks a letter; who comes second gets it as the first one left it.
+    async fn settle(&self, id: &str, state: LetterState) -> anyhow::Result<DeadLetter> {
+        let executions = self.store.executions.as_ref();
+        match executions.settle_dead_letter(id, state).await {
+            Ok(letter) => Ok(letter),
+            Err(StoreError::Conflict { .. }) => find(executions, id).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes to the chain of the deployment what became of a letter; always the same entry for the
+    /// same letter, so that it stands there once.
+    async fn write_down(&self, letter: &DeadLetter) -> anyhow::Result<()> {
+        let (by, at, detail) = match &letter.state {
+            LetterState::Open => return Ok(()),
+            LetterState::Retried {
+                by,
+                at,
+                plan,
+                reason,
+            } => (
+                by,
+                at,
+                serde_json::json!({ "plan": plan, "reason": reason }),
+            ),
+            LetterState::Dropped { by, at, reason } => {
+                (by, at, serde_json::json!({ "reason": reason }))
+            }
+        };
+        let chain = plan_of(letter).map_or_else(
+            || letter.workflow_id.clone(),
+            |plan| ids::patch_deployment(&plan),
+        );
+        let record = AuditRecord {
+            chain,
+            key: format!("dead-letter/{}", letter.id),
+            at: *at,
+            client: letter.client.clone(),
+            actor: Actor::Person {
+                name: by.to_string(),
+                identity: Identity::Claimed,
+            },
+            what: format!("dead_letter_{}", letter.state.as_str()),
+            evidence: vec![letter.id.clone(), letter.workflow_id.clone()],
+            detail,
+            plan_hash: None,
+            policy_version: None,
+            tokens: None,
+        };
+        self.store.actions.append_audit(record).await?;
+        Ok(())
+    }
+
+    /// Makes the request of the plan that tries again, or says why there is none.
+    async fn attempt(
+        &self,
+        letter: &DeadLetter,
+        by: &PersonId,
+        now: Timestamp,
+    ) -> anyhow::Result<Attempt> {
+        let id = &letter.id;
+        if let Some(why) = letter.kind.why_no_retry() {
+            let kind = words::plain(letter.kind.as_str());
+            bail!("dead letter {id} ({kind}) is not retried: {why}");
+        }
+        let of = plan_of(letter).with_context(|| format!("dead letter {id} names no plan"))?;
+        let sealed = self.sealed(&of).await?;
+        let (devices, left_out) = match (letter.kind, device_of(letter)) {
+            (LetterKind::DeploymentBroken, _) => self.unfinished(&sealed).await?,
+            (_, Some(device)) => (vec![device], Vec::new()),
+            (_, None) => bail!("dead letter {id} names no device"),
+        };
+        if devices.is_empty() {
+            bail!("no device of plan {of} is left to be tried again: drop dead letter {id}");
+        }
+        if devices.len() > MAX_INLINE_DEVICES {
+            bail!(
+                "{} devices of plan {of} are not finished, and a plan names at most {MAX_INLINE_DEVICES}: start plans that select them by tag, then drop dead letter {id}",
+                devices.len()
+            );
+        }
+        let plan = letter.retry_plan(&of);
+        let request = letter.retry_request(&sealed.request, plan.clone(), devices, by, now);
+        plan_check::check(&request, now)
+            .with_context(|| format!("plan {of} cannot be tried again as it is"))?;
+        let bytes = serde_json::to_vec(&request)?.len();
+        if bytes > MAX_MESSAGE_BYTES {
+            bail!("the new plan has {bytes} bytes, at most {MAX_MESSAGE_BYTES} are allowed");
+        }
+        Ok(Attempt {
+            plan,
+            request,
+            left_out,
+        })
+    }
+
+    /// Reads the newest sealed revision of a plan.
+    async fn sealed(&self, plan: &PlanId) -> anyhow::Result<SealedPlan> {
+        let executions = self.store.executions.as_ref();
+        let status = executions.get_status(plan).await?;
+        let sealed = match status {
+            Some(status) => executions.get_plan(plan, status.revision).await?,
+            None => None,
+        };
+        sealed.with_context(|| {
+            format!("the sealed plan {plan} is not in the store, so nothing can be made of it")
+        })
+    }
+
+    /// Devices without a good end; those that need a human apart, because each has its own letter.
+    async fn unfinished(
+        &self,
+        sealed: &SealedPlan,
+    ) -> anyhow::Result<(Vec<DeviceId>, Vec<DeviceId>)> {
+        let mut outcomes = BTreeMap::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = self
+                .store
+                .executions
+                .list_device_rows(&sealed.plan, None, cursor.as_deref(), PAGE)
+                .await?;
+            let rows = page.items.into_iter();
+            outcomes.extend(rows.map(|row| (row.result.device, row.result.outcome)));
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        let (mut devices, mut left_out) = (Vec::new(), Vec::new());
+        for device in &sealed.document.devices {
+            match outcomes.get(&device.id) {
+                Some(outcome) if outcome.is_final_good() => {}
+                Some(DeviceOutcome::NeedsHuman) => left_out.push(device.id.clone()),
+                _ => devices.push(device.id.clone()),
+            }
+        }
+        Ok((devices, left_out))
+    }
+}
+
+struct Attempt {
+    plan: PlanId,
+    request: PlanRequest,
+    left_out: Vec<DeviceId>,
+}
