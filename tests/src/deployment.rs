@@ -1,6 +1,6 @@
 //! A running deployment, used by wire names and small JSON as a person with the CLI would.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use contracts::{
     deployment::{ControlAnswer, DeploymentResult},
@@ -24,7 +24,7 @@ use temporalio_common::{
     data_converters::RawValue, error::IncomingError,
     protos::temporal::api::history::v1::HistoryEvent,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     histories,
@@ -32,6 +32,9 @@ use crate::{
     wire,
     world::{PATIENCE, World},
 };
+
+/// Pause between two questions to a workflow.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// A deployment in a world.
 pub struct Deployment {
@@ -187,6 +190,19 @@ impl Deployment {
         wire::read(&timeout(PATIENCE, query).await.unwrap().unwrap())
     }
 
+    /// Asks the workflow itself until its status passes a test.
+    pub async fn until_asked(&self, what: &str, test: impl Fn(&DeploymentStatus) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status().await;
+            if test(&status) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not seen: {what}; {status:?}");
+            sleep(ASK_EVERY).await;
+        }
+    }
+
     /// Cancels the workflow.
     pub async fn cancel(&self) {
         self.handle
@@ -227,6 +243,7 @@ impl Deployment {
             Ok(end) => end,
             Err(_) => {
                 let status = self.world.read(|m| m.status.clone());
+                let status = status.map(|s| (s.stage, s.note, s.counts));
                 panic!("{} does not end: {status:?}", self.id)
             }
         }

@@ -80,6 +80,8 @@ pub struct FakeDevice {
     pub reports_get_lost: bool,
     /// How long the script works.
     pub takes: Duration,
+    /// The snapshot is as old as this time and says offline.
+    pub last_snapshot: Option<Timestamp>,
     pub(crate) jobs: Vec<Job>,
 }
 
@@ -130,12 +132,22 @@ impl FakeDevice {
             starts: VecDeque::new(),
             reports_get_lost: false,
             takes: Duration::ZERO,
+            last_snapshot: None,
             jobs: Vec::new(),
         }
     }
 
     /// The snapshot of now.
     pub(crate) fn seen(&self) -> Device {
+        if let Some(seen_at) = self.last_snapshot {
+            return Device {
+                online: false,
+                last_communicated_at: Some(seen_at),
+                last_reported_at: None,
+                seen_at,
+                ..self.device.clone()
+            };
+        }
         let now = Timestamp::now();
         let online = self.device.online;
         let scans = online && self.scan != Scan::Never;

@@ -19,6 +19,8 @@ pub enum Lost {
     Refused(&'static str),
     /// After it did its work: the answer is lost and Temporal tries again.
     Answer,
+    /// It does nothing and says nothing, until it is called again or the deployment is over.
+    Silent,
 }
 
 /// A failure on demand.
@@ -68,9 +70,14 @@ impl ActivityInboundInterceptor for Gate {
         Box::pin(async move {
             // A world that has gone: its test is over, and so is its workflow.
             let world = self.worlds.of_workflow(&workflow)?;
-            let fault = world.change(|model| model.note_call(&name));
+            let (fault, number) =
+                world.change(|model| (model.note_call(&name), model.calls_of(&name)));
             world.until_open(&name).await;
             match fault {
+                Some(Lost::Silent) => {
+                    world.until_called_again(&name, number).await;
+                    return Err(failure("harness.unavailable", "nobody waits for it", true));
+                }
                 Some(Lost::Retryable) => {
                     return Err(failure("harness.unavailable", "failed on demand", true));
                 }

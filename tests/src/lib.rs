@@ -10,13 +10,18 @@
     reason = "a harness that cannot go on has to fail the test"
 )]
 
+pub mod chain;
 pub mod deployment;
 pub mod devices;
 pub mod fakes;
 pub mod faults;
+pub mod fleet;
+pub mod ground;
 pub mod histories;
 pub mod model;
 pub mod plan;
+pub mod report;
+pub mod scale;
 pub mod server;
 pub mod wire;
 pub mod world;

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use crate::{
     devices::FakeDevice,
     faults::{Fault, Lost},
+    plan,
 };
 
 /// When a window opens that a test does not want to compute.
@@ -62,10 +63,16 @@ pub struct Model {
     pub forbidden: BTreeSet<DeviceId>,
     /// The store's pause flag.
     pub paused: Option<String>,
+    /// `SuperOps` does not answer, and nobody asks it.
+    pub superops_away: bool,
+    /// The model does not answer, and is not waited for.
+    pub model_away: bool,
     /// KBs in the ledger of bad patches.
     pub stopped: Vec<StoppedKb>,
     /// Openings of windows, one per question; computed by the plan's windows when there is none.
     pub openings: VecDeque<OpeningIn>,
+    /// How long such an opening lasts; for ever when absent.
+    pub opening_lasts: Option<Duration>,
     /// Reports of device scripts wait.
     pub hold_reports: bool,
     /// Activities that wait.
@@ -109,8 +116,11 @@ impl Model {
             verdict_from_ring: BTreeMap::new(),
             forbidden: BTreeSet::new(),
             paused: None,
+            superops_away: false,
+            model_away: false,
             stopped: Vec::new(),
             openings: VecDeque::new(),
+            opening_lasts: None,
             hold_reports: false,
             held: BTreeSet::new(),
             faults: Vec::new(),
@@ -197,8 +207,13 @@ impl Model {
     }
 
     pub(crate) fn decision(&self) -> GuardrailDecision {
+        // As by the default policies: people are asked about what no model has seen.
+        let verdict = match &self.verdict {
+            Verdict::Auto if self.model_away => plan::asks(|_| {}),
+            verdict => verdict.clone(),
+        };
         GuardrailDecision {
-            verdict: self.verdict.clone(),
+            verdict,
             policies: vec!["test/policy".to_owned()],
             policy_version: "test-1".to_owned(),
             forbidden: Vec::new(),

@@ -36,6 +36,7 @@ pub fn waits() -> Waits {
         verify_poll_secs: 1,
         verify_secs: 3,
         rescan_settle_secs: 0,
+        restart_grace_secs: 0,
         lease_poll_secs: 1,
         lease_secs: 60,
         inventory_secs: 2,
@@ -43,6 +44,7 @@ pub fn waits() -> Waits {
         max_wait_secs: 30,
         halt_secs: 30,
         pause_poll_secs: 1,
+        call_secs: 30,
     }
 }
 

@@ -9,14 +9,12 @@ use std::{
 
 use clients::store::Store;
 use contracts::ids::{DeviceRun, plan_of_deployment};
-use domain::{
-    audit::{self, AuditEntry},
-    ids::PlanId,
-};
+use domain::{audit::AuditEntry, ids::PlanId};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 
 use crate::{
+    chain::whole_chain,
     deployment::Deployment,
     faults::failure,
     model::Model,
@@ -131,6 +129,13 @@ impl World {
             .await;
     }
 
+    /// Waits until an activity is called after this call, or nobody can be waiting for it any more.
+    pub(crate) async fn until_called_again(&self, activity: &str, number: usize) {
+        let mut changed = self.changed.subscribe();
+        let again = changed.wait_for(|_| self.read(|m| m.calls_of(activity) > number));
+        let _ = tokio::time::timeout(PATIENCE, again).await;
+    }
+
     pub(crate) async fn until_reports_may_come(&self) {
         let mut changed = self.changed.subscribe();
         let _ = changed.wait_for(|_| !self.read(|m| m.hold_reports)).await;
@@ -147,23 +152,9 @@ impl World {
         Deployment::start(site, self, &serde_json::to_value(request).unwrap()).await
     }
 
-    /// Reads an audit chain and checks every hash in it.
+    /// Reads an audit chain of this world, whole.
     pub async fn chain(&self, chain: &str) -> Vec<AuditEntry> {
-        let mut entries = Vec::new();
-        loop {
-            let page = self
-                .store
-                .actions
-                .read_chain(chain, entries.len() as u64, 500)
-                .await
-                .unwrap();
-            if page.is_empty() {
-                break;
-            }
-            entries.extend(page);
-        }
-        audit::verify(chain, None, &entries).unwrap();
-        entries
+        whole_chain(&self.store, chain).await
     }
 
     /// Checks every chain of this world.

@@ -5,8 +5,12 @@
 
 #[path = "story/dev.rs"]
 mod dev;
+#[path = "story/letters.rs"]
+mod letters;
+#[path = "story/readme.rs"]
+mod readme;
 
-use dev::{Dev, PATIENCE, json};
+use dev::{Dev, PATIENCE};
 
 /// Replaces the id of the example plan, which may be started once only.
 fn plan_with_id(dev: &Dev, id: &str) -> String {
@@ -27,51 +31,38 @@ fn plan_with_id(dev: &Dev, id: &str) -> String {
 }
 
 #[test]
-fn a_plan_is_started_approved_by_hand_and_every_device_is_verified() {
-    let dev = Dev::start("first");
-    let plan = dev::example_plan();
-    let plan = plan.to_str().unwrap();
+fn the_readme_is_followed_from_the_first_plan_to_the_last() {
+    let dev = Dev::start("readme");
+    let asked_about = |plan: &str| {
+        dev.until("the plan is listed as waiting for approval", || {
+            dev.autoops(&["list", "--needs-approval"])
+                .succeeds()
+                .contains(plan)
+        });
+    };
 
-    let started = dev
-        .autoops(&["patch", "start", "--plan", plan, "--json"])
-        .succeeds();
-    assert_eq!(json(&started)["workflow_id"], "patch-deployment/first-plan");
-    dev.until("the plan is listed as waiting for approval", || {
-        dev.autoops(&["list", "--needs-approval"])
-            .succeeds()
-            .contains("first-plan")
-    });
-
+    let [start, approve, wait, again, audit] =
+        readme::blocks("## What you will see: the first deployment");
+    dev.follow(&start);
+    asked_about("first-plan");
     // Before the approval nothing is touched.
     assert_eq!(dev.simulator_log("installed").len(), 0);
-    dev.temporal(&[
-        "workflow",
-        "signal",
-        "--workflow-id",
-        "patch-deployment/first-plan",
-        "--name",
-        "approve",
-        "--input",
-        r#"{"by":"dana"}"#,
-    ])
-    .succeeds();
-
-    let waited = dev
-        .autoops_for(&["wait", "first-plan"], PATIENCE)
-        .succeeds();
+    dev.follow(&approve);
+    let waited = dev.follow(&wait);
     assert_eq!(
         waited.matches("4100000000000000").count(),
         12,
         "a row per device:\n{waited}"
     );
+    assert!(waited.contains("\n0\n"), "{waited}");
     let installed = dev.simulator_log("installed");
     assert_eq!(
         installed.len(),
         24,
         "two updates on twelve devices, once each"
     );
-
-    let audit = dev.autoops(&["audit", "show", "first-plan"]).succeeds();
+    dev.follow(&again);
+    let audit = dev.follow(&audit);
     for step in [
         "plan sealed",
         "approval opened",
@@ -85,12 +76,17 @@ fn a_plan_is_started_approved_by_hand_and_every_device_is_verified() {
         audit.contains("dana") && audit.contains("claimed"),
         "{audit}"
     );
-    dev.autoops(&["audit", "verify"]).succeeds();
 
-    let again = dev
-        .autoops(&["patch", "start", "--plan", plan])
-        .fails_with(1);
-    assert!(again.contains("already started"), "{again}");
+    let [look, stop, approve] = readme::blocks("### More to try");
+    assert!(dev.follow(&look).contains("first-plan"));
+    dev.follow(&stop);
+    dev.follow(&approve);
+
+    let [start, approve] = readme::blocks("### With the `temporal` CLI alone");
+    dev.follow(&start);
+    asked_about("by-hand");
+    let result = dev.follow(&approve);
+    assert!(result.contains("verified"), "{result}");
     dev.stop();
 }
 
@@ -124,7 +120,41 @@ fn a_deployment_goes_on_after_everything_was_stopped_in_the_middle() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_in_one_clear_line() {
+fn superops_goes_down_in_the_middle_and_no_device_fails() {
+    let dev = Dev::start("outage");
+    dev.autoops(&["health"]).succeeds();
+    let plan = plan_with_id(&dev, "outage-plan");
+    dev.autoops(&["patch", "start", "--plan", &plan]).succeeds();
+    dev.until("the plan waits for approval", || {
+        dev.autoops(&["list", "--needs-approval"])
+            .succeeds()
+            .contains("outage-plan")
+    });
+    // Five failures open the breaker, the first probe fails, the second one is answered.
+    let down = serde_json::json!({ "fail_next": { "count": 6, "with": "http500" } });
+    dev.change_simulator("faults", &down);
+    dev.autoops(&["approve", "outage-plan", "--by", "dana"])
+        .succeeds();
+    dev.until("health says that superops is away", || {
+        let (status, told) = dev.autoops(&["health"]).ends();
+        status == Some(1)
+            && told.contains("error: superops does not answer")
+            && told.contains("HTTP 500")
+    });
+    let waited = dev
+        .autoops_for(&["wait", "outage-plan", "--json"], PATIENCE)
+        .succeeds();
+    assert!(waited.contains("verified"), "{waited}");
+    let health = dev.autoops(&["health", "--json"]).succeeds();
+    let health: serde_json::Value = serde_json::from_str(&health).unwrap();
+    assert_eq!(health["healthy"], true, "{health}");
+    assert_eq!(health["upstreams"][0]["name"], "superops", "{health}");
+    assert_eq!(health["upstreams"][0]["state"], "closed", "{health}");
+    dev.stop();
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_one_clear_line_and_what_needs_a_person_is_listed() {
     let dev = Dev::start("refused");
     let start = [
         "patch",
@@ -207,5 +237,6 @@ fn what_cannot_be_done_is_said_in_one_clear_line() {
         nowhere.contains("no Temporal server") && !nowhere.contains("panicked"),
         "{nowhere}"
     );
+    letters::are_listed_retried_and_dropped(&dev);
     dev.stop();
 }

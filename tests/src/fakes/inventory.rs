@@ -10,7 +10,7 @@ use domain::input::{InvalidInput, Problem};
 use jiff::{SignedDuration, Timestamp};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
-use super::invalid;
+use super::{invalid, superops};
 use crate::world::Worlds;
 
 /// What the store knows of devices.
@@ -124,9 +124,10 @@ impl FakeSync {
     #[activity(definition = contracts::activities::inventory::SyncDevicesPage)]
     pub async fn sync_devices_page(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: SyncPageInput,
     ) -> Result<SyncPageResult, ActivityError> {
+        superops::answers(self.0.of(&ctx)?.as_ref())?;
         Ok(SyncPageResult {
             rows: 1,
             has_more: input.page < 2,

@@ -47,7 +47,9 @@ impl FakePeople {
             }
             EvaluateResult {
                 decision,
-                paused: m.paused.clone(),
+                paused: m.paused.clone().or(m
+                    .superops_away
+                    .then(|| "SuperOps does not answer since 10:02 UTC; rings wait".to_owned())),
                 stopped: m.stopped.clone(),
             }
         }))
@@ -89,7 +91,11 @@ fn authorize(model: &Model, input: &AuthorizeInput) -> Authority {
     };
     let least = match input.action {
         ControlAction::Decide => input.least_role.unwrap_or(Role::Approver),
-        ControlAction::Pause | ControlAction::Resume | ControlAction::Halt => Role::Technician,
+        ControlAction::Pause
+        | ControlAction::Resume
+        | ControlAction::Halt
+        | ControlAction::Retry
+        | ControlAction::Drop => Role::Technician,
         ControlAction::Abort | ControlAction::Amend | ControlAction::Extend => Role::Approver,
     };
     match model.people.get(&input.by) {

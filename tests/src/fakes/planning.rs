@@ -139,6 +139,9 @@ pub(super) fn load_page(model: &Model, input: &LoadPageInput) -> LoadPageResult 
             id: planned.id.clone(),
             settled: row.filter(|r| !deferred(r)).map(|r| r.result.outcome),
             attempts: row.filter(deferred).map_or(0, |r| r.attempt),
+            installed: row
+                .filter(deferred)
+                .map_or_else(Vec::new, super::plans::installed),
         }
     });
     LoadPageResult {

@@ -200,7 +200,7 @@ impl FakePlans {
     }
 }
 
-fn installed(row: &Row) -> Vec<KbId> {
+pub(super) fn installed(row: &Row) -> Vec<KbId> {
     let ours = row.result.patches.iter().filter(|p| p.outcome.is_success());
     ours.map(|p| p.kb.clone()).collect()
 }

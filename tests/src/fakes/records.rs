@@ -1,4 +1,4 @@
-//! What is written down: the audit trail in a real store, the rest in the model.
+//! What is written down: the audit trail and dead letters in a real store, the rest in the model.
 
 use std::sync::Arc;
 
@@ -6,12 +6,16 @@ use contracts::activities::{
     records::{Audited, SaveDeviceInput, SaveStatusInput},
     windows::{NextOpeningInput, NextOpeningResult, OpeningTimes},
 };
-use domain::{audit::AuditRecord, windows};
-use jiff::SignedDuration;
+use domain::{audit::AuditRecord, dead_letter::DeadLetter, windows};
+use jiff::{SignedDuration, Timestamp};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use super::invalid;
-use crate::{faults::failure, model::Row, world::Worlds};
+use crate::{
+    faults::failure,
+    model::Row,
+    world::{World, Worlds},
+};
 
 /// Records and windows.
 #[derive(Debug)]
@@ -49,6 +53,9 @@ impl FakeRecords {
         input: SaveStatusInput,
     ) -> Result<(), ActivityError> {
         let world = self.0.of(&ctx)?;
+        for letter in input.dead_letters(Timestamp::now()) {
+            keep(&world, letter).await?;
+        }
         world.change(|m| m.status = Some(input.status));
         Ok(())
     }
@@ -61,6 +68,9 @@ impl FakeRecords {
         input: SaveDeviceInput,
     ) -> Result<(), ActivityError> {
         let world = self.0.of(&ctx)?;
+        if let Some(letter) = input.dead_letter(Timestamp::now()) {
+            keep(&world, letter).await?;
+        }
         world.change(|m| {
             let row = Row {
                 ring: input.ring,
@@ -80,11 +90,13 @@ impl FakeRecords {
         input: NextOpeningInput,
     ) -> Result<NextOpeningResult, ActivityError> {
         let world = self.0.of(&ctx)?;
-        if let Some(given) = world.change(|m| m.openings.pop_front()) {
-            let wait = SignedDuration::try_from(given.0).unwrap_or_default();
+        let given = world.change(|m| Some((m.openings.pop_front()?, m.opening_lasts)));
+        if let Some((given, lasts)) = given {
+            let span = |time| SignedDuration::try_from(time).unwrap_or_default();
+            let opens_at = input.from + span(given.0);
             let opening = OpeningTimes {
-                opens_at: input.from + wait,
-                closes_at: None,
+                opens_at,
+                closes_at: lasts.map(|time| opens_at + span(time)),
             };
             return Ok(NextOpeningResult {
                 opening: Some(opening),
@@ -98,4 +110,10 @@ impl FakeRecords {
         });
         Ok(NextOpeningResult { opening })
     }
+}
+
+/// Puts a dead letter into the world's store.
+async fn keep(world: &World, letter: DeadLetter) -> Result<(), ActivityError> {
+    let kept = world.store().executions.put_dead_letter(letter).await;
+    kept.map_err(|e| failure("store.unavailable", &e.to_string(), true))
 }

@@ -16,7 +16,7 @@ use crate::world::Worlds;
 
 /// Risk.
 #[derive(Debug)]
-pub struct FakeRisk(#[expect(dead_code, reason = "as all fakes")] Arc<Worlds>);
+pub struct FakeRisk(Arc<Worlds>);
 
 impl FakeRisk {
     pub(crate) fn new(worlds: Arc<Worlds>) -> Self {
@@ -42,13 +42,22 @@ impl FakeRisk {
         }))
     }
 
-    /// Agrees.
+    /// Agrees, when it answers.
     #[activity(definition = contracts::activities::risk::Refine)]
     pub async fn refine(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: RefineInput,
     ) -> Result<RefineResult, ActivityError> {
+        if self.0.of(&ctx)?.read(|m| m.model_away) {
+            let mut risk = input.risk;
+            risk.degraded = true;
+            return Ok(RefineResult {
+                risk,
+                tokens: 0,
+                dropped: Vec::new(),
+            });
+        }
         let risk = RiskAssessment {
             explanation: Some("as the rules say".to_owned()),
             model: Some("fake-model".to_owned()),

@@ -40,6 +40,7 @@ impl FakeSuperOps {
         input: ListPatchesInput,
     ) -> Result<ListPatchesResult, ActivityError> {
         let world = self.0.of(&ctx)?;
+        answers(&world)?;
         let rows = world.read(|m| {
             let device = m.devices.get(&input.device)?;
             let rows = input.kbs.iter().filter_map(|kb| {
@@ -65,6 +66,7 @@ impl FakeSuperOps {
         input: RunScriptInput,
     ) -> Result<RunScriptResult, ActivityError> {
         let world = self.0.of(&ctx)?;
+        answers(&world)?;
         let start = world.change(|m| {
             m.scripts.push(input.clone());
             let device = m.devices.get_mut(&input.device);
@@ -99,6 +101,7 @@ impl FakeSuperOps {
         input: FindRunInput,
     ) -> Result<FindRunResult, ActivityError> {
         let world = self.0.of(&ctx)?;
+        answers(&world)?;
         let state = world.read(|m| {
             let device = m.devices.get(&input.device);
             device.map_or(RunState::NotFound, |d| d.newest_run(input.since))
@@ -114,11 +117,20 @@ impl FakeSuperOps {
         input: CriticalAlertsInput,
     ) -> Result<CriticalAlertsResult, ActivityError> {
         let world = self.0.of(&ctx)?;
+        answers(&world)?;
         let alerts = world.read(|m| m.devices.get(&input.device).map(|d| d.alerts.clone()));
         Ok(CriticalAlertsResult {
             alerts: alerts.unwrap_or_default(),
         })
     }
+}
+
+/// While it is left alone nothing is sent to it.
+pub(super) fn answers(world: &World) -> Result<(), ActivityError> {
+    if world.read(|m| m.superops_away) {
+        return Err(failure("superops.unavailable", "not asked", true));
+    }
+    Ok(())
 }
 
 fn facts(kb: &domain::ids::KbId) -> PatchFacts {

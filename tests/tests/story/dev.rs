@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use dev_server::process::{NO_FILE, variables};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -15,12 +17,27 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::readme::Block;
+
 /// How long a whole deployment of the demo may take here.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// How long one command may take.
 const COMMAND: Duration = Duration::from_secs(60);
 /// How long everything may take to come up.
 const START: Duration = Duration::from_secs(120);
+
+/// How long everything may take to go down after a failure.
+const LAST_CALL: Duration = Duration::from_secs(30);
+/// Its data folder.
+const DATA: &str = "data of the story";
+/// Settings for something else, which must not reach the worker.
+const OF_THE_USER: [(&str, &str); 5] = [
+    ("AUTOOPS_NVD__BASE_URL", "no address"),
+    ("AUTOOPS_STICKY_SECS", "never"),
+    ("TEMPORAL_ADDRESS", "127.0.0.1:9"),
+    ("TEMPORAL_CONFIG_FILE", "/nowhere/temporal.toml"),
+    ("AWS_PROFILE", "of-another-account"),
+];
 
 /// A running `autoops-dev`.
 pub(crate) struct Dev {
@@ -35,43 +52,60 @@ impl Dev {
             .prefix(&format!("autoops-story-{name}-"))
             .tempdir()
             .unwrap();
+        // The README names files from here.
+        symlink(
+            repository().join("dev-server"),
+            folder.path().join("dev-server"),
+        )
+        .unwrap();
         Self::start_in(folder)
     }
 
     fn start_in(folder: TempDir) -> Self {
         let log = fs::File::create(folder.path().join("dev.log")).unwrap();
-        let mut child = Command::new(program("autoops-dev"))
+        let child = clean(&program("autoops-dev"))
             .current_dir(folder.path())
-            .args(["--headless", "--port-base", "0", "--speed", "120"])
+            .envs(OF_THE_USER)
+            // A folder that nobody finds by looking for the usual one.
+            .args([
+                "--headless",
+                "--port-base",
+                "0",
+                "--speed",
+                "120",
+                "--data-dir",
+                DATA,
+            ])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .expect("autoops-dev is built: cargo build --workspace --bins");
-        let path = folder.path().join(".autoops/dev.json");
+        // From here on a failure stops it.
+        let mut dev = Self {
+            folder,
+            child,
+            info: Value::Null,
+        };
+        let path = dev.folder().join(DATA).join("dev.json");
         let deadline = Instant::now() + START;
-        let info = loop {
+        loop {
             if let Ok(text) = fs::read_to_string(&path)
                 && let Ok(info) = serde_json::from_str(&text)
             {
-                break info;
+                dev.info = info;
+                return dev;
             }
-            let log = || fs::read_to_string(folder.path().join("dev.log")).unwrap_or_default();
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("autoops-dev ended with {status}:\n{}", log());
+            if let Some(status) = dev.child.try_wait().unwrap() {
+                panic!("autoops-dev ended with {status}:\n{}", dev.log("dev.log"));
             }
-            assert!(
-                Instant::now() < deadline,
-                "autoops-dev did not come up:\n{}",
-                log()
-            );
+            assert!(Instant::now() < deadline, "autoops-dev did not come up");
             thread::park_timeout(Duration::from_millis(100));
-        };
-        Self {
-            folder,
-            child,
-            info,
         }
+    }
+
+    fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.folder().join(name)).unwrap_or_default()
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -107,53 +141,74 @@ impl Dev {
         self.autoops_for(args, COMMAND)
     }
 
+    /// From a folder that has nothing to do with it.
     pub(crate) fn autoops_for(&self, args: &[&str], longest: Duration) -> Ran {
-        Ran::of(
-            Command::new(program("autoops"))
-                .current_dir(self.folder())
-                .args(args),
-            args,
-            longest,
-        )
+        let mut command = clean(&self.folder().join("bin/autoops"));
+        Ran::of(command.current_dir("/").args(args), args, longest)
     }
 
     pub(crate) fn autoops_at(&self, address: &str, args: &[&str]) -> Ran {
-        let mut command = Command::new(program("autoops"));
+        let mut command = clean(&self.folder().join("bin/autoops"));
         Ran::of(
-            command
-                .current_dir(self.folder())
-                .env("TEMPORAL_ADDRESS", address)
-                .args(args),
+            command.env("TEMPORAL_ADDRESS", address).args(args),
             args,
             COMMAND,
         )
     }
 
     pub(crate) fn temporal(&self, args: &[&str]) -> Ran {
-        Ran::of(
-            Command::new(self.folder().join("bin/temporal")).args(args),
-            args,
-            COMMAND,
-        )
+        let mut command = clean(&self.folder().join("bin/temporal"));
+        Ran::of(command.args(args), args, COMMAND)
+    }
+
+    /// Runs commands of the README, which has to be right about how they end.
+    pub(crate) fn follow(&self, block: &Block) -> String {
+        let mut command = clean(Path::new("sh"));
+        command
+            .current_dir(self.folder())
+            .args(["-ec", &block.script]);
+        let said = Ran::of(&mut command, &[&block.script], PATIENCE).fails_with(block.status);
+        let error = block.error.as_deref().unwrap_or_default();
+        assert!(said.contains(error), "{}\n{said}", block.script);
+        said
     }
 
     /// What the simulator itself says was done: device and KB of each row of this action.
     pub(crate) fn simulator_log(&self, action: &str) -> Vec<String> {
+        let rows = self.simulator(&format!("log?action={action}"), None);
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| format!("{} {}", row["device"], row["kb"]))
+            .collect()
+    }
+
+    /// Makes trouble with the simulated devices, or repairs them.
+    pub(crate) fn change_simulator(&self, path: &str, change: &Value) {
+        self.simulator(path, Some(change));
+    }
+
+    fn simulator(&self, path: &str, change: Option<&Value>) -> Value {
         let base = self.info["superops_url"]
             .as_str()
             .unwrap()
-            .trim_end_matches("/msp")
-            .to_owned();
-        let url = format!("{base}/log?action={action}");
+            .trim_end_matches("msp");
+        let url = format!("{base}{path}");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let rows: Vec<Value> =
-            runtime.block_on(async { reqwest::get(url).await.unwrap().json().await.unwrap() });
-        rows.iter()
-            .map(|row| format!("{} {}", row["device"], row["kb"]))
-            .collect()
+        // Nothing here is reached by way of a proxy.
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = match change {
+            Some(change) => http
+                .post(url)
+                .header("content-type", "application/json")
+                .body(change.to_string()),
+            None => http.get(url),
+        };
+        runtime.block_on(async {
+            let answer = request.send().await.unwrap();
+            answer.error_for_status().unwrap().json().await.unwrap()
+        })
     }
 
     /// Waits for a condition of the outside world.
@@ -174,13 +229,20 @@ impl Drop for Dev {
         // A failed test stops what it started, too.
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or_default());
         let _ = kill(pid, Signal::SIGINT);
-        let _ = self.child.wait();
+        let deadline = Instant::now() + LAST_CALL;
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                break;
+            }
+            thread::park_timeout(Duration::from_millis(50));
+        }
         if thread::panicking() {
-            let log = |name: &str| fs::read_to_string(self.folder().join(name)).unwrap_or_default();
             eprintln!(
                 "dev.log:\n{}\nworker.log:\n{}",
-                log("dev.log"),
-                log(".autoops/logs/worker.log")
+                self.log("dev.log"),
+                self.log(&format!("{DATA}/logs/worker.log"))
             );
         }
     }
@@ -233,6 +295,10 @@ impl Ran {
         self.text()
     }
 
+    pub(crate) fn ends(&self) -> (Option<i32>, String) {
+        (self.output.status.code(), self.text())
+    }
+
     pub(crate) fn fails_with(self, code: i32) -> String {
         let text = self.text();
         assert_eq!(
@@ -245,20 +311,27 @@ impl Ran {
     }
 }
 
-/// Reads the last line as JSON.
-pub(crate) fn json(text: &str) -> Value {
-    let line = text
-        .lines()
-        .rfind(|l| l.starts_with('{'))
-        .expect("a line of JSON");
-    serde_json::from_str(line).unwrap()
+pub(crate) fn example_plan() -> PathBuf {
+    repository().join("dev-server/examples/plan.yaml")
 }
 
-pub(crate) fn example_plan() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../dev-server/examples/plan.yaml")
-        .canonicalize()
-        .unwrap()
+fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.join("..").canonicalize().unwrap()
+}
+
+/// A program that hears nothing of the settings of who runs the tests, but where Temporal is.
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for name in variables(&["AUTOOPS_", "TEMPORAL_"]) {
+        if name != "AUTOOPS_TEMPORAL_CLI" && name != "AUTOOPS_CACHE" {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("TEMPORAL_CONFIG_FILE", NO_FILE)
+        .env("NO_PROXY", "127.0.0.1,localhost");
+    command
 }
 
 /// Finds a program of the workspace beside the test's own.

@@ -42,6 +42,23 @@ fn a_signal_by_hand_approves() {
 }
 
 #[test]
+fn a_decision_whose_sender_tries_again_is_written_down_as_counted_once() {
+    run(async {
+        let (_world, deployment) = asked(site().await, "sent-again", 1, |n| n.quorum = 2).await;
+        deployment.open_request().await;
+        let decision = |by: &str| json!({ "by": by, "decision_id": format!("chat-{by}") });
+        for by in ["dana", "dana", "erin"] {
+            deployment.signal("approve", decision(by)).await;
+        }
+        deployment.ends(DeploymentOutcome::Verified).await;
+        let audited = deployment.audited().await;
+        let times = |what: &str| audited.iter().filter(|w| *w == what).count();
+        let both = (times("decision_counted"), times("decision_duplicate"));
+        assert_eq!(both, (2, 1), "{audited:?}");
+    });
+}
+
+#[test]
 fn a_decision_that_names_the_hash_before_its_request_opens_counts_when_it_opens() {
     run(async {
         let site = site().await;

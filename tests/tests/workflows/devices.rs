@@ -1,6 +1,6 @@
 //! What can happen on a device, and around the script that runs on it.
 
-use autoops_tests::{FakeDevice, Install, Lost, Scan, Start, World, plan::KB, run, site};
+use autoops_tests::{FakeDevice, Install, Scan, Start, World, plan::KB, run, site};
 use domain::{
     outcome::{DeploymentOutcome, DeviceOutcome},
     patch::PatchState,
@@ -147,53 +147,5 @@ fn a_start_that_is_throttled_is_made_again() {
         let busy = |d: &mut FakeDevice| d.starts = [Start::Throttled].into();
         let world = one("throttled", busy, |_| {}, DeviceOutcome::Verified).await;
         assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 2);
-    });
-}
-
-#[test]
-fn every_activity_may_fail_once_and_nothing_changes() {
-    run(async {
-        let site = site().await;
-        let world = World::new(site, "each-fails-once", 1);
-        world.change(|m| {
-            for activity in contracts::activities::ALL {
-                m.fail(activity, 1, Lost::Retryable);
-            }
-        });
-        let deployment = world
-            .deploy(site, |r| {
-                r.patches[0].cves = vec!["CVE-2024-20666".parse().unwrap()];
-            })
-            .await;
-        deployment.ends(DeploymentOutcome::Verified).await;
-        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
-    });
-}
-
-#[test]
-fn a_write_whose_answer_is_lost_has_one_effect() {
-    run(async {
-        let site = site().await;
-        let world = World::new(site, "answers-lost", 1);
-        world.change(|m| {
-            for activity in [
-                "plans.seal",
-                "store.append_audit",
-                "store.save_status",
-                "store.save_device",
-                "notify.send",
-                "inventory.acquire_lease",
-                "inventory.release_lease",
-            ] {
-                m.fail(activity, 1, Lost::Answer);
-            }
-        });
-        let deployment = world.deploy(site, |_| {}).await;
-        let result = deployment.ends(DeploymentOutcome::Verified).await;
-        assert_eq!(result.counts.total(), 1);
-        assert_eq!(world.read(|m| m.notices.len()), 1);
-        let audited = deployment.audited().await;
-        let started = audited.iter().filter(|what| *what == "deployment_started");
-        assert_eq!(started.count(), 1);
     });
 }

@@ -123,6 +123,10 @@ fn an_update_that_cannot_be_read_is_refused_with_words() {
                 json!({ "by": "dana", "change": { "windoes": [] } }),
             ),
             ("extend_approval", json!({ "by": "dana" })),
+            (
+                "request_pause",
+                json!({ "by": "tom", "reason": "x".repeat(1_000_000) }),
+            ),
         ] {
             let answer = deployment.try_update::<Value>(update, &input).await;
             assert!(answer.is_err(), "{update} {input}: {answer:?}");

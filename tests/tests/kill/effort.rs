@@ -1,0 +1,73 @@
+//! How much is tried, and by which chance.
+
+use std::sync::RwLock;
+
+/// Who has to be quick has the machine alone; the others share it.
+pub(crate) static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Set for larger samples.
+const CHAOS: &str = "AUTOOPS_CHAOS";
+/// Set to sample other moments.
+const SEED: &str = "AUTOOPS_KILL_SEED";
+const USUAL_SEED: u64 = 20_260_101;
+
+/// What is tried.
+pub(crate) struct Effort {
+    /// How much longer than usual everything may take.
+    pub(crate) patience: u32,
+    /// Percent of the places of the small deployment that have to be hit in that time: a busy machine
+    /// does not come to all in a usual run.
+    pub(crate) least: usize,
+    /// Kills in the life of a bigger deployment, at most.
+    pub(crate) kills: u32,
+    /// Bigger deployments, one after the other.
+    pub(crate) rounds: u32,
+    /// Restarts of the server, at most.
+    pub(crate) restarts: u32,
+    pub(crate) seed: u64,
+}
+
+impl Effort {
+    pub(crate) fn of_this_run() -> Self {
+        let seed = std::env::var(SEED).ok().filter(|text| !text.is_empty());
+        let seed = seed.map_or(USUAL_SEED, |text| {
+            text.parse()
+                .unwrap_or_else(|_| panic!("{SEED}: `{text}` is not allowed: a whole number"))
+        });
+        let chaos = std::env::var_os(CHAOS).is_some_and(|value| !value.is_empty());
+        println!("{SEED}={seed}");
+        let usual = Self {
+            patience: 1,
+            least: 60,
+            kills: 20,
+            rounds: 1,
+            restarts: 8,
+            seed,
+        };
+        if !chaos {
+            return usual;
+        }
+        Self {
+            patience: 6,
+            least: 98,
+            kills: 60,
+            rounds: 3,
+            restarts: 40,
+            seed,
+        }
+    }
+}
+
+/// splitmix64: the same numbers on every machine.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    /// A number from `least` to `most`.
+    pub(crate) fn from(&mut self, least: u64, most: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        least + (z ^ (z >> 31)) % (most - least + 1)
+    }
+}

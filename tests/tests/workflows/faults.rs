@@ -1,0 +1,484 @@
+//! Every activity fails in every way, and each time the end is the one that is written here.
+
+use std::{collections::BTreeSet, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use autoops_tests::{Deployment, Install, Lost, OpeningIn, Start, World, plan, report, run, site};
+use contracts::activities::{self, notify::NoticeKind};
+use domain::{
+    deployment::{DeploymentStatus, Stage},
+    outcome::{DeploymentOutcome as E, DeviceOutcome as D},
+    plan::RollbackScope,
+    script::ScriptMode,
+};
+use futures::{FutureExt, StreamExt, stream};
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::deploying::rings_of;
+
+/// Stories told at once: they mostly wait.
+static AT_ONCE: Semaphore = Semaphore::const_new(12);
+
+/// A story that needs the activity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// One device, a CVE, an approval, a restart.
+    Plain,
+    /// The plan that is approved first is one that was never asked about.
+    WrongPlan,
+    /// A device is offline and comes back after its ring.
+    ComesBack,
+    /// A device never comes back.
+    StaysAway,
+    /// The second device fails, and the first is rolled back with it.
+    Undone,
+    /// The device waits longer than its silence is borne.
+    Silent,
+    /// The answer to the first start of the script is lost, and it did not start.
+    NotStarted,
+}
+
+/// How a deployment ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// With an outcome, and its first device with one.
+    With(E, Option<D>),
+    /// Refused, before any device was touched.
+    Refused,
+}
+
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("refused; no device touched"),
+            Self::With(outcome, None) => write!(f, "{}; no device touched", outcome.as_str()),
+            Self::With(outcome, Some(device)) => {
+                write!(f, "{}; device {}", outcome.as_str(), device.as_str())
+            }
+        }
+    }
+}
+
+const AS_EVER: Ends = Ends::With(E::Verified, Some(D::Verified));
+/// Devices at work end in peace; a person takes over.
+const BROKEN: Ends = Ends::With(E::Incomplete, Some(D::Verified));
+const NEEDS_HUMAN: Ends = Ends::With(E::Incomplete, Some(D::NeedsHuman));
+
+struct Row {
+    activity: &'static str,
+    told: Told,
+    /// The end when it is refused for good, at each of its calls.
+    refused: Ends,
+    /// What people see of that.
+    seen: &'static str,
+}
+
+const fn row(activity: &'static str, told: Told, refused: Ends, seen: &'static str) -> Row {
+    Row {
+        activity,
+        told,
+        refused,
+        seen,
+    }
+}
+
+/// In the order of `contracts::activities::ALL`.
+const TABLE: [Row; 29] = {
+    use Told::{ComesBack, NotStarted, Plain, Silent, StaysAway, Undone, WrongPlan};
+    [
+        row(
+            "approvals.authorize",
+            Plain,
+            Ends::With(E::TimedOut, None),
+            "nobody answered before the deadline",
+        ),
+        row(
+            "inventory.sync_client",
+            Plain,
+            Ends::Refused,
+            "refused on demand",
+        ),
+        row(
+            "inventory.sync_sites_page",
+            Plain,
+            Ends::Refused,
+            "refused on demand",
+        ),
+        row(
+            "inventory.sync_devices_page",
+            Plain,
+            Ends::Refused,
+            "refused on demand",
+        ),
+        row(
+            "inventory.get_device",
+            Plain,
+            NEEDS_HUMAN,
+            "the inventory could not be read",
+        ),
+        row(
+            "inventory.acquire_lease",
+            Plain,
+            NEEDS_HUMAN,
+            "the lease could not be taken",
+        ),
+        row(
+            "inventory.release_lease",
+            Plain,
+            AS_EVER,
+            "the lease ends by itself",
+        ),
+        row(
+            "notify.send",
+            Plain,
+            AS_EVER,
+            "people find it in lists and status",
+        ),
+        row("plans.check", Plain, Ends::Refused, "refused on demand"),
+        row("plans.resolve", Plain, Ends::Refused, "refused on demand"),
+        row("plans.seal", Plain, Ends::Refused, "refused on demand"),
+        row("plans.load_page", Plain, Ends::Refused, "refused on demand"),
+        row(
+            "plans.next_stragglers",
+            ComesBack,
+            BROKEN,
+            "it could not go on",
+        ),
+        row(
+            "plans.give_up_stragglers",
+            StaysAway,
+            BROKEN,
+            "it could not go on",
+        ),
+        row("plans.list_installed", Undone, BROKEN, "it could not go on"),
+        row(
+            "plans.check_children",
+            Silent,
+            Ends::With(E::Incomplete, Some(D::Aborted)),
+            "it could not go on",
+        ),
+        row(
+            "plans.difference",
+            WrongPlan,
+            AS_EVER,
+            "plans could not be compared",
+        ),
+        row("policy.evaluate", Plain, Ends::Refused, "refused on demand"),
+        row("store.append_audit", Plain, AS_EVER, "audit entry refused"),
+        row(
+            "store.save_status",
+            Plain,
+            AS_EVER,
+            "lists are old; the query is true",
+        ),
+        row(
+            "store.save_device",
+            Plain,
+            AS_EVER,
+            "the row is missing; the audit trail has it",
+        ),
+        row("risk.assess", Plain, Ends::Refused, "refused on demand"),
+        row(
+            "bedrock.refine_risk",
+            Plain,
+            AS_EVER,
+            "the risk is marked degraded",
+        ),
+        row(
+            "superops.list_patches",
+            Plain,
+            Ends::Refused,
+            "refused on demand",
+        ),
+        row("superops.run_script", Plain, NEEDS_HUMAN, "not started"),
+        row(
+            "superops.find_run",
+            NotStarted,
+            NEEDS_HUMAN,
+            "the script run could not be read back",
+        ),
+        row(
+            "superops.critical_alerts",
+            Plain,
+            NEEDS_HUMAN,
+            "alerts could not be read",
+        ),
+        row(
+            "nvd.lookup_cve",
+            Plain,
+            AS_EVER,
+            "the score is marked unavailable",
+        ),
+        row(
+            "windows.next_opening",
+            Plain,
+            NEEDS_HUMAN,
+            "the window could not be computed",
+        ),
+    ]
+};
+
+impl Told {
+    /// The end when nothing fails for good.
+    fn ends(self) -> Ends {
+        match self {
+            Self::StaysAway => Ends::With(E::Incomplete, Some(D::Verified)),
+            Self::Undone => Ends::With(E::RolledBack, Some(D::RolledBack)),
+            _ => AS_EVER,
+        }
+    }
+
+    fn devices(self) -> u32 {
+        match self {
+            Self::ComesBack | Self::StaysAway | Self::Undone => 2,
+            _ => 1,
+        }
+    }
+
+    fn asks(self) -> bool {
+        matches!(self, Self::Plain | Self::WrongPlan)
+    }
+
+    async fn begin(
+        self,
+        name: &str,
+        activity: &'static str,
+        way: &Way,
+    ) -> (Arc<World>, Deployment) {
+        let site = site().await;
+        let world = World::new(site, name, self.devices());
+        world.change(|m| {
+            m.fail(activity, way.call, way.lost.clone());
+            if self.asks() {
+                m.verdict = plan::asks(|need| need.timeout_secs = 12);
+            }
+            m.device("81").needs_restart = self == Self::Plain;
+            match self {
+                Self::Plain | Self::WrongPlan => {}
+                Self::ComesBack | Self::StaysAway => m.device("82").device.online = false,
+                Self::Undone => m.device("82").install = Install::Fails { installed: None },
+                Self::Silent => m.openings = [OpeningIn(Duration::from_secs(5))].into(),
+                Self::NotStarted => {
+                    m.device("81").starts = [Start::AnswerLost { ran: false }].into()
+                }
+            }
+        });
+        let deployment = world
+            .deploy(site, |r| {
+                r.waits.call_secs = 2;
+                r.patches[0].cves = vec!["CVE-2024-20666".parse().unwrap()];
+                match self {
+                    Self::Plain | Self::WrongPlan => {}
+                    Self::ComesBack => r.waits.script_timeout_secs = 2,
+                    Self::StaysAway => {
+                        r.waits.script_timeout_secs = 2;
+                        r.waits.max_wait_secs = 1;
+                    }
+                    Self::Undone => {
+                        r.rings = rings_of(&["81", "82"]);
+                        r.rollback.scope = RollbackScope::AllDevices;
+                    }
+                    Self::Silent => r.waits.script_timeout_secs = 3,
+                    Self::NotStarted => r.waits.callback_secs = 1,
+                }
+            })
+            .await;
+        (world, deployment)
+    }
+
+    /// Does what people do, as far as the deployment gets.
+    async fn drive(self, world: &World, deployment: &Deployment) {
+        if self == Self::ComesBack {
+            deployment
+                .until_asked("a straggler or the end", |s| {
+                    s.stragglers > 0 || s.stage == Stage::Done
+                })
+                .await;
+            world.change(|m| m.device("82").device.online = true);
+        }
+        if !self.asks() {
+            return;
+        }
+        let asked = |s: &DeploymentStatus| s.needs_approval || s.stage == Stage::Done;
+        deployment.until_asked("a request or the end", asked).await;
+        if !deployment.status().await.needs_approval {
+            return;
+        }
+        if self == Self::WrongPlan {
+            let meant = json!({ "by": "dana", "plan_hash": "f".repeat(64) });
+            deployment.signal("approve", meant).await;
+        }
+        deployment.signal("approve", json!({ "by": "dana" })).await;
+    }
+}
+
+/// Tells the story of a row with its activity failing, and checks how it ends.
+async fn survives(row: &Row, way: &Way) {
+    let _turn = AT_ONCE.acquire().await.unwrap();
+    let name = format!("{}-{}", row.activity.replace(['.', '_'], "-"), way.name);
+    let (world, deployment) = row.told.begin(&name, row.activity, way).await;
+    row.told.drive(&world, &deployment).await;
+    let ends = match way.lost {
+        Lost::Refused(_) => row.refused,
+        _ => row.told.ends(),
+    };
+    let words = match ends {
+        Ends::Refused => deployment.failure().await.1,
+        Ends::With(outcome, device) => {
+            let result = deployment.ends(outcome).await;
+            assert_eq!(row_of(&world, row, way), device, "{name}: {result:?}");
+            result.detail
+        }
+    };
+    let called = world.read(|m| m.calls_of(row.activity));
+    assert!(called >= way.least_calls, "{name}: called {called} times");
+    nothing_is_left(&name, row, way, &world, &deployment).await;
+    if way.is_for_good() && ends != AS_EVER {
+        let details = world.read(|m| {
+            let rows = m.rows.values().map(|r| r.result.detail.clone());
+            rows.collect::<Vec<_>>().join("; ")
+        });
+        let all = format!("{words}; {details}");
+        assert!(all.contains(row.seen), "{name}: {all}");
+    }
+}
+
+/// How the first device ended; what could not be written down is not looked for.
+fn row_of(world: &World, row: &Row, way: &Way) -> Option<D> {
+    let unwritten = row.activity == "store.save_device" && way.is_for_good();
+    if unwritten {
+        assert_eq!(world.read(|m| m.outcome_of("81")), None);
+        return Some(D::Verified);
+    }
+    world.read(|m| m.outcome_of("81"))
+}
+
+/// Compensations have run, leases are given back, nobody is left waiting, the audit trail is whole.
+async fn nothing_is_left(name: &str, row: &Row, way: &Way, world: &World, deployment: &Deployment) {
+    let kept = row.activity == "inventory.release_lease" && way.is_for_good();
+    assert_eq!(world.read(|m| m.leases.is_empty()), !kept, "{name}: leases");
+    let status = deployment.status().await;
+    assert!(!status.needs_approval, "{name}: people are still asked");
+    assert_eq!(status.stage, Stage::Done, "{name}");
+    let jobs: Vec<_> = world.read(|m| {
+        let installs = m.scripts.iter().filter(|s| s.mode == ScriptMode::Install);
+        installs.map(|s| s.job.clone()).collect()
+    });
+    let distinct: BTreeSet<_> = jobs.iter().collect();
+    assert!(
+        distinct.len() <= row.told.devices() as usize,
+        "{name}: {jobs:?}"
+    );
+    if row.activity == "store.append_audit" && way.is_for_good() {
+        return;
+    }
+    world.verify_audit().await;
+    let audited = deployment.audited().await;
+    let once = |what: &str| audited.iter().filter(|w| *w == what).count() == 1;
+    let last = if status.outcome == Some(E::Refused) {
+        "deployment_refused"
+    } else {
+        "deployment_finished"
+    };
+    let after: Vec<_> = audited
+        .iter()
+        .skip_while(|what| *what != last)
+        .skip(1)
+        .collect();
+    let is_end = after.iter().all(|what| *what == "notice_not_sent");
+    assert!(once(last) && is_end, "{name}: {audited:?}");
+    let decided = audited.iter().filter(|w| *w == "decision_counted").count();
+    assert!(decided <= 1, "{name}: {audited:?}");
+    let told = world.read(|m| m.told());
+    let silent = row.activity == "notify.send" && way.is_for_good();
+    let finished = told
+        .iter()
+        .filter(|k| **k == NoticeKind::DeploymentFinished)
+        .count();
+    let expected = usize::from(!silent && status.outcome != Some(E::Refused));
+    assert_eq!(finished, expected, "{name}: {told:?}");
+}
+
+/// A way in which an activity fails.
+struct Way {
+    name: &'static str,
+    /// The call that fails; each when absent.
+    call: Option<u32>,
+    lost: Lost,
+    /// Calls that there are at least.
+    least_calls: usize,
+}
+
+impl Way {
+    fn is_for_good(&self) -> bool {
+        self.call.is_none()
+    }
+}
+
+/// Goes on after a row that does not hold: each is worth knowing.
+fn in_every_row(way: Way) {
+    run(async {
+        let all = stream::iter(&TABLE).map(|row| {
+            let survived = AssertUnwindSafe(survives(row, &way)).catch_unwind();
+            survived.map(|survived| survived.err().map(|_| row.activity))
+        });
+        let failed = all
+            .buffer_unordered(TABLE.len())
+            .filter_map(std::future::ready);
+        let failed: Vec<_> = failed.collect().await;
+        assert!(failed.is_empty(), "{}: {failed:?}", way.name);
+    });
+}
+
+#[test]
+fn the_table_has_every_activity() {
+    assert_eq!(TABLE.map(|row| row.activity), activities::ALL);
+    let mut table = String::from(
+        "| Activity | Unavailable, silent or unheard once | Refused for good | Seen |\n| --- | --- | --- | --- |\n",
+    );
+    for row in &TABLE {
+        let (activity, once, refused) = (row.activity, row.told.ends(), row.refused);
+        table += &format!("| `{activity}` | {once} | {refused} | {} |\n", row.seen);
+    }
+    report::holds("faults", &table);
+}
+
+#[test]
+fn every_activity_may_be_unavailable_once() {
+    in_every_row(Way {
+        name: "unavailable",
+        call: Some(1),
+        lost: Lost::Retryable,
+        least_calls: 2,
+    });
+}
+
+#[test]
+fn every_activity_may_time_out_once() {
+    in_every_row(Way {
+        name: "silent",
+        call: Some(1),
+        lost: Lost::Silent,
+        least_calls: 2,
+    });
+}
+
+#[test]
+fn every_activity_may_lose_its_answer_once() {
+    in_every_row(Way {
+        name: "unheard",
+        call: Some(1),
+        lost: Lost::Answer,
+        least_calls: 2,
+    });
+}
+
+#[test]
+fn every_activity_may_be_refused_for_good() {
+    in_every_row(Way {
+        name: "refused",
+        call: None,
+        lost: Lost::Refused("harness.unauthorized"),
+        least_calls: 1,
+    });
+}
