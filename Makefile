@@ -17,8 +17,14 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Nothing on this machine is reached by way of a proxy.
+COMMA := ,
+OTHERS := $(or $(NO_PROXY),$(no_proxy))
+export NO_PROXY := 127.0.0.1,localhost$(if $(OTHERS),$(COMMA)$(OTHERS))
+export no_proxy := $(NO_PROXY)
+
 .PHONY: dev
-dev: toolchain ## Build and run everything on this machine; ARGS="--help" shows what can be set
+dev: cargo ## Build and run everything on this machine; ARGS="--help" shows what can be set
 	@scripts/step "build" cargo build --workspace --bins
 	@exec $(TARGET)/debug/autoops-dev $(ARGS)
 
@@ -32,6 +38,17 @@ test: toolchain ## Format, lints and all tests, as the build server runs them
 	@RUST_TEST_THREADS=8 scripts/step "5/5 tests" cargo test --workspace --locked
 	@echo "all steps passed"
 
+.PHONY: chaos
+chaos: toolchain ## Kill worker and server in larger samples; AUTOOPS_KILL_SEED=N takes others
+	@scripts/step "1/2 programs and tests" cargo build --workspace --all-targets --locked
+	@AUTOOPS_CHAOS=1 scripts/step "2/2 kills" cargo test --workspace --locked --test kill -- --nocapture
+
+# The release build of the worker lies beside the bench, which takes that one.
+.PHONY: bench
+bench: cargo ## Patch 100, 1000 and 10000 simulated devices; AUTOOPS_BENCH_DEVICES=N,M takes others
+	@scripts/step "1/2 programs and bench" cargo build --release --workspace --bins --bench scale --locked
+	@scripts/step "2/2 bench" cargo bench --workspace --bench scale --locked
+
 .PHONY: check
 check: toolchain ## Format, lints and documentation, without tests
 	@scripts/step "1/3 format" cargo fmt --all --check
@@ -39,15 +56,17 @@ check: toolchain ## Format, lints and documentation, without tests
 	@RUSTDOCFLAGS="-D warnings" scripts/step "3/3 documentation" cargo doc --workspace --no-deps --locked
 
 .PHONY: histories
-histories: toolchain ## Record the workflow histories of the replay tests anew
-	@AUTOOPS_RECORD_HISTORIES=1 scripts/step "histories" cargo test -p autoops-tests --test workflows records_histories
+histories: cargo ## Record the workflow histories of the replay tests anew
+	@AUTOOPS_RECORD_HISTORIES=1 scripts/step "histories" cargo test --workspace --locked --test workflows records_histories
 
 .PHONY: clean
 clean: ## Remove what was built; the data of `make dev` stays
 	@cargo clean
 	@rm -rf bin
 
-# rustup reads rust-toolchain.toml and fetches what is missing.
-.PHONY: toolchain
-toolchain:
+# What is missing is fetched by rustup, in the version of rust-toolchain.toml.
+.PHONY: cargo toolchain
+cargo:
 	@scripts/toolchain
+toolchain:
+	@scripts/toolchain rustfmt clippy

@@ -31,8 +31,8 @@ $StateFolder = Join-Path $env:ProgramData 'AutoOps\Device'
 $MaxLog = 4096
 $Invariant = [Globalization.CultureInfo]::InvariantCulture
 $Log = New-Object System.Text.StringBuilder
-# What the report will say.
-$Report = @{ outcome = 'failed'; exitCode = $null; installed = $null }
+# What the report will say; `touched` is true once something on the device may have been changed.
+$Report = @{ outcome = 'failed'; exitCode = $null; installed = $null; touched = $false }
 
 function Write-Step([string] $Text) {
     [void] $Log.AppendLine(('{0} {1}' -f [DateTime]::UtcNow.ToString('HH:mm:ss', $Invariant), $Text))
@@ -66,13 +66,24 @@ function Read-Time([string] $Name) {
     return $time
 }
 
+# Names may hold a `$`, so they travel as base64url without padding: nothing reads that as a variable.
+function Read-Services {
+    $text = (Read-Argument 'services' '[A-Za-z0-9_-]{0,2000}').Replace('-', '+').Replace('_', '/')
+    $text += '=' * ((4 - $text.Length % 4) % 4)
+    $names = $null
+    try { $names = (New-Object System.Text.UTF8Encoding $false, $true).GetString([Convert]::FromBase64String($text)) }
+    catch { Deny 'services' }
+    if ($names -cnotmatch '\A(?:[A-Za-z0-9 ._:@$+#-]{1,64}(?:,[A-Za-z0-9 ._:@$+#-]{1,64}){0,19})?\z') { Deny 'services' }
+    return $names
+}
+
 $Mode = Read-Argument 'mode' 'check|install|reboot|verify|uninstall|evidence'
 $Kb = Read-Argument 'kb' '(?:[0-9]{6,8})?'
 $JobId = Read-Argument 'jobId' '[A-Za-z0-9._/-]{1,160}'
 $DeviceId = Read-Argument 'device' '[A-Za-z0-9_-]{1,40}'
 $Opens = Read-Time 'notBefore'
 $Closes = Read-Time 'notAfter'
-$ServiceNames = Read-Argument 'services' '(?:[A-Za-z0-9 ._:@$+#-]{1,64}(?:,[A-Za-z0-9 ._:@$+#-]{1,64}){0,19})?'
+$ServiceNames = Read-Services
 $Callback = Read-Argument 'callbackUrl' '(?:https://[A-Za-z0-9.-]+|http://(?:127\.0\.0\.1|localhost))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?'
 $Secret = Read-Argument 'token' '[0-9a-f]{64}'
 if ($Kb -eq '' -and @('reboot', 'evidence') -notcontains $Mode) { Deny 'kb' }
@@ -119,6 +130,14 @@ function Get-Report {
     if ($text.Length -gt $MaxLog) { $text = $text.Substring($text.Length - $MaxLog) }
     $kbValue = $null
     if ($Kb -ne '') { $kbValue = $Kb }
+    $restart = [bool] (Test-PendingReboot)
+    $changes = @('install', 'uninstall', 'reboot') -contains $Mode
+    $undone = @('failed', 'outside_window') -contains $Report.outcome
+    if ($changes -and $undone -and -not $Report.touched) {
+        # It ended before anything was done: nobody has to remove or restart anything for it.
+        $restart = $false
+        if ($Mode -eq 'install' -and $Report.outcome -eq 'failed') { $Report.installed = $false }
+    }
     $body = [ordered]@{
         jobId          = $JobId
         device         = $DeviceId
@@ -126,7 +145,7 @@ function Get-Report {
         kb             = $kbValue
         outcome        = $Report.outcome
         exitCode       = $Report.exitCode
-        rebootRequired = [bool] (Test-PendingReboot)
+        rebootRequired = $restart
         installed      = $Report.installed
         services       = Get-ServiceStates
         finishedAt     = [DateTime]::UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", $Invariant)
@@ -247,6 +266,7 @@ function Invoke-Install {
     if ($installer.RebootRequiredBeforeInstallation) { Write-Step 'a restart is needed before it'; return }
     $installer.Updates = $updates
     $installer.ForceQuiet = $true
+    $Report.touched = $true
     $installed = $installer.Install()
     $one = $installed.GetUpdateResult(0)
     Write-Step ('install: result {0}, 0x{1:x8}, restart needed: {2}' -f $one.ResultCode, $one.HResult, $one.RebootRequired)
@@ -268,6 +288,7 @@ function Invoke-Uninstall {
     # Cumulative updates come with a servicing stack and cannot be removed by wusa: DISM first.
     $packages = Get-KbPackages
     $restart = $false
+    $Report.touched = $true
     foreach ($package in $packages) {
         try {
             $removed = Remove-WindowsPackage -Online -PackageName $package.PackageName -NoRestart
@@ -307,6 +328,7 @@ function Invoke-Uninstall {
 
 # The report goes out while the minute runs.
 function Invoke-Reboot {
+    $Report.touched = $true
     & (Join-Path $env:SystemRoot 'System32\shutdown.exe') /r /t 60 /d p:2:17 /c 'AutoOps restarts this computer to finish updates' | Out-Null
     # 1190: a restart is already on its way.
     if (@(0, 1190) -contains $LASTEXITCODE) { Set-Outcome 'succeeded' 0; Write-Step 'restarting in one minute' }
@@ -351,10 +373,15 @@ function Invoke-Mode {
 # A run before this one began the job and was cut off.
 function Resume-Mode([string] $Begun) {
     Write-Step 'this job was begun before and did not finish'
+    # Nobody knows how far it came.
+    $Report.touched = $true
     switch ($Mode) {
         'reboot' {
-            # Restarted since: then it is done. A second restart would hit a user.
-            if ((Get-BootTime) -gt (Get-Item -LiteralPath $Begun).CreationTimeUtc) { Set-Outcome 'succeeded' 0 } else { Invoke-Reboot }
+            # Restarted since: then it is done. A second restart would hit a user, and so would a
+            # first one after the window.
+            if ((Get-BootTime) -gt (Get-Item -LiteralPath $Begun).CreationTimeUtc) { Set-Outcome 'succeeded' 0 }
+            elseif (Test-Window) { Invoke-Reboot }
+            else { Set-Outcome 'outside_window' $null; Write-Step 'the window has closed: it was not restarted' }
         }
         { @('install', 'uninstall') -contains $_ } {
             # Doing it again could collide with what still runs: say what is there.

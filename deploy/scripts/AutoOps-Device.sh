@@ -11,7 +11,7 @@ set -u -o pipefail
 umask 077
 export PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C
 
-# AUTOOPS_STATE and AUTOOPS_ONLY_REPORT are for tests of this script.
+# AUTOOPS_STATE, AUTOOPS_PATIENCE and AUTOOPS_ONLY_REPORT are for tests of this script.
 STATE="${AUTOOPS_STATE:-/Library/Application Support/AutoOps/Device}"
 MAX_LOG=4096
 LOG=""
@@ -23,9 +23,23 @@ callbackUrl="${callbackUrl:-}" token="${token:-}"
 export -n mode kb jobId device notBefore notAfter services callbackUrl token
 
 OUTCOME="failed" EXIT_CODE="null" REBOOT="false" INSTALLED="null"
+# How long to wait for another run of this script, in seconds.
+PATIENCE="${AUTOOPS_PATIENCE:-1800}"
+[[ $PATIENCE =~ ^[0-9]{1,5}$ ]] || PATIENCE=1800
 
 say() { LOG="$LOG$(date -u +%H:%M:%S) $*"$'\n'; }
 refuse() { echo "AutoOps-Device: $1 is not allowed" >&2; exit 64; }
+
+# Names may hold a `$`, so they travel as base64url without padding: nothing reads that as a variable.
+decode_services() {
+    [[ -z $services ]] && return
+    local text=$services decoded
+    [[ ${#text} -le 2000 && $text =~ ^[A-Za-z0-9_-]+$ ]] && ((${#text} % 4 != 1)) || refuse services
+    while ((${#text} % 4)); do text+="="; done
+    decoded=$(printf '%s\n' "$text" | tr '_-' '/+' | fold -w 64 | openssl base64 -d 2>/dev/null | tr '\000' '\001') || refuse services
+    [[ -n $decoded ]] || refuse services
+    services=$decoded
+}
 
 check_arguments() {
     local time='^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$'
@@ -40,7 +54,8 @@ check_arguments() {
     [[ -z $notAfter || $notAfter =~ $time ]] || refuse notAfter
     # What changes the device must have an end: a queued run could start days later.
     case $mode in install | reboot | uninstall) [[ -n $notAfter ]] || refuse notAfter ;; esac
-    [[ ${#services} -le 2000 && $services =~ $names ]] || refuse services
+    decode_services
+    [[ $services =~ $names ]] || refuse services
     [[ $callbackUrl =~ $address ]] || refuse callbackUrl
     [[ $token =~ ^[0-9a-f]{64}$ ]] || refuse token
 }
@@ -70,20 +85,26 @@ hmac() {
     { printf "$outer"; printf "$digest"; } | sha256
 }
 
+# Text is cut by bytes, and programs write what they like: what is no UTF-8 is dropped, or the whole
+# report would be refused.
+only_utf8() { if command -v iconv >/dev/null; then iconv -c -f UTF-8 -t UTF-8 2>/dev/null; else tr -d '\200-\377'; fi; }
+
 json_text() {
     local text=$1
-    text=$(printf '%s' "$text" | tr -d '\000-\010\013-\037\177')
+    text=$(printf '%s' "$text" | tr -d '\000-\010\013-\037\177' | only_utf8)
     text=${text//\\/\\\\}; text=${text//\"/\\\"}; text=${text//$'\t'/ }; text=${text//$'\n'/\\n}
     printf '"%s"' "$text"
 }
 
 service_states() {
-    local list="" name running
+    local list="" name running state
     local IFS=,
     for name in $services; do
         [[ -z $name ]] && continue
         running=false
-        launchctl print "system/$name" 2>/dev/null | grep -q 'state = running' && running=true
+        # Not in a pipe to grep -q: it ends early, and what then breaks the pipe would count as "no".
+        state=$(launchctl print "system/$name" 2>/dev/null)
+        [[ $state == *'state = running'* ]] && running=true
         list="$list${list:+,}{\"name\":$(json_text "$name"),\"running\":$running}"
     done
     printf '[%s]' "$list"
@@ -120,13 +141,15 @@ send() {
 
 # ---- what macOS can do -------------------------------------------------------------------------
 
+# Fails when the list cannot be read, which says nothing about the update.
 label_of_update() {
-    softwareupdate --list 2>&1 | sed -n 's/^[* ]*Label: //p' | grep -F -- "$kb" | head -n 1
+    local list; list=$(softwareupdate --list 2>&1) || return 1
+    printf '%s\n' "$list" | sed -n 's/^[* ]*Label: //p' | awk -v kb="$kb" 'index($0, kb) && !found++'
 }
-in_history() { softwareupdate --history 2>/dev/null | grep -qF -- "$kb"; }
+in_history() { local list; list=$(softwareupdate --history 2>/dev/null); [[ $list == *"$kb"* ]]; }
 
 run_check() {
-    local label; label=$(label_of_update)
+    local label; label=$(label_of_update) || { in_history || { say "updates cannot be listed"; return; }; }
     say "free space: $(df -k / | awk 'NR==2 {print int($4/1024/1024)}') GB"
     if in_history; then INSTALLED=true; say "$kb is in the history"
     elif [[ -n $label ]]; then INSTALLED=false; say "missing: $label"
@@ -137,7 +160,8 @@ run_check() {
 run_install() {
     local label output
     in_history && { INSTALLED=true OUTCOME=succeeded EXIT_CODE=0; say "already installed"; return; }
-    label=$(label_of_update)
+    # Nothing was done yet: nobody has to remove anything.
+    label=$(label_of_update) || { INSTALLED=false; say "updates cannot be listed"; return; }
     [[ -z $label ]] && { OUTCOME=not_applicable; say "no update with $kb"; return; }
     say "installing $label"
     output=$(softwareupdate --install "$label" --agree-to-license 2>&1 </dev/null); EXIT_CODE=$?
@@ -162,11 +186,39 @@ boot_time() { sysctl -n kern.boottime | sed 's/^{ sec = \([0-9]*\).*/\1/'; }
 # The report goes out first; the restart comes when it has had a minute.
 run_reboot() { OUTCOME=succeeded EXIT_CODE=0; say "restarting in one minute"; shutdown -r +1 >/dev/null 2>&1 || { OUTCOME=failed EXIT_CODE=1; say "shutdown refused"; }; }
 
+# ---- one run at a time -------------------------------------------------------------------------
+
+# A process by its number and start: the number alone may be another program's after a restart.
+process() { printf '%s since %s' "$1" "$(ps -o lstart= -p "$1" 2>/dev/null)"; }
+# The lock is a link to nowhere whose target names the process, so that it is made and filled at once.
+lock_holder() { readlink "$STATE/lock" 2>/dev/null; }
+unlock() { [[ $(lock_holder) == "$ME" ]] && rm -f "$STATE/lock"; }
+
+# Fails when another run does not end in time.
+lock() {
+    local holder waited=0
+    ME=$(process $$)
+    until ln -s "$ME" "$STATE/lock" 2>/dev/null; do
+        holder=$(lock_holder)
+        if [[ -n $holder && $holder != "$(process "${holder%% *}")" ]] && mv "$STATE/lock" "$STATE/lock.$$" 2>/dev/null; then
+            # Of two that find a lock left behind, the second may have got hold of the first one's new one.
+            [[ $(readlink "$STATE/lock.$$") == "$holder" ]] || ln -s "$(readlink "$STATE/lock.$$")" "$STATE/lock" 2>/dev/null
+            rm -f "$STATE/lock.$$"
+            continue
+        fi
+        ((waited < PATIENCE)) || return 1
+        sleep 1; ((waited += 1))
+    done
+    trap unlock EXIT
+}
+
 # ------------------------------------------------------------------------------------------------
 
 main() {
     check_arguments
     mkdir -p "$STATE" || exit 73
+    # Without a report: the run that goes on makes one, and "failed" would have its work undone.
+    lock || { echo "AutoOps-Device: another run of this script does not end" >&2; exit 75; }
     find "$STATE" -name '*.json' -mtime +90 -delete 2>/dev/null
     local marker begun body
     marker="$STATE/$(printf '%s' "$jobId" | sha256).json"
@@ -188,8 +240,11 @@ main() {
         say "this job was begun before and did not finish"
         case $mode in
             reboot)
-                # Restarted since: then it is done. A second restart would hit a user.
-                if (($(boot_time) > $(stat -f %m "$begun"))); then OUTCOME=succeeded EXIT_CODE=0; else run_reboot; fi ;;
+                # Restarted since: then it is done. A second restart would hit a user, and so would a
+                # first one after the window.
+                if (($(boot_time) > $(stat -f %m "$begun"))); then OUTCOME=succeeded EXIT_CODE=0
+                elif in_window; then run_reboot
+                else OUTCOME=outside_window; say "the window has closed: it was not restarted"; fi ;;
             install | uninstall)
                 # Doing it again could collide with what still runs: say what is there.
                 run_check
@@ -203,7 +258,12 @@ main() {
         "run_$mode"
     fi
     body=$(report_json)
-    printf '%s' "$body" >"$marker.new" && mv "$marker.new" "$marker"
+    if [[ $OUTCOME == outside_window ]]; then
+        # Not kept: the same job may come again inside its window.
+        rm -rf "$begun"
+    else
+        printf '%s' "$body" >"$marker.new" && mv "$marker.new" "$marker"
+    fi
     send "$body" || echo "AutoOps-Device: the report did not arrive" >&2
     [[ $OUTCOME == failed ]] && return 1
     return 0
