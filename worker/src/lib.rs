@@ -10,13 +10,14 @@ mod metrics;
 mod prepare;
 mod serve;
 
+use temporalio_sdk::WorkerOptions;
 use tokio_util::sync::CancellationToken;
 
 pub use args::{Args, LogFormat, Setup, Tuning, read_args};
 pub use build::{build_deps, queue_rates};
 pub use connect::{TemporalTarget, connect};
 pub use prepare::{load_people, put_default_policies, register_search_attributes};
-pub use serve::{QueueRates, serve};
+pub use serve::{QueueRates, queues, serve};
 
 /// Builds everything and runs the worker until `until` is cancelled and what was begun is finished.
 ///
@@ -24,6 +25,18 @@ pub use serve::{QueueRates, serve};
 /// When the configuration or the address for metrics cannot be used, Temporal cannot be reached, `SuperOps` refuses the token,
 /// or a worker ends by itself.
 pub async fn run(setup: Setup, until: CancellationToken) -> anyhow::Result<()> {
+    run_with(setup, until, |_| {}).await
+}
+
+/// As [`run`], with a last word on the options of each queue: interceptors, for instance.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    setup: Setup,
+    until: CancellationToken,
+    change: impl Fn(&mut WorkerOptions),
+) -> anyhow::Result<()> {
     if let Some(address) = setup.metrics {
         metrics::show(address, until.clone())?;
     }
@@ -37,7 +50,7 @@ pub async fn run(setup: Setup, until: CancellationToken) -> anyhow::Result<()> {
         prepare::load_people(&deps.store, people).await?;
     }
     let sweeper = tokio::spawn(prepare::sweep(deps.clone(), until.clone()));
-    let ended = serve(client, deps, rates, setup.tuning, until).await;
+    let ended = serve(client, queues(&deps, rates, setup.tuning, change)?, until).await;
     sweeper.abort();
     ended
 }

@@ -34,17 +34,15 @@ impl QueueRates {
     }
 }
 
-/// Runs workflows and activities on all task queues until `until` is cancelled, then lets running
+/// Runs workflows and activities on task queues until `until` is cancelled, then lets running
 /// activities end. A worker that ends by itself takes the others down. Needs a Tokio runtime with
 /// more than one thread.
 ///
 /// # Errors
-/// When a worker cannot be built or ends by itself.
+/// When a worker cannot be started or ends by itself.
 pub async fn serve(
     client: Client,
-    deps: Deps,
-    rates: QueueRates,
-    tuning: Tuning,
+    queues: Vec<WorkerOptions>,
     until: CancellationToken,
 ) -> anyhow::Result<()> {
     let runtime = Runtime::from_current_tokio(RuntimeOptions::default())
@@ -53,8 +51,8 @@ pub async fn serve(
     // Cancelled by the caller, and by the first worker that ends.
     let stop = until.child_token();
     let mut running = Vec::new();
-    for queue in activities::QUEUES {
-        let options = options(queue, &deps, rates, tuning)?;
+    for options in queues {
+        let queue = options.task_queue.clone();
         let worker = Running {
             runtime: Arc::clone(&runtime),
             client: client.clone(),
@@ -78,6 +76,24 @@ pub async fn serve(
         info!("worker has stopped");
     }
     ended
+}
+
+/// Builds the options of every task queue.
+///
+/// # Errors
+/// When the SDK refuses a workflow.
+pub fn queues(
+    deps: &Deps,
+    rates: QueueRates,
+    tuning: Tuning,
+    change: impl Fn(&mut WorkerOptions),
+) -> anyhow::Result<Vec<WorkerOptions>> {
+    let options = activities::QUEUES.into_iter().map(|queue| {
+        let mut options = options(queue, deps, rates, tuning)?;
+        change(&mut options);
+        Ok(options)
+    });
+    options.collect()
 }
 
 fn options(
