@@ -28,11 +28,24 @@ const STOP: Duration = Duration::from_secs(20);
 /// How long a workflow waits for a worker that has gone.
 const STICKY_SECS: &str = "1";
 
+/// Folder of the notes of [`WORKER_TWICE`].
+const NOTES: &str = "done-twice";
 /// Requests a minute that all workers share.
 const BUDGET: &str = "AUTOOPS_SUPEROPS__REQUESTS_PER_MINUTE";
 
-/// Where everything is, and the keys to it.
-type WorkerEnv = Vec<(&'static str, String)>;
+/// The worker as it is.
+const WORKER: &str = "autoops-worker";
+/// The worker that does everything twice; [`DONE_TWICE`] tells it where to note what.
+pub const WORKER_TWICE: &str = "autoops-worker-twice";
+/// Variable that names the folder of its notes.
+pub const DONE_TWICE: &str = "AUTOOPS_DONE_TWICE";
+
+/// A program, where everything is, and the keys to it.
+#[derive(Clone)]
+struct WorkerProgram {
+    name: &'static str,
+    env: Vec<(&'static str, String)>,
+}
 
 /// What a server keeps over its own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +72,24 @@ pub struct Scene {
     pub budget: Option<u32>,
     /// Lines the simulator keeps of its log; as many as usual when absent.
     pub log_lines: Option<usize>,
+    /// The program of the workers.
+    pub program: &'static str,
+}
+
+impl Scene {
+    /// Devices, at a pace of simulated seconds per real one, under one worker.
+    #[must_use]
+    pub fn new(fleet: FleetSpec, speed: f64, memory: Memory) -> Self {
+        Self {
+            fleet,
+            speed,
+            memory,
+            workers: 1,
+            budget: None,
+            log_lines: None,
+            program: WORKER,
+        }
+    }
 }
 
 /// How a server ends.
@@ -86,7 +117,7 @@ pub struct Ground {
     simulators: Simulators,
     callbacks: RunningSim,
     superops_url: String,
-    worker_env: WorkerEnv,
+    worker_program: WorkerProgram,
     data: DataDir,
     _folder: tempfile::TempDir,
 }
@@ -103,15 +134,7 @@ impl Ground {
     /// # Panics
     /// When something does not start.
     pub async fn start(fleet: FleetSpec, speed: f64, memory: Memory) -> Self {
-        Self::set(Scene {
-            fleet,
-            speed,
-            memory,
-            workers: 1,
-            budget: None,
-            log_lines: None,
-        })
-        .await
+        Self::set(Scene::new(fleet, speed, memory)).await
     }
 
     /// Starts everything a scene asks for.
@@ -153,15 +176,24 @@ impl Ground {
         let info = DevInfo::of(&temporal, &simulators, &callbacks, &data);
         let people = demo::people(None, &data).unwrap();
         demo::add_people(&info.store_path, people).await.unwrap();
-        let mut worker_env = demo::worker_env(&info, &key, speed);
+        let mut env = demo::worker_env(&info, &key, speed);
         if let Some(budget) = scene.budget {
             // The last one counts.
-            worker_env.push((BUDGET, budget.to_string()));
+            env.push((BUDGET, budget.to_string()));
         }
-        let other_workers = (1..scene.workers).map(|_| start_worker(&worker_env, &data));
+        if scene.program == WORKER_TWICE {
+            let notes = data.file(NOTES);
+            std::fs::create_dir(&notes).unwrap();
+            env.push((DONE_TWICE, notes.display().to_string()));
+        }
+        let worker_program = WorkerProgram {
+            name: scene.program,
+            env,
+        };
+        let other_workers = (1..scene.workers).map(|_| worker_program.start(&data));
         Self {
             other_workers: other_workers.collect(),
-            worker: start_worker(&worker_env, &data),
+            worker: worker_program.start(&data),
             temporal: Some(temporal),
             temporal_options,
             client,
@@ -169,7 +201,7 @@ impl Ground {
             simulators,
             callbacks,
             superops_url: info.superops_url,
-            worker_env,
+            worker_program,
             data,
             _folder: folder,
         }
@@ -183,7 +215,7 @@ impl Ground {
     }
 
     pub fn start_worker(&mut self) {
-        self.worker = start_worker(&self.worker_env, &self.data);
+        self.worker = self.worker_program.start(&self.data);
     }
 
     /// Ends the Temporal server and starts it again on its file; the worker is left alone.
@@ -260,6 +292,20 @@ impl Ground {
         self.temporal.as_ref().unwrap().cli.clone()
     }
 
+    /// Activities that [`WORKER_TWICE`] has done again, sorted.
+    ///
+    /// # Panics
+    /// With another worker.
+    #[must_use]
+    pub fn done_twice(&self) -> Vec<String> {
+        let notes = std::fs::read_dir(self.data.file(NOTES)).unwrap();
+        let mut names: Vec<_> = notes
+            .map(|note| note.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
     pub fn log_tail(&self) -> String {
         tail(&self.data.logs().join("worker.log"))
     }
@@ -278,21 +324,23 @@ impl Ground {
     }
 }
 
-fn start_worker(env: &WorkerEnv, data: &DataDir) -> Guarded {
-    let binary = beside_us("autoops-worker").unwrap();
-    assert!(
-        binary.is_file(),
-        "the worker is not built: cargo build --workspace --bins"
-    );
-    let log = open_log(&data.logs().join("worker.log")).unwrap();
-    Program::new("worker", binary)
-        .without_env(demo::NOT_FOR_THE_WORKER)
-        .envs(env.iter().map(|(name, value)| (name, value)))
-        .envs([("AUTOOPS_STICKY_SECS", STICKY_SECS)])
-        .log_to(log)
-        .unwrap()
-        .start()
-        .unwrap()
+impl WorkerProgram {
+    fn start(&self, data: &DataDir) -> Guarded {
+        let binary = beside_us(self.name).unwrap();
+        assert!(
+            binary.is_file(),
+            "the worker is not built: cargo build --workspace --bins"
+        );
+        let log = open_log(&data.logs().join("worker.log")).unwrap();
+        Program::new("worker", binary)
+            .without_env(demo::NOT_FOR_THE_WORKER)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .envs([("AUTOOPS_STICKY_SECS", STICKY_SECS)])
+            .log_to(log)
+            .unwrap()
+            .start()
+            .unwrap()
+    }
 }
 
 fn tail(path: &Path) -> String {

@@ -24,3 +24,5 @@ mod stand;
 mod sweep;
 #[path = "kill/trail.rs"]
 mod trail;
+#[path = "kill/twice.rs"]
+mod twice;

@@ -41,13 +41,12 @@ const STUCK: Duration = Duration::from_secs(180);
 /// Runs one size and proves it; says in the end what it came to.
 pub(crate) async fn run(inputs: &Inputs, count: u32, with_kill: bool) -> Run {
     let devices = fleet::devices(count);
+    let fleet = fleet::fleet(&devices, inputs.speed);
     let mut ground = Ground::set(Scene {
-        fleet: fleet::fleet(&devices, inputs.speed),
-        speed: inputs.speed,
-        memory: Memory::None,
         workers: inputs.workers,
         budget: Some(BUDGET),
         log_lines: Some(devices.len() * LOG_LINES),
+        ..Scene::new(fleet, inputs.speed, Memory::None)
     })
     .await;
     let mut crew = Crew::of(&ground);

@@ -212,7 +212,7 @@ impl Lie {
 }
 
 /// Starts it and waits until people are asked: the trouble begins when it is approved.
-async fn waits_for_people(ground: &Ground, job: Job) -> Rollout {
+pub(crate) async fn waits_for_people(ground: &Ground, job: Job, longest: Duration) -> Rollout {
     let rollout = Rollout::start(ground, job).await;
     let plan = rollout.job.plan.parse().unwrap();
     let begin = Instant::now();
@@ -221,18 +221,22 @@ async fn waits_for_people(ground: &Ground, job: Job) -> Rollout {
         if status.is_some_and(|status| status.needs_approval) {
             return rollout;
         }
-        assert!(begin.elapsed() < LONGEST, "{plan}: {}", ground.log_tail());
+        assert!(begin.elapsed() < longest, "{plan}: {}", ground.log_tail());
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn approved_to_its_end(ground: &Ground, mut rollout: Rollout) -> Rollout {
+pub(crate) async fn approved_to_its_end(
+    ground: &Ground,
+    mut rollout: Rollout,
+    longest: Duration,
+) -> Rollout {
     let begin = Instant::now();
     while !rollout.is_over() {
         rollout.approve_if_asked(ground).await;
         rollout.look(ground).await;
         let name = &rollout.job.plan;
-        if begin.elapsed() > LONGEST {
+        if begin.elapsed() > longest {
             let status = ground
                 .store
                 .executions
@@ -257,26 +261,26 @@ fn what_lies_is_found_out_and_told_as_the_document_says() {
         let ground = Ground::start(fleet(&jobs), SPEED, Memory::None).await;
         let (service, devices) = jobs.split_at(OF_THE_SERVICE.len());
         let (devices, away) = devices.split_at(OF_DEVICES.len());
-        let waiting = join_all(devices.iter().map(|job| waits_for_people(&ground, job.clone())));
+        let waiting = join_all(devices.iter().map(|job| waits_for_people(&ground, job.clone(), LONGEST)));
         let waiting = waiting.await;
         for (lie, job) in OF_DEVICES.iter().zip(devices) {
             lie.play(&ground, job).await;
         }
-        let ending = waiting.into_iter().map(|rollout| approved_to_its_end(&ground, rollout));
+        let ending = waiting.into_iter().map(|rollout| approved_to_its_end(&ground, rollout, LONGEST));
         for (lie, rollout) in OF_DEVICES.iter().zip(join_all(ending).await) {
             lie.holds(&ground, &rollout).await;
         }
         ground.calm().await;
         for (lie, job) in OF_THE_SERVICE.iter().zip(service) {
-            let rollout = waits_for_people(&ground, job.clone()).await;
+            let rollout = waits_for_people(&ground, job.clone(), LONGEST).await;
             lie.play(&ground, job).await;
-            let rollout = approved_to_its_end(&ground, rollout).await;
+            let rollout = approved_to_its_end(&ground, rollout, LONGEST).await;
             ground.calm().await;
             lie.holds(&ground, &rollout).await;
         }
         AWAY.play(&ground, &away[0]).await;
-        let rollout = waits_for_people(&ground, away[0].clone()).await;
-        let rollout = approved_to_its_end(&ground, rollout).await;
+        let rollout = waits_for_people(&ground, away[0].clone(), LONGEST).await;
+        let rollout = approved_to_its_end(&ground, rollout, LONGEST).await;
         AWAY.holds(&ground, &rollout).await;
         ground.stop().await;
         let mut table = String::from(

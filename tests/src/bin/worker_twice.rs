@@ -1,0 +1,93 @@
+//! Binary `autoops-worker-twice`: the worker, but every activity does its work twice, because the
+//! first answer to each is lost. For the test that nothing is done twice by it.
+
+use std::{
+    collections::HashSet,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+};
+
+use autoops_tests::{faults::failure, ground::DONE_TWICE};
+use temporalio_sdk::interceptors::{
+    ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next,
+};
+use tokio_util::sync::CancellationToken;
+use worker::{Args, LogFormat, logs, read_args, run_with};
+
+/// Temporal never repeats it: the workflow does, after it has read back.
+const REPEATED_BY_THE_WORKFLOW: &str = "superops.run_script";
+
+/// Loses answers, and notes in a folder what was done again: a file for each activity.
+struct Deaf {
+    notes: PathBuf,
+    /// Workflows whose last script start was not heard.
+    unheard: Mutex<HashSet<String>>,
+}
+
+impl Deaf {
+    /// Returns true for the first of two calls.
+    fn loses(&self, name: &str, workflow: &str, attempt: u32) -> bool {
+        if name != REPEATED_BY_THE_WORKFLOW {
+            return attempt == 1;
+        }
+        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = unheard.remove(workflow);
+        if !again {
+            unheard.insert(workflow.to_owned());
+        }
+        !again
+    }
+}
+
+impl ActivityInboundInterceptor for Deaf {
+    fn execute_activity<'a>(
+        &'a self,
+        input: ExecuteActivityInput,
+        next: Next<'a, ExecuteActivityInput, ExecuteActivityOutput<'a>>,
+    ) -> ExecuteActivityOutput<'a> {
+        let info = input.activity_info();
+        let name = info.activity_type.clone();
+        let workflow = info.workflow_id.clone().unwrap_or_default();
+        let attempt = info.attempt;
+        Box::pin(async move {
+            let answer = next.run(input).await?;
+            if self.loses(&name, &workflow, attempt) {
+                return Err(failure("harness.unavailable", "the answer was lost", true));
+            }
+            std::fs::write(self.notes.join(name), "")
+                .map_err(|error| failure("harness.bug", &error.to_string(), false))?;
+            Ok(answer)
+        })
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args: Args = match read_args(std::env::args_os()) {
+        Ok(args) => args,
+        Err(status) => return ExitCode::from(status),
+    };
+    logs::start(LogFormat::Text);
+    let Some(notes) = std::env::var_os(DONE_TWICE) else {
+        eprintln!("autoops-worker-twice: {DONE_TWICE} names no folder");
+        return ExitCode::FAILURE;
+    };
+    let ended = match args.load() {
+        Ok(setup) => {
+            run_with(setup, CancellationToken::new(), |options| {
+                options.activity_inbound_interceptor(Deaf {
+                    notes: PathBuf::from(&notes),
+                    unheard: Mutex::default(),
+                });
+            })
+            .await
+        }
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = ended {
+        eprintln!("autoops-worker-twice: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,283 @@
+//! Every activity does its work twice with the same input, on the whole system, because its first
+//! answer is lost. What is left behind is what a run leaves in which each answer was heard.
+
+use std::time::Duration;
+
+use autoops_tests::{
+    chain::whole_chain,
+    ground::{Ground, Memory, Scene, WORKER_TWICE},
+    report, wire,
+};
+use clients::store::LetterFilter;
+use contracts::{activities, ids};
+use futures::future::join_all;
+use serde_json::{Value, json};
+use temporalio_client::{UntypedSignal, UntypedWorkflow, WorkflowSignalOptions};
+
+use crate::{
+    fleet::{Job, KB, SPEED, fleet},
+    lies::{approved_to_its_end, waits_for_people},
+    rollout::Rollout,
+};
+
+/// What keeps a repeat from being a second effect. In the order of `contracts::activities::ALL`.
+const WRITES: [(&str, &str, &str); 13] = [
+    (
+        "inventory.sync_client",
+        "row of the client",
+        "the row is written whole",
+    ),
+    (
+        "inventory.sync_sites_page",
+        "row of the client",
+        "sites are set by their id",
+    ),
+    (
+        "inventory.sync_devices_page",
+        "rows of devices, claim of the walk",
+        "rows are written whole; a second try belongs to the claim of the first",
+    ),
+    (
+        "inventory.acquire_lease",
+        "lease of the device",
+        "who holds it gets it again",
+    ),
+    (
+        "inventory.release_lease",
+        "lease of the device",
+        "only its holder gives it back; one that is free stays free",
+    ),
+    (
+        "notify.send",
+        "a line of the log",
+        "the same key: a reader knows the repeat",
+    ),
+    (
+        "plans.seal",
+        "plan and its pages",
+        "the same revision with the same hash is there already",
+    ),
+    (
+        "plans.give_up_stragglers",
+        "rows of devices",
+        "rows given up before are counted, not written",
+    ),
+    (
+        "plans.check_children",
+        "rows of devices that ended without a word, dead letters",
+        "the row of the attempt is there already",
+    ),
+    (
+        "store.append_audit",
+        "entry of the audit chain",
+        "the same key of the record: the entry is there already",
+    ),
+    (
+        "store.save_status",
+        "row of the deployment",
+        "older than the one that is there: left alone",
+    ),
+    (
+        "store.save_device",
+        "row of the device, dead letter",
+        "the row is written whole, the letter by its id",
+    ),
+    (
+        "superops.run_script",
+        "script run on the device",
+        "the same job: the device reports again and does nothing",
+    ),
+];
+
+/// Activities that only read: a repeat costs a request.
+const READS: [&str; 16] = [
+    "approvals.authorize",
+    "inventory.get_device",
+    "plans.check",
+    "plans.resolve",
+    "plans.load_page",
+    "plans.next_stragglers",
+    "plans.list_installed",
+    "plans.difference",
+    "policy.evaluate",
+    "risk.assess",
+    "bedrock.refine_risk",
+    "superops.list_patches",
+    "superops.find_run",
+    "superops.critical_alerts",
+    "nvd.lookup_cve",
+    "windows.next_opening",
+];
+
+/// Each repeat waits a while.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Effects on a device, by the simulator's own log.
+const EFFECTS: [&str; 4] = ["run_started", "installed", "rebooting", "uninstalled"];
+
+/// Deployments that need every activity between them.
+fn jobs() -> [Job; 4] {
+    let plain = |plan: &mut Value| plan["waits"]["script_timeout_secs"] = json!(600);
+    [
+        Job::lied_to("plain", 1, 1, plain),
+        Job::lied_to("breaks_every_third", 2, 3, |plan| {
+            plan["health"]["services"] = json!(["Spooler"]);
+            plan["rollback"] = json!({ "scope": "all_devices" });
+        }),
+        Job::lied_to("silent_scripts", 3, 1, |plan| {
+            plan["waits"]["script_timeout_secs"] = json!(20);
+            plan["waits"]["verify_secs"] = json!(20);
+        }),
+        Job::lied_to("away", 4, 4, |plan| {
+            plan["waits"]["script_timeout_secs"] = json!(30);
+            plan["waits"]["max_wait_secs"] = json!(3);
+        }),
+    ]
+}
+
+/// All that deployments have left behind, without times and hashes.
+async fn left_behind(scene: Scene) -> (Vec<String>, Vec<String>) {
+    let twice = scene.program == WORKER_TWICE;
+    let ground = Ground::set(scene).await;
+    let jobs = jobs();
+    let [plain, breaks, silent, away] = &jobs;
+    // Known to be away before anybody plans.
+    let first = json!({ "devices": [away.devices[0]] });
+    ground.play("away", &first).await;
+    let rollouts = jobs
+        .iter()
+        .map(|job| waits_for_people(&ground, job.clone(), LONGEST));
+    let rollouts = join_all(rollouts).await;
+    mean_another_plan(&ground, plain).await;
+    for (scenario, job) in [("breaks_every_third", breaks), ("silent_scripts", silent)] {
+        let whom = json!({ "devices": job.devices, "kb": KB });
+        ground.play(scenario, &whom).await;
+    }
+    let ends = rollouts
+        .into_iter()
+        .map(|rollout| approved_to_its_end(&ground, rollout, LONGEST));
+    let mut all = Vec::new();
+    for rollout in join_all(ends).await {
+        all.extend(of_deployment(&ground, &rollout).await);
+    }
+    let executions = &ground.store.executions;
+    let every = LetterFilter::default();
+    let letters = executions.list_dead_letters(&every, None, 500).await;
+    all.extend(letters.unwrap().items.iter().map(|letter| {
+        format!(
+            "letter {} {:?} {}",
+            letter.id, letter.kind, letter.workflow_id
+        )
+    }));
+    for action in EFFECTS {
+        let rows = ground.simulator_log(action).await;
+        all.extend(
+            rows.iter()
+                .map(|row| format!("{action} {} {}", row["device"], row["kb"])),
+        );
+    }
+    all.sort_unstable();
+    let repeated = if twice { ground.done_twice() } else { vec![] };
+    ground.stop().await;
+    (all, repeated)
+}
+
+async fn mean_another_plan(ground: &Ground, job: &Job) {
+    let id = ids::patch_deployment(&job.plan.parse().unwrap());
+    let handle = ground.client.get_workflow_handle::<UntypedWorkflow>(id);
+    let meant = wire::json(&json!({ "by": "dana", "plan_hash": "f".repeat(64) }));
+    let sent = handle.signal(
+        UntypedSignal::new("approve"),
+        meant,
+        WorkflowSignalOptions::default(),
+    );
+    sent.await.unwrap();
+}
+
+async fn of_deployment(ground: &Ground, rollout: &Rollout) -> Vec<String> {
+    let job = &rollout.job;
+    let plan = job.plan.parse().unwrap();
+    let result = rollout.result(ground).await;
+    let mut left = vec![format!(
+        "{plan} ended {:?}: {}",
+        result.outcome, result.detail
+    )];
+    let executions = &ground.store.executions;
+    for revision in 1..=2 {
+        let sealed = executions.get_plan(&plan, revision).await.unwrap();
+        let devices = sealed.map(|sealed| sealed.document.devices.len());
+        left.push(format!("{plan} revision {revision}: devices {devices:?}"));
+    }
+    let rows = executions
+        .list_device_rows(&plan, None, None, 500)
+        .await
+        .unwrap();
+    left.extend(rows.items.iter().map(|row| {
+        let (attempt, result) = (row.attempt, &row.result);
+        format!(
+            "{plan} {} attempt {attempt}: {:?} {:?} {}",
+            result.device, result.outcome, result.patches, result.detail
+        )
+    }));
+    let of_devices = job
+        .devices
+        .iter()
+        .map(|id| format!("device-patch/{plan}/{id}"));
+    for chain in [ids::patch_deployment(&plan)].into_iter().chain(of_devices) {
+        let entries = whole_chain(&ground.store, &chain).await;
+        left.extend(
+            entries
+                .iter()
+                .map(|entry| format!("{chain} {} {:?}", entry.record.what, entry.record.actor)),
+        );
+    }
+    let client = job.client.parse().unwrap();
+    let devices = ground
+        .store
+        .inventory
+        .list_devices(&client, None, 500)
+        .await;
+    left.push(format!(
+        "{plan} inventory: {}",
+        devices.unwrap().items.len()
+    ));
+    left
+}
+
+#[test]
+fn what_is_done_twice_leaves_what_is_done_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let scene = || Scene::new(fleet(&jobs()), SPEED, Memory::None);
+    let twice = Scene {
+        program: WORKER_TWICE,
+        ..scene()
+    };
+    let both = futures::future::join(left_behind(scene()), left_behind(twice));
+    let ((once, _), (again, repeated)) = runtime.block_on(both);
+    assert!(once.len() > 60, "{once:#?}");
+    assert_eq!(only_in(&once, &again), only_in(&again, &once));
+    assert_eq!(once, again);
+    let mut all: Vec<_> = activities::ALL.to_vec();
+    all.sort_unstable();
+    assert_eq!(repeated, all, "not every activity was called and repeated");
+}
+
+fn only_in<'a>(these: &'a [String], those: &[String]) -> Vec<&'a String> {
+    these.iter().filter(|line| !those.contains(line)).collect()
+}
+
+#[test]
+fn every_activity_reads_or_says_why_a_repeat_is_no_second_effect() {
+    let writes = WRITES.iter().map(|(name, ..)| *name);
+    let mut named: Vec<_> = writes.chain(READS).collect();
+    let mut all = activities::ALL.to_vec();
+    named.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(named, all);
+    let mut table = String::from("| Activity | Writes | Done again |\n| --- | --- | --- |\n");
+    for (name, what, why) in WRITES {
+        table += &format!("| `{name}` | {what} | {why} |\n");
+    }
+    let reads = READS.map(|name| format!("`{name}`")).join(", ");
+    report::holds("writes", &format!("{table}\nOnly read: {reads}.\n"));
+}
