@@ -241,6 +241,9 @@ pub struct Carry {
     /// When silent device runs are asked about.
     #[serde(default)]
     pub check_at: Option<Timestamp>,
+    /// Next page of the device list, while it is being read again.
+    #[serde(default)]
+    pub walk: Option<u32>,
 }
 
 /// Position in a sealed plan.

@@ -81,6 +81,8 @@ pub struct Model {
     pub faults: Vec<Fault>,
     /// Every call, by activity name.
     pub calls: Vec<String>,
+    /// Pages of the device list when it is read again.
+    pub pages_of_a_refresh: u32,
     /// Every start of the device script, in order.
     pub scripts: Vec<RunScriptInput>,
     /// Notices sent.
@@ -125,6 +127,7 @@ impl Model {
             held: BTreeSet::new(),
             faults: Vec::new(),
             calls: Vec::new(),
+            pages_of_a_refresh: 2,
             scripts: Vec::new(),
             notices: Vec::new(),
             status: None,

@@ -127,10 +127,13 @@ impl FakeSync {
         ctx: ActivityContext,
         input: SyncPageInput,
     ) -> Result<SyncPageResult, ActivityError> {
-        superops::answers(self.0.of(&ctx)?.as_ref())?;
+        let world = self.0.of(&ctx)?;
+        superops::answers(&world)?;
+        let pages = world.read(|m| m.pages_of_a_refresh);
+        let is_refresh = input.max_age_secs > 0;
         Ok(SyncPageResult {
             rows: 1,
-            has_more: input.page < 2,
+            has_more: input.page < if is_refresh { pages } else { 2 },
             fresh: false,
         })
     }

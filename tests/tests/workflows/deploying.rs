@@ -56,8 +56,24 @@ fn three_rings_are_patched_one_after_the_other_and_verified() {
         assert_eq!(status.stage, Stage::Done);
         assert!(status.rings.iter().all(|r| r.passed), "{:?}", status.rings);
         assert!(world.read(|m| m.leases.is_empty()), "leases are given back");
+        // It lives for longer than any of them took.
+        assert_eq!(world.read(|m| m.calls_of("inventory.acquire_lease")), 6);
         assert_eq!(world.read(|m| m.told()), [NoticeKind::DeploymentFinished]);
         assert_eq!(world.read(|m| m.calls_of("nvd.lookup_cve")), 1);
+    });
+}
+
+#[test]
+fn a_device_list_that_never_ends_does_not_hold_up_the_rings() {
+    run(async {
+        let site = site().await;
+        let world = World::new(site, "endless-list", 3);
+        world.change(|m| m.pages_of_a_refresh = u32::MAX);
+        let deployment = world.deploy(site, one_by_one).await;
+        let result = deployment.ends(DeploymentOutcome::Verified).await;
+        assert_eq!(result.counts.of(DeviceOutcome::Verified), 3);
+        let pages = world.read(|m| m.calls_of("inventory.sync_devices_page"));
+        assert!(pages > 2, "only planning has read the list");
     });
 }
 

@@ -24,6 +24,7 @@ use contracts::{
     search,
 };
 use domain::{ids::JobId, outcome::DeviceResult, script::ScriptReport};
+use jiff::Timestamp;
 use temporalio_workflow::{
     SignalWorkflowOptions, SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext,
     WorkflowContextView, WorkflowResult, workflow, workflow_methods,
@@ -42,8 +43,8 @@ pub struct DevicePatch {
     note: String,
     jobs: Vec<JobId>,
     reports: BTreeMap<JobId, ScriptReport>,
-    /// The lease is ours.
-    leased: bool,
+    /// The lease is ours until then.
+    leased_until: Option<Timestamp>,
     /// A start that changes the device was accepted, or may have been.
     touched: bool,
     /// What was installed should be undone, and is not.

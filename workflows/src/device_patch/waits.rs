@@ -8,7 +8,7 @@ use contracts::{
     device::DeviceStage,
 };
 use domain::{device::Device, outcome::DeviceOutcome};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::{Attempt, Ends, OpenWindow};
 use crate::{
@@ -45,10 +45,7 @@ impl Attempt {
             .map_or(patience, |closes| closes.min(patience));
         loop {
             match self.try_lease().await? {
-                LeaseResult::Held { .. } => {
-                    self.ctx.state_mut(|s| s.leased = true);
-                    return Ok(());
-                }
+                LeaseResult::Held { .. } => return Ok(()),
                 LeaseResult::HeldBy { owner, until } => {
                     self.stage(
                         DeviceStage::WaitingForLease,
@@ -73,9 +70,14 @@ impl Attempt {
             owner: self.ctx.workflow_id().to_owned(),
             life_secs: self.input.waits.lease_secs,
         };
-        self.call(AcquireLease, input, options::store("take the lease"))
+        let answer = self
+            .call(AcquireLease, input, options::store("take the lease"))
             .await
-            .map_err(|e| Ends::failed("the lease could not be taken", &e))
+            .map_err(|e| Ends::failed("the lease could not be taken", &e))?;
+        if let LeaseResult::Held { until } = answer {
+            self.ctx.state_mut(|s| s.leased_until = Some(until));
+        }
+        Ok(answer)
     }
 
     /// Waits for the maintenance window, by a durable timer.
@@ -225,9 +227,11 @@ impl Attempt {
             .ok_or_else(|| Ends::human("the inventory no longer knows this device"))
     }
 
-    /// Keeps the lease alive in long steps; a lost lease means that somebody else may be at it.
+    /// Keeps the lease alive: once half of its life is over, nobody else gets it before. A lost lease
+    /// means that somebody else may be at it.
     pub(super) async fn renew_lease(&self) -> Result<(), Ends> {
-        if self.ctx.state(|s| !s.leased) {
+        let now = clock::now(&self.ctx);
+        if self.renew_lease_at().is_none_or(|at| now < at) {
             return Ok(());
         }
         match self.try_lease().await? {
@@ -242,11 +246,21 @@ impl Attempt {
         }
     }
 
+    /// Returns when half of the lease's life will be over, while it is held.
+    fn renew_lease_at(&self) -> Option<Timestamp> {
+        let half_life = SignedDuration::from_secs(self.half_life_secs().cast_signed());
+        let until = self.ctx.state(|s| s.leased_until)?;
+        Some(until.saturating_sub(half_life).unwrap_or(until))
+    }
+
+    pub(super) fn half_life_secs(&self) -> u64 {
+        (self.input.waits.lease_secs / 2).max(1)
+    }
+
     /// Waits, and keeps the lease alive meanwhile. Before anything was done to the device, a stop
     /// ends the run; afterwards an abort only cuts the wait short, because a device must not be left
     /// half done.
     pub(super) async fn pause_until(&self, until: Timestamp, summary: &str) -> Result<(), Ends> {
-        let half_life = (self.input.waits.lease_secs / 2).max(1);
         loop {
             self.heed_stop()?;
             self.mind_history()?;
@@ -254,12 +268,8 @@ impl Attempt {
             if now >= until {
                 return Ok(());
             }
-            let (leased, told) = self.ctx.state(|s| (s.leased, s.stop));
-            let next = if leased {
-                clock::after(now, half_life).min(until)
-            } else {
-                until
-            };
+            let told = self.ctx.state(|s| s.stop);
+            let next = self.renew_lease_at().map_or(until, |at| at.min(until));
             let heed = !self.ctx.cancellation_token().is_cancelled();
             let stricter = move |s: &DevicePatch| s.stop > told;
             let woken = clock::wait(&self.ctx, next, summary, heed, stricter).await;

@@ -22,7 +22,7 @@ use domain::{
     plan::RebootPolicy,
     risk::{DeviceSummary, RiskAssessment},
 };
-use temporalio_workflow::WorkflowTermination;
+use temporalio_workflow::{ActivityOptions, WorkflowTermination};
 
 use super::Story;
 use crate::{
@@ -77,40 +77,35 @@ impl Story {
                 break;
             }
         }
-        self.read_devices(0, false).await?;
+        self.read_devices().await
+    }
+
+    async fn read_devices(&self) -> Result<(), WorkflowTermination> {
+        let mut page = Some(1);
+        while let Some(number) = page {
+            page = self
+                .read_device_page(number, 0, options::inventory("read devices"))
+                .await
+                .map_err(Failed::into_termination)?;
+        }
         Ok(())
     }
 
-    /// Walks over the device list; `refresh` is best effort, and says what went wrong.
-    pub(super) async fn read_devices(
+    /// Reads a page of the device list into the snapshot and returns the number of the next one.
+    /// Nothing is read, and none comes next, when somebody has begun within `max_age_secs`.
+    pub(super) async fn read_device_page(
         &self,
+        page: u32,
         max_age_secs: u64,
-        refresh: bool,
-    ) -> Result<Option<Failed>, WorkflowTermination> {
-        let client = self.s(|s| s.request.client.clone());
-        for page in 1.. {
-            let input = SyncPageInput {
-                client: client.clone(),
-                page,
-                max_age_secs,
-            };
-            let how = if refresh {
-                options::inventory_refresh
-            } else {
-                options::inventory
-            };
-            match self
-                .read(SyncDevicesPage, input, how("read devices".to_owned()))
-                .await
-            {
-                Ok(answer) if answer.has_more && !answer.fresh => {}
-                Ok(_) => break,
-                // The next round makes a missed refresh good.
-                Err(missed) if refresh => return Ok(Some(missed)),
-                Err(error) => return Err(error.into_termination()),
-            }
-        }
-        Ok(None)
+        how: ActivityOptions,
+    ) -> Result<Option<u32>, Failed> {
+        let input = SyncPageInput {
+            client: self.s(|s| s.request.client.clone()),
+            page,
+            max_age_secs,
+        };
+        let answer = self.read(SyncDevicesPage, input, how).await?;
+        Ok((answer.has_more && !answer.fresh).then_some(page + 1))
     }
 
     /// Finds devices and patch details, assesses risk, seals the plan with guardrails' answer.

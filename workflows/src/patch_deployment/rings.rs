@@ -106,7 +106,7 @@ impl Story {
             self.gate_failed(ring, reason).await;
             return Ok(None);
         }
-        self.refresh_snapshot(rounds).await?;
+        self.refresh_snapshot(rounds).await;
         self.start_stragglers().await?;
         let rings = self.s(|s| s.carry.status.rings.len());
         if self.s(|s| s.carry.cursor.ring as usize) >= rings {

@@ -213,5 +213,6 @@ fn fresh(
         rings_done_at: None,
         stragglers_at: None,
         check_at: None,
+        walk: None,
     }
 }

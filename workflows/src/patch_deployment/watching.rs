@@ -78,7 +78,10 @@ impl Story {
         until: Option<Timestamp>,
         summary: &str,
     ) -> Result<(), WorkflowTermination> {
-        self.refresh_snapshot(rounds).await?;
+        self.refresh_snapshot(rounds).await;
+        if self.s(|s| s.carry.walk.is_some()) {
+            return Ok(());
+        }
         let now = clock::now(&self.ctx);
         let silence = self.s(|s| s.request.waits.script_timeout_secs);
         let check_at = self.s_mut(|s| *s.carry.check_at.get_or_insert(clock::after(now, silence)));
@@ -101,24 +104,28 @@ impl Story {
         Ok(())
     }
 
-    /// Reads the device list again when it is old, one reader per client: devices wait for it.
-    pub(super) async fn refresh_snapshot(
-        &self,
-        rounds: &mut Rounds,
-    ) -> Result<(), WorkflowTermination> {
+    /// Reads the device list again when it is old, one reader per client: devices wait for it. A page
+    /// at a time, so that a long list does not hold up the rings.
+    pub(super) async fn refresh_snapshot(&self, rounds: &mut Rounds) {
         let now = clock::now(&self.ctx);
-        if rounds.refresh_at.is_some_and(|at| now < at) {
-            return Ok(());
+        let walk = self.s_mut(|s| s.carry.walk.take());
+        if walk.is_none() && rounds.refresh_at.is_some_and(|at| now < at) {
+            return;
         }
         let needed = self.s(|s| !s.carry.in_flight.is_empty() || s.carry.status.stragglers > 0);
         let age = self.s(|s| s.request.waits.inventory_secs);
         if needed {
-            let missed = self.read_devices(age, true).await?;
-            let away = missed.is_some_and(|failed| failed.is(FailureKind::Unavailable));
+            let how = options::inventory_refresh("read devices");
+            let read = self.read_device_page(walk.unwrap_or(1), age, how).await;
+            // The next round makes a missed refresh good.
+            let away = matches!(&read, Err(failed) if failed.is(FailureKind::Unavailable));
             rounds.away_since = away.then(|| rounds.away_since.unwrap_or(now));
+            if let Ok(Some(next)) = read {
+                self.s_mut(|s| s.carry.walk = Some(next));
+                return;
+            }
         }
         rounds.refresh_at = Some(clock::after(clock::now(&self.ctx), age));
-        Ok(())
     }
 
     /// Counts what devices have reported; a repeat finds nothing in flight and is ignored.
