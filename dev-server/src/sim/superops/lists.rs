@@ -1,5 +1,7 @@
 //! Conditions, sorting and paging, with the traps of the real service.
 
+use std::borrow::Cow;
+
 use async_graphql::{Enum, Error, ErrorExtensions, InputObject, Json, SimpleObject};
 use serde_json::{Value, json};
 
@@ -70,17 +72,42 @@ pub(super) fn internal() -> Error {
     Error::new(INTERNAL)
 }
 
-/// Filters, sorts and cuts rows. A row comes with its attributes.
-pub(super) fn page_of<T>(
-    mut rows: Vec<(Value, T)>,
+/// A row of a list.
+pub(super) trait Row {
+    /// What is shown of it.
+    type Shown;
+    /// Returns an attribute one can filter or sort by.
+    fn attribute(&self, path: &str) -> Cow<'_, Value>;
+    /// Shows it; asked for the rows of a page only, which are few of many.
+    fn show(self) -> Option<Self::Shown>;
+}
+
+impl<T> Row for (Value, T) {
+    type Shown = T;
+
+    fn attribute(&self, path: &str) -> Cow<'_, Value> {
+        Cow::Borrowed(path.split('.').fold(&self.0, |value, part| &value[part]))
+    }
+
+    fn show(self) -> Option<T> {
+        Some(self.1)
+    }
+}
+
+/// Rows of a page, and what it says of itself.
+type Page<T> = (Vec<Option<T>>, ListInfo);
+
+/// Filters, sorts and cuts rows.
+pub(super) fn page_of<R: Row>(
+    mut rows: Vec<R>,
     input: Option<ListInfoInput>,
     filterable: &[&str],
-) -> Result<(Vec<Option<T>>, ListInfo), Error> {
+) -> Result<Page<R::Shown>, Error> {
     let input = input.unwrap_or_default();
     if let Some(condition) = &input.condition {
         let mut kept = Vec::new();
         for row in rows {
-            if matches(condition, &row.0, filterable)? {
+            if matches(condition, &row, filterable)? {
                 kept.push(row);
             }
         }
@@ -88,7 +115,7 @@ pub(super) fn page_of<T>(
     }
     for sort in input.sort.iter().flatten().rev() {
         let attribute = sort.attribute.clone().unwrap_or_default();
-        rows.sort_by_cached_key(|(row, _)| text(at(row, &attribute)).to_lowercase());
+        rows.sort_by_cached_key(|row| text(&row.attribute(&attribute)).to_lowercase());
         if sort.order == Some(SortOrder::Desc) {
             rows.reverse();
         }
@@ -108,7 +135,7 @@ pub(super) fn page_of<T>(
         .into_iter()
         .skip(from)
         .take(per_page)
-        .map(|(_, row)| Some(row))
+        .map(Row::show)
         .collect();
     let info = ListInfo {
         page: Some(page),
@@ -133,7 +160,7 @@ pub(super) fn page_of<T>(
 
 fn matches(
     condition: &RuleConditionInput,
-    row: &Value,
+    row: &impl Row,
     filterable: &[&str],
 ) -> Result<bool, Error> {
     if let Some(operands) = &condition.operands {
@@ -156,8 +183,7 @@ fn matches(
     if !filterable.contains(&attribute.as_str()) {
         return Err(internal());
     }
-    let actual = at(row, attribute);
-    let have = text(actual).to_lowercase();
+    let have = text(&row.attribute(attribute)).to_lowercase();
     let null = Value::Null;
     let wanted = condition.value.as_ref().map_or(&null, |Json(value)| value);
     let want = text(wanted).to_lowercase();
@@ -182,10 +208,6 @@ fn matches(
         "before" => have < want,
         _ => return Err(internal()),
     })
-}
-
-fn at<'a>(row: &'a Value, path: &str) -> &'a Value {
-    path.split('.').fold(row, |value, part| &value[part])
 }
 
 /// An object counts by its id.

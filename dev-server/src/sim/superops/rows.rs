@@ -1,10 +1,14 @@
 //! Rows of the lists, each with the attributes one can filter and sort by.
 
+use std::borrow::Cow;
+
 use async_graphql::{ID, Json};
 use domain::script::SCRIPT_VARIABLES;
 use serde_json::{Value, json};
 
 use super::{
+    fleet::{ClientSpec, DeviceSpec},
+    lists::Row,
     types::{
         Alert, Asset, AssetActivityData, Client, ClientSite, PatchData, PatchDetails, PatchKb,
         Script, number, stamp,
@@ -17,35 +21,76 @@ type Rows<T> = Vec<(Value, T)>;
 /// What alerts can be filtered by; not by client.
 pub(super) const ALERT_FILTERS: [&str; 3] = ["status", "severity", "createdTime"];
 
-pub(super) fn assets(world: &World, only: Option<&ID>) -> Rows<Asset> {
+/// A device of a client.
+type Known<'a> = (&'a ClientSpec, &'a DeviceSpec);
+
+/// What devices can be filtered by.
+pub(super) const ASSET_FILTERS: [&str; 10] = [
+    "assetId",
+    "name",
+    "hostName",
+    "serialNumber",
+    "status",
+    "client",
+    "client.name",
+    "site.name",
+    "platform",
+    "platformCategory",
+];
+
+/// A device in a list, looked at only as far as somebody asks: fleets are large.
+pub(super) struct AssetRow<'a> {
+    world: &'a World,
+    device: Known<'a>,
+}
+
+impl Row for AssetRow<'_> {
+    type Shown = Asset;
+
+    fn attribute(&self, path: &str) -> Cow<'_, Value> {
+        let (client, spec) = self.device;
+        Cow::Owned(match path {
+            "assetId" => json!(spec.id),
+            "name" | "hostName" => json!(spec.name),
+            "client" => json!(client.id),
+            "client.name" => json!(client.name),
+            "site.name" => json!(site_name(client, spec)),
+            "platform" => json!(spec.os),
+            "platformCategory" => json!(spec.platform),
+            "status" if self.world.lock().is_online(&spec.id) => json!("ONLINE"),
+            "status" => json!("OFFLINE"),
+            _ => Value::Null,
+        })
+    }
+
+    fn show(self) -> Option<Asset> {
+        asset(self.world, self.device)
+    }
+}
+
+pub(super) fn assets(world: &World) -> Vec<AssetRow<'_>> {
+    let clients = world.fleet.clients.iter();
+    let devices = clients.flat_map(|client| client.devices.iter().map(move |spec| (client, spec)));
+    devices.map(|device| AssetRow { world, device }).collect()
+}
+
+pub(super) fn asset(world: &World, (client, spec): Known<'_>) -> Option<Asset> {
     let now = world.now();
     let inner = world.lock();
-    let devices = world
-        .fleet
-        .clients
-        .iter()
-        .flat_map(|client| client.devices.iter().map(move |device| (client, device)));
-    devices
-        .filter(|(_, device)| only.is_none_or(|id| id.as_str() == device.id))
-        .filter_map(|(client, spec)| {
-            let state = inner.state.devices.get(&spec.id)?;
-            let online = inner.is_online(&spec.id);
-            let asset = Asset::new(client, spec, state, online, now);
-            let site = client
-                .sites
-                .iter()
-                .find(|site| site.id == spec.site)
-                .map(|site| &site.name);
-            let attributes = json!({
-                "assetId": spec.id, "name": spec.name, "hostName": spec.name,
-                "status": if online { "ONLINE" } else { "OFFLINE" },
-                "client": { "accountId": client.id, "name": client.name },
-                "site": { "id": spec.site, "name": site },
-                "platform": spec.os, "platformCategory": spec.platform,
-            });
-            Some((attributes, asset))
-        })
-        .collect()
+    let state = inner.state.devices.get(&spec.id)?;
+    Some(Asset::new(
+        client,
+        spec,
+        state,
+        inner.is_online(&spec.id),
+        now,
+    ))
+}
+
+fn site_name<'a>(client: &'a ClientSpec, spec: &DeviceSpec) -> Option<&'a String> {
+    let mut sites = client.sites.iter();
+    let site = sites.find(|site| site.id == spec.site);
+    site.map(|site| &site.name)
 }
 
 pub(super) fn activities(world: &World, asset: &str) -> Rows<AssetActivityData> {
@@ -133,11 +178,7 @@ pub(super) fn alerts(world: &World, asset: Option<&ID>) -> Rows<Alert> {
 
 pub(super) fn alert(world: &World, state: &AlertState) -> Alert {
     let asset = world.spec(&state.device).map(|(client, spec)| {
-        let site = client
-            .sites
-            .iter()
-            .find(|site| site.id == spec.site)
-            .map(|site| &site.name);
+        let site = site_name(client, spec);
         Json(json!({
             "assetId": number(&spec.id), "name": spec.name,
             "client": { "accountId": number(&client.id), "name": client.name },

@@ -50,10 +50,8 @@ impl Query {
     ) -> Result<Option<Asset>> {
         let world = world(ctx)?;
         known(world, &input.asset_id)?;
-        Ok(rows::assets(world, Some(&input.asset_id))
-            .into_iter()
-            .next()
-            .map(|(_, asset)| asset))
+        let found = world.spec(&input.asset_id);
+        Ok(found.and_then(|found| rows::asset(world, found)))
     }
 
     async fn get_asset_list(
@@ -61,19 +59,8 @@ impl Query {
         ctx: &Context<'_>,
         input: ListInfoInput,
     ) -> Result<Option<AssetList>> {
-        let filters = [
-            "assetId",
-            "name",
-            "hostName",
-            "serialNumber",
-            "status",
-            "client",
-            "client.name",
-            "site.name",
-            "platform",
-            "platformCategory",
-        ];
-        let (assets, info) = page_of(rows::assets(world(ctx)?, None), Some(input), &filters)?;
+        let world = world(ctx)?;
+        let (assets, info) = page_of(rows::assets(world), Some(input), &rows::ASSET_FILTERS)?;
         Ok(Some(AssetList {
             assets: Some(assets),
             list_info: Some(info),
