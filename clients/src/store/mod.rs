@@ -7,12 +7,14 @@ mod embedded;
 mod error;
 mod limiter;
 pub mod ports;
+mod records;
 
 #[cfg(test)]
 mod conformance;
 
 use std::{path::Path, sync::Arc};
 
+use self::records::{Backend, Records};
 pub use self::{error::StoreError, limiter::TokenBucketLimiter, ports::*};
 
 /// All records of AutoOps, port by port. Clones share the same connection.
@@ -43,16 +45,20 @@ impl Store {
     /// # Errors
     /// When the file cannot be used, was written by a newer AutoOps or is something else.
     pub fn embedded(path: &Path) -> Result<Self, StoreError> {
-        let adapter = Arc::new(embedded::Embedded::open(path)?);
-        Ok(Self {
-            policies: adapter.clone(),
-            actions: adapter.clone(),
-            executions: adapter.clone(),
-            inventory: adapter.clone(),
-            identities: adapter.clone(),
-            counters: adapter.clone(),
-            outbox: adapter.clone(),
-            upkeep: adapter,
-        })
+        Ok(Self::on(embedded::Embedded::open(path)?))
+    }
+
+    fn on<B: Backend + Outbox + Upkeep>(adapter: B) -> Self {
+        let records = Arc::new(Records(adapter));
+        Self {
+            policies: records.clone(),
+            actions: records.clone(),
+            executions: records.clone(),
+            inventory: records.clone(),
+            identities: records.clone(),
+            counters: records.clone(),
+            outbox: records.clone(),
+            upkeep: records,
+        }
     }
 }

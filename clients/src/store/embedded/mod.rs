@@ -3,16 +3,8 @@
 //! Reads use a few connections of their own and see the newest commit; writes go through one writer
 //! thread per handle (`writer`), which takes the file's write lock at the start of its transaction.
 
-mod actions;
-mod counters;
-mod executions;
-mod identities;
-mod inventory;
 mod items;
-mod letters;
 mod outbox;
-mod plan_items;
-mod policies;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -28,8 +20,11 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use self::{items::Tx, writer::Writer};
-use crate::store::{StoreError, StoreResult};
+use self::{items::SqlTx, writer::Writer};
+use super::{
+    StoreError, StoreResult,
+    records::{Backend, items::Tx},
+};
 
 /// How long a connection waits for another process to let go of the file.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,10 +69,10 @@ impl Embedded {
     }
 
     /// Does work that reads, on one consistent state of the file.
-    async fn read<T, F>(&self, work: F) -> StoreResult<T>
+    async fn sql_read<T, F>(&self, work: F) -> StoreResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Tx<'_>) -> StoreResult<T> + Send + 'static,
+        F: FnOnce(&SqlTx<'_>) -> StoreResult<T> + Send + 'static,
     {
         let (path, readers) = (self.path.clone(), Arc::clone(&self.readers));
         let task = tokio::task::spawn_blocking(move || {
@@ -88,7 +83,7 @@ impl Embedded {
             };
             let transaction = connection.transaction().map_err(StoreError::of_sqlite)?;
             schema::check(&transaction)?;
-            let result = work(&Tx::new(&transaction));
+            let result = work(&SqlTx::new(&transaction));
             drop(transaction);
             let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
             if readers.len() < READERS {
@@ -101,14 +96,23 @@ impl Embedded {
             source: Some(error.into()),
         })?
     }
+}
 
-    /// Does work that writes, and returns when it is on disk.
-    async fn write<T, F>(&self, work: F) -> StoreResult<T>
+impl Backend for Embedded {
+    async fn read<T, F>(&self, work: F) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> StoreResult<T> + Send + 'static,
     {
-        self.writer.write(work).await
+        self.sql_read(|tx| work(&Tx(tx))).await
+    }
+
+    async fn write<T, F>(&self, work: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> StoreResult<T> + Send + 'static,
+    {
+        self.writer.write(move |tx| work(&Tx(tx))).await
     }
 }
 

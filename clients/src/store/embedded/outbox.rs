@@ -8,8 +8,9 @@ use rusqlite::params;
 
 use super::{
     Embedded,
-    items::{Tx, to_sql},
+    items::{SqlTx, to_sql},
 };
+use crate::store::records::items::Items;
 use crate::store::{Change, Outbox, StoreError, StoreResult, Upkeep};
 
 /// How long a change is kept: live views that were away for longer read their lists again.
@@ -21,7 +22,7 @@ const SWEEP: usize = 500;
 impl Outbox for Embedded {
     async fn changes_after(&self, sequence: u64, limit: usize) -> StoreResult<Vec<Change>> {
         let after = i64::try_from(sequence).unwrap_or(i64::MAX);
-        self.read(move |tx| {
+        self.sql_read(move |tx| {
             let rows = tx.rows(
                 "SELECT sequence, client, kind, key, at FROM outbox WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
                 params![after, to_sql(limit)],
@@ -56,6 +57,7 @@ impl Upkeep for Embedded {
         let mut swept = 0;
         loop {
             let gone = self
+                .writer
                 .write(move |tx| Ok(sweep_items(tx, now)? + sweep_changes(tx, old)?))
                 .await?;
             if gone == 0 {
@@ -66,14 +68,14 @@ impl Upkeep for Embedded {
     }
 }
 
-fn sweep_changes(tx: &Tx<'_>, old: Timestamp) -> StoreResult<usize> {
+fn sweep_changes(tx: &SqlTx<'_>, old: Timestamp) -> StoreResult<usize> {
     tx.count(
         "DELETE FROM outbox WHERE sequence IN (SELECT sequence FROM outbox WHERE at <= ?1 LIMIT ?2)",
         params![old.as_microsecond(), to_sql(SWEEP)],
     )
 }
 
-fn sweep_items(tx: &Tx<'_>, now: Timestamp) -> StoreResult<usize> {
+fn sweep_items(tx: &SqlTx<'_>, now: Timestamp) -> StoreResult<usize> {
     let expired: Vec<(String, String)> = tx.rows(
         "SELECT pk, sk FROM items WHERE expires_at IS NOT NULL AND expires_at <= ?1 LIMIT ?2",
         params![now.as_microsecond(), to_sql(SWEEP)],
@@ -89,14 +91,14 @@ fn sweep_items(tx: &Tx<'_>, now: Timestamp) -> StoreResult<usize> {
                 |row| row.get(0),
             )?;
             for key in &rest {
-                tx.delete(&pk, key)?;
+                Items::delete(tx, &pk, key)?;
             }
             gone += rest.len();
             if !rest.is_empty() {
                 return Ok(gone);
             }
         }
-        tx.delete(&pk, &sk)?;
+        Items::delete(tx, &pk, &sk)?;
         gone += 1;
     }
     Ok(gone)

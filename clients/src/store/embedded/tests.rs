@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::Embedded;
 use crate::store::{
-    Actions, Bucket, KEEP_LETTERS, LetterFilter, Store, StoreError, conformance::sealed,
+    Actions, Bucket, KEEP_LETTERS, LetterFilter, Records, Store, StoreError, conformance::sealed,
 };
 
 fn file() -> (TempDir, PathBuf) {
@@ -192,10 +192,11 @@ async fn a_page_of_a_plan_that_is_missing_is_not_taken_for_the_end_of_its_ring()
 #[tokio::test]
 async fn a_full_disk_is_told_undoes_the_whole_write_and_is_over_when_there_is_room() {
     let (_folder, path) = file();
-    let store = Embedded::open(&path).unwrap();
+    let records = Records(Embedded::open(&path).unwrap());
+    let store: &dyn Actions = &records;
     let first = store.append_audit(record("w", "k")).await.unwrap();
     let room_for = |pages: u32| {
-        store.write(move |tx| {
+        records.0.writer.write(move |tx| {
             let limit = format!("PRAGMA max_page_count = {pages}");
             let set = tx
                 .connection

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{items::Tx, schema};
+use super::{items::SqlTx, schema};
 use crate::store::StoreError;
 
 /// Most writes that share a transaction.
@@ -24,7 +24,7 @@ const BREATH: Duration = Duration::from_micros(200);
 /// A write on its way to the thread.
 trait Job: Send {
     /// Does the work; false when it failed.
-    fn run(&mut self, tx: &Tx<'_>) -> bool;
+    fn run(&mut self, tx: &SqlTx<'_>) -> bool;
     /// Tells the caller: what came of the work, or why the transaction failed around it.
     fn reply(self: Box<Self>, failure: Option<StoreError>);
 }
@@ -38,9 +38,9 @@ struct Write<T, F> {
 impl<T, F> Job for Write<T, F>
 where
     T: Send,
-    F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send,
+    F: FnOnce(&SqlTx<'_>) -> Result<T, StoreError> + Send,
 {
-    fn run(&mut self, tx: &Tx<'_>) -> bool {
+    fn run(&mut self, tx: &SqlTx<'_>) -> bool {
         let Some(work) = self.work.take() else {
             return false;
         };
@@ -91,7 +91,7 @@ impl Writer {
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&SqlTx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
         let job = Write {
@@ -137,7 +137,7 @@ fn transact(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), S
     };
     sql("BEGIN IMMEDIATE")?;
     schema::check(connection)?;
-    let tx = Tx::new(connection);
+    let tx = SqlTx::new(connection);
     for job in batch {
         sql("SAVEPOINT job")?;
         let good = job.run(&tx);

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Embedded,
+    Backend, Records,
     items::{Order, Tx},
 };
 use crate::store::{ClientRecord, Inventory, Lease, Listing, StoreError, StoreResult};
@@ -95,25 +95,27 @@ fn acquire(
 }
 
 #[async_trait]
-impl Inventory for Embedded {
+impl<B: Backend> Inventory for Records<B> {
     async fn put_client(&self, client: ClientRecord) -> StoreResult<()> {
-        self.write(move |tx| {
-            tx.put(&format!("client/{}", client.id), FACTS, &client)?;
-            tx.change("client", Some(&client.id), client.id.as_str())?;
-            Ok(())
-        })
-        .await
+        self.0
+            .write(move |tx| {
+                tx.put(&format!("client/{}", client.id), FACTS, &client)?;
+                tx.change("client", Some(&client.id), client.id.as_str())?;
+                Ok(())
+            })
+            .await
     }
 
     async fn get_client(&self, client: &ClientId) -> StoreResult<Option<ClientRecord>> {
         let pk = format!("client/{client}");
-        self.read(move |tx| tx.get(&pk, FACTS)).await
+        self.0.read(move |tx| tx.get(&pk, FACTS)).await
     }
 
     async fn put_devices(&self, devices: &[Device]) -> StoreResult<()> {
         for chunk in devices.chunks(CHUNK) {
             let chunk = chunk.to_vec();
-            self.write(move |tx| chunk.iter().try_for_each(|device| put_device(tx, device)))
+            self.0
+                .write(move |tx| chunk.iter().try_for_each(|device| put_device(tx, device)))
                 .await?;
         }
         Ok(())
@@ -121,7 +123,7 @@ impl Inventory for Embedded {
 
     async fn get_device(&self, device: &DeviceId) -> StoreResult<Option<Device>> {
         let pk = format!("device/{device}");
-        self.read(move |tx| tx.get(&pk, FACTS)).await
+        self.0.read(move |tx| tx.get(&pk, FACTS)).await
     }
 
     async fn list_devices(
@@ -131,7 +133,8 @@ impl Inventory for Embedded {
         limit: usize,
     ) -> StoreResult<Listing<Device>> {
         let (name, cursor) = (device_list(client), cursor.map(ToOwned::to_owned));
-        self.read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Ascending))
+        self.0
+            .read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Ascending))
             .await
     }
 
@@ -146,16 +149,18 @@ impl Inventory for Embedded {
         let until = now.checked_add(life).map_err(|error| StoreError::Invalid {
             what: format!("a lease of {life:?} is too long: {error}"),
         })?;
-        self.write(move |tx| acquire(tx, &pk, &owner, until, now))
+        self.0
+            .write(move |tx| acquire(tx, &pk, &owner, until, now))
             .await
     }
 
     async fn release_lease(&self, device: &DeviceId, owner: &str) -> StoreResult<()> {
         let (pk, owner) = (format!("device/{device}"), owner.to_owned());
-        self.write(move |tx| match tx.get::<LeaseRow>(&pk, LEASE)? {
-            Some(held) if held.owner == owner => tx.delete(&pk, LEASE),
-            _ => Ok(()),
-        })
-        .await
+        self.0
+            .write(move |tx| match tx.get::<LeaseRow>(&pk, LEASE)? {
+                Some(held) if held.owner == owner => tx.delete(&pk, LEASE),
+                _ => Ok(()),
+            })
+            .await
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Embedded, items::Tx};
+use super::{Backend, Records, items::Tx};
 use crate::store::{Bucket, Counters, MAX_BLOCK, StoreError, StoreResult};
 
 const VALUE: &str = "value";
@@ -144,7 +144,7 @@ fn block(tx: &Tx<'_>, name: &str, until: Timestamp) -> StoreResult<()> {
 }
 
 #[async_trait]
-impl Counters for Embedded {
+impl<B: Backend> Counters for Records<B> {
     async fn take_token(
         &self,
         name: &str,
@@ -152,12 +152,12 @@ impl Counters for Embedded {
         now: Timestamp,
     ) -> StoreResult<Option<Duration>> {
         let name = name.to_owned();
-        self.write(move |tx| take(tx, &name, bucket, now)).await
+        self.0.write(move |tx| take(tx, &name, bucket, now)).await
     }
 
     async fn block(&self, name: &str, until: Timestamp) -> StoreResult<()> {
         let name = name.to_owned();
-        self.write(move |tx| block(tx, &name, until)).await
+        self.0.write(move |tx| block(tx, &name, until)).await
     }
 
     async fn add(&self, name: &str, key: &str, amount: i64) -> StoreResult<i64> {
@@ -166,55 +166,59 @@ impl Counters for Embedded {
             name.to_owned(),
             format!("key/{key}"),
         );
-        self.write(move |tx| {
-            let value: i64 = tx.get(&pk, VALUE)?.unwrap_or_default();
-            if tx.get::<i64>(&pk, &key)?.is_some() {
-                return Ok(value);
-            }
-            let value = value
-                .checked_add(amount)
-                .ok_or_else(|| StoreError::Invalid {
-                    what: format!("counter `{name}` would overflow"),
-                })?;
-            tx.put(&pk, VALUE, &value)?;
-            tx.put_until(
-                &pk,
-                &key,
-                &amount,
-                Timestamp::now().checked_add(KEEP_KEYS).ok(),
-            )?;
-            tx.change("counter", None, &name)?;
-            Ok(value)
-        })
-        .await
+        self.0
+            .write(move |tx| {
+                let value: i64 = tx.get(&pk, VALUE)?.unwrap_or_default();
+                if tx.get::<i64>(&pk, &key)?.is_some() {
+                    return Ok(value);
+                }
+                let value = value
+                    .checked_add(amount)
+                    .ok_or_else(|| StoreError::Invalid {
+                        what: format!("counter `{name}` would overflow"),
+                    })?;
+                tx.put(&pk, VALUE, &value)?;
+                tx.put_until(
+                    &pk,
+                    &key,
+                    &amount,
+                    Timestamp::now().checked_add(KEEP_KEYS).ok(),
+                )?;
+                tx.change("counter", None, &name)?;
+                Ok(value)
+            })
+            .await
     }
 
     async fn read(&self, name: &str) -> StoreResult<i64> {
         let pk = format!("counter/{name}");
-        Ok(Embedded::read(self, move |tx| tx.get(&pk, VALUE))
+        Ok(self
+            .0
+            .read(move |tx| tx.get(&pk, VALUE))
             .await?
             .unwrap_or_default())
     }
 
     async fn set_flag(&self, name: &str, value: Option<&str>) -> StoreResult<()> {
         let (name, value) = (name.to_owned(), value.map(ToOwned::to_owned));
-        self.write(move |tx| {
-            if tx.get::<String>("flag", &name)? == value {
-                return Ok(());
-            }
-            match &value {
-                Some(value) => tx.put("flag", &name, value)?,
-                None => tx.delete("flag", &name)?,
-            }
-            tx.change("flag", None, &name)?;
-            Ok(())
-        })
-        .await
+        self.0
+            .write(move |tx| {
+                if tx.get::<String>("flag", &name)? == value {
+                    return Ok(());
+                }
+                match &value {
+                    Some(value) => tx.put("flag", &name, value)?,
+                    None => tx.delete("flag", &name)?,
+                }
+                tx.change("flag", None, &name)?;
+                Ok(())
+            })
+            .await
     }
 
     async fn get_flag(&self, name: &str) -> StoreResult<Option<String>> {
         let name = name.to_owned();
-        Embedded::read(self, move |tx| tx.get("flag", &name)).await
+        self.0.read(move |tx| tx.get("flag", &name)).await
     }
 
     async fn claim(&self, name: &str, per: Duration, now: Timestamp) -> StoreResult<bool> {
@@ -222,15 +226,16 @@ impl Counters for Embedded {
         let per = SignedDuration::try_from(per).map_err(|error| StoreError::Invalid {
             what: format!("claim `{name}` is too long: {error}"),
         })?;
-        self.write(move |tx| {
-            let last: Option<Timestamp> = tx.get("claim", &name)?;
-            // A claim far in the future comes from a clock that was wrong.
-            let free = last.is_none_or(|last| now.duration_since(last).abs() >= per);
-            if free {
-                tx.put("claim", &name, &now)?;
-            }
-            Ok(free)
-        })
-        .await
+        self.0
+            .write(move |tx| {
+                let last: Option<Timestamp> = tx.get("claim", &name)?;
+                // A claim far in the future comes from a clock that was wrong.
+                let free = last.is_none_or(|last| now.duration_since(last).abs() >= per);
+                if free {
+                    tx.put("claim", &name, &now)?;
+                }
+                Ok(free)
+            })
+            .await
     }
 }

@@ -2,7 +2,7 @@
 //! hash of the last one) and, so that a retry finds its own entry, `k/{key}`.
 
 use super::{
-    Embedded,
+    Backend, Records,
     items::{Item, Order, Tx, number},
 };
 use crate::store::{Actions, Listing, StoreError, StoreResult};
@@ -76,7 +76,7 @@ fn append(tx: &Tx<'_>, mut record: AuditRecord) -> StoreResult<AuditEntry> {
         Some(&entry.record.client),
         &format!("{}#{sequence}", entry.record.chain),
     )?;
-    tx.place_new(&pk, &sk, &[(list, number(position.unsigned_abs()))])?;
+    tx.place(&pk, &sk, &[(list, number(position))])?;
     Ok(entry)
 }
 
@@ -85,14 +85,14 @@ fn day_list(client: &ClientId, day: Date) -> String {
 }
 
 #[async_trait]
-impl Actions for Embedded {
+impl<B: Backend> Actions for Records<B> {
     async fn append_audit(&self, record: AuditRecord) -> StoreResult<AuditEntry> {
-        self.write(move |tx| append(tx, record)).await
+        self.0.write(move |tx| append(tx, record.clone())).await
     }
 
     async fn chain_head(&self, chain: &str) -> StoreResult<Option<ChainHead>> {
         let pk = format!("audit/{chain}");
-        self.read(move |tx| tx.get(&pk, HEAD)).await
+        self.0.read(move |tx| tx.get(&pk, HEAD)).await
     }
 
     async fn read_chain(
@@ -103,11 +103,12 @@ impl Actions for Embedded {
     ) -> StoreResult<Vec<AuditEntry>> {
         let pk = format!("audit/{chain}");
         let after = format!("{ENTRIES}{}", number(after));
-        self.read(move |tx| {
-            let items = tx.range(&pk, ENTRIES, Some(&after), limit, Order::Ascending)?;
-            items.iter().map(Item::parse).collect()
-        })
-        .await
+        self.0
+            .read(move |tx| {
+                let items = tx.range(&pk, ENTRIES, Some(&after), limit, Order::Ascending)?;
+                items.iter().map(Item::parse).collect()
+            })
+            .await
     }
 
     async fn list_chains(
@@ -117,7 +118,8 @@ impl Actions for Embedded {
     ) -> StoreResult<Listing<String>> {
         let cursor = cursor.map(ToOwned::to_owned);
         // Names are keys: a damaged record must not hide the chains behind it.
-        self.read(move |tx| tx.keys(CHAINS, cursor.as_deref(), limit))
+        self.0
+            .read(move |tx| tx.keys(CHAINS, cursor.as_deref(), limit))
             .await
     }
 
@@ -129,7 +131,8 @@ impl Actions for Embedded {
         limit: usize,
     ) -> StoreResult<Listing<AuditEntry>> {
         let (name, cursor) = (day_list(client, day), cursor.map(ToOwned::to_owned));
-        self.read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Ascending))
+        self.0
+            .read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Ascending))
             .await
     }
 }

@@ -9,7 +9,7 @@ use domain::{
 };
 
 use super::{
-    Embedded,
+    Backend, Records,
     items::{Item, Order, Tx},
 };
 use crate::store::{Identities, StoreResult};
@@ -53,27 +53,29 @@ fn put_people_of(tx: &Tx<'_>, source: &str, people: &[Person]) -> StoreResult<Ve
 }
 
 #[async_trait]
-impl Identities for Embedded {
+impl<B: Backend> Identities for Records<B> {
     async fn put_person(&self, person: Person) -> StoreResult<()> {
-        self.write(move |tx| put(tx, &person)).await
+        self.0.write(move |tx| put(tx, &person)).await
     }
 
     async fn put_people_of(&self, source: &str, people: Vec<Person>) -> StoreResult<Vec<Person>> {
         let source = source.to_owned();
-        self.write(move |tx| put_people_of(tx, &source, &people))
+        self.0
+            .write(move |tx| put_people_of(tx, &source, &people))
             .await
     }
 
     async fn get_person(&self, person: &PersonId) -> StoreResult<Option<Person>> {
         let id = person.clone();
-        self.read(move |tx| tx.get(PEOPLE, id.as_str())).await
+        self.0.read(move |tx| tx.get(PEOPLE, id.as_str())).await
     }
 
     async fn list_people(&self) -> StoreResult<Vec<Person>> {
-        self.read(|tx| {
-            let items = tx.range(PEOPLE, "", None, usize::MAX, Order::Ascending)?;
-            items.iter().map(Item::parse).collect()
-        })
-        .await
+        self.0
+            .read(|tx| {
+                let items = tx.range(PEOPLE, "", None, usize::MAX, Order::Ascending)?;
+                items.iter().map(Item::parse).collect()
+            })
+            .await
     }
 }

@@ -120,6 +120,9 @@ pub(super) fn put_status(
     if stored.is_some_and(|stored| stored.updated_at > status.updated_at) {
         return Ok(());
     }
+    if let Some(at) = expires_at {
+        tx.expire(&pk, at)?;
+    }
     tx.put_until(&pk, STATUS, status, expires_at)?;
     tx.put(&pk, CLIENT, &status.client)?;
     tx.place(&pk, STATUS, &status_places(status))?;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::ids::ClientId;
 
 use super::{
-    Embedded,
+    Backend, Records,
     items::{Order, number},
 };
 use crate::store::{Listing, Policies, PolicyVersion, StoreError, StoreResult};
@@ -15,7 +15,7 @@ fn partition(client: Option<&ClientId>) -> String {
 }
 
 #[async_trait]
-impl Policies for Embedded {
+impl<B: Backend> Policies for Records<B> {
     async fn put_policy(&self, policy: PolicyVersion, expected: u64) -> StoreResult<()> {
         if Some(policy.version) != expected.checked_add(1) {
             return Err(StoreError::Invalid {
@@ -25,7 +25,7 @@ impl Policies for Embedded {
                 ),
             });
         }
-        self.write(move |tx| {
+        self.0.write(move |tx| {
             let pk = partition(policy.client.as_ref());
             let newest: Option<PolicyVersion> = tx.last(&pk, "")?.map(|item| item.parse()).transpose()?;
             if newest.as_ref() == Some(&policy) {
@@ -46,7 +46,8 @@ impl Policies for Embedded {
 
     async fn latest_policy(&self, client: Option<&ClientId>) -> StoreResult<Option<PolicyVersion>> {
         let pk = partition(client);
-        self.read(move |tx| tx.last(&pk, "")?.map(|item| item.parse()).transpose())
+        self.0
+            .read(move |tx| tx.last(&pk, "")?.map(|item| item.parse()).transpose())
             .await
     }
 
@@ -57,7 +58,8 @@ impl Policies for Embedded {
         limit: usize,
     ) -> StoreResult<Listing<PolicyVersion>> {
         let (pk, cursor) = (partition(client), cursor.map(ToOwned::to_owned));
-        self.read(move |tx| tx.page(&pk, "", cursor.as_deref(), limit, Order::Descending))
+        self.0
+            .read(move |tx| tx.page(&pk, "", cursor.as_deref(), limit, Order::Descending))
             .await
     }
 }

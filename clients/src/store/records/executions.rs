@@ -10,7 +10,7 @@ use domain::{
 use jiff::Timestamp;
 
 use super::{
-    Embedded,
+    Backend, Records,
     items::Order,
     letters::{LETTERS, letter_list, put_letter, settle_letter},
     plan_items::{
@@ -24,7 +24,7 @@ use crate::store::{
 };
 
 #[async_trait]
-impl Executions for Embedded {
+impl<B: Backend> Executions for Records<B> {
     async fn put_plan(&self, plan: SealedPlan) -> StoreResult<()> {
         if plan.document.hash().ok().as_deref() != Some(plan.hash.as_str()) {
             return Err(StoreError::Invalid {
@@ -36,12 +36,13 @@ impl Executions for Embedded {
                 what: format!("devices of plan {} are not in order", plan.plan),
             });
         }
-        self.write(move |tx| put_plan(tx, &plan)).await
+        self.0.write(move |tx| put_plan(tx, &plan)).await
     }
 
     async fn get_plan(&self, plan: &PlanId, revision: u32) -> StoreResult<Option<SealedPlan>> {
         let pk = partition(plan);
-        self.read(move |tx| tx.get(&pk, &revision_key(revision)))
+        self.0
+            .read(move |tx| tx.get(&pk, &revision_key(revision)))
             .await
     }
 
@@ -53,7 +54,7 @@ impl Executions for Embedded {
         page: u32,
     ) -> StoreResult<Vec<DeviceId>> {
         let (pk, plan) = (partition(plan), plan.clone());
-        self.read(move |tx| {
+        self.0.read(move |tx| {
             if let Some(devices) = tx.get(&pk, &page_key(revision, ring, page.into()))? {
                 return Ok(devices);
             }
@@ -75,11 +76,12 @@ impl Executions for Embedded {
 
     async fn find_plan(&self, plan: &PlanId, hash: &str) -> StoreResult<Option<SealedPlan>> {
         let (pk, key) = (partition(plan), format!("hash/{hash}"));
-        self.read(move |tx| match tx.get::<u32>(&pk, &key)? {
-            Some(revision) => tx.get(&pk, &revision_key(revision)),
-            None => Ok(None),
-        })
-        .await
+        self.0
+            .read(move |tx| match tx.get::<u32>(&pk, &key)? {
+                Some(revision) => tx.get(&pk, &revision_key(revision)),
+                None => Ok(None),
+            })
+            .await
     }
 
     async fn put_status(
@@ -87,13 +89,14 @@ impl Executions for Embedded {
         status: DeploymentStatus,
         expires_at: Option<Timestamp>,
     ) -> StoreResult<()> {
-        self.write(move |tx| put_status(tx, &status, expires_at))
+        self.0
+            .write(move |tx| put_status(tx, &status, expires_at))
             .await
     }
 
     async fn get_status(&self, plan: &PlanId) -> StoreResult<Option<DeploymentStatus>> {
         let pk = partition(plan);
-        self.read(move |tx| tx.get(&pk, STATUS)).await
+        self.0.read(move |tx| tx.get(&pk, STATUS)).await
     }
 
     async fn list_statuses(
@@ -104,25 +107,28 @@ impl Executions for Embedded {
     ) -> StoreResult<Listing<DeploymentStatus>> {
         let name = status_list(filter.client.as_ref(), filter.needs_approval, filter.open);
         let cursor = cursor.map(ToOwned::to_owned);
-        self.read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Descending))
+        self.0
+            .read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Descending))
             .await
     }
 
     async fn open_deployments_of(&self, kb: &KbId) -> StoreResult<Vec<PlanId>> {
         let name = kb_list(kb);
-        self.read(move |tx| {
-            let places = tx.places(&name, None, usize::MAX, Order::Ascending)?;
-            let damaged = |plan: &str| StoreError::corrupt(format!("list `{name}` at `{plan}`"));
-            places
-                .iter()
-                .map(|(plan, ..)| plan.parse().map_err(|_| damaged(plan)))
-                .collect()
-        })
-        .await
+        self.0
+            .read(move |tx| {
+                let places = tx.standings(&name, None, usize::MAX, Order::Ascending)?;
+                let damaged =
+                    |plan: &str| StoreError::corrupt(format!("list `{name}` at `{plan}`"));
+                places
+                    .iter()
+                    .map(|at| at.sort.parse().map_err(|_| damaged(&at.sort)))
+                    .collect()
+            })
+            .await
     }
 
     async fn put_device_row(&self, row: DeviceRow) -> StoreResult<()> {
-        self.write(move |tx| put_device_row(tx, &row)).await
+        self.0.write(move |tx| put_device_row(tx, &row)).await
     }
 
     async fn get_device_row(
@@ -131,7 +137,7 @@ impl Executions for Embedded {
         device: &DeviceId,
     ) -> StoreResult<Option<DeviceRow>> {
         let (pk, key) = (partition(plan), format!("{DEVICES}{device}"));
-        self.read(move |tx| tx.get(&pk, &key)).await
+        self.0.read(move |tx| tx.get(&pk, &key)).await
     }
 
     async fn list_device_rows(
@@ -142,31 +148,32 @@ impl Executions for Embedded {
         limit: usize,
     ) -> StoreResult<Listing<DeviceRow>> {
         let (plan, cursor) = (plan.clone(), cursor.map(ToOwned::to_owned));
-        self.read(move |tx| match outcome {
-            Some(outcome) => tx.list(
-                &outcome_list(&plan, outcome),
-                cursor.as_deref(),
-                limit,
-                Order::Ascending,
-            ),
-            None => tx.page(
-                &partition(&plan),
-                DEVICES,
-                cursor.as_deref(),
-                limit,
-                Order::Ascending,
-            ),
-        })
-        .await
+        self.0
+            .read(move |tx| match outcome {
+                Some(outcome) => tx.list(
+                    &outcome_list(&plan, outcome),
+                    cursor.as_deref(),
+                    limit,
+                    Order::Ascending,
+                ),
+                None => tx.page(
+                    &partition(&plan),
+                    DEVICES,
+                    cursor.as_deref(),
+                    limit,
+                    Order::Ascending,
+                ),
+            })
+            .await
     }
 
     async fn put_dead_letter(&self, letter: DeadLetter) -> StoreResult<()> {
-        self.write(move |tx| put_letter(tx, &letter)).await
+        self.0.write(move |tx| put_letter(tx, &letter)).await
     }
 
     async fn get_dead_letter(&self, id: &str) -> StoreResult<Option<DeadLetter>> {
         let id = id.to_owned();
-        self.read(move |tx| tx.get(LETTERS, &id)).await
+        self.0.read(move |tx| tx.get(LETTERS, &id)).await
     }
 
     async fn list_dead_letters(
@@ -177,12 +184,15 @@ impl Executions for Embedded {
     ) -> StoreResult<Listing<DeadLetter>> {
         let name = letter_list(filter);
         let cursor = cursor.map(ToOwned::to_owned);
-        self.read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Descending))
+        self.0
+            .read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Descending))
             .await
     }
 
     async fn settle_dead_letter(&self, id: &str, state: LetterState) -> StoreResult<DeadLetter> {
         let id = id.to_owned();
-        self.write(move |tx| settle_letter(tx, &id, state)).await
+        self.0
+            .write(move |tx| settle_letter(tx, &id, state.clone()))
+            .await
     }
 }
