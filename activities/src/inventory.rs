@@ -1,6 +1,6 @@
 //! The inventory: devices, their online snapshot, leases.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use clients::{
     store::{ClientRecord, Lease, Store},
@@ -11,10 +11,11 @@ use contracts::activities::inventory::{
     SyncPageResult,
 };
 use domain::{
-    ids::ClientId,
+    ids::{ClientId, DeviceId},
     input::{InvalidInput, Problem},
     windows::parse_zone,
 };
+use jiff::{SignedDuration, Timestamp};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use crate::{
@@ -184,13 +185,22 @@ impl InventorySyncActivities {
             rows: count(rows),
             has_more: page.has_more,
             fresh: false,
+            missing: vec![],
         })
     }
 
     async fn devices(&self, input: &SyncPageInput, is_retry: bool) -> Outcome<SyncPageResult> {
         let now = self.clock.now();
         let record = self.record(&input.client).await?;
-        if input.page <= 1 && !is_retry {
+        if !input.wanted.is_empty() && self.missing(input, now).await?.is_empty() {
+            return Ok(SyncPageResult {
+                rows: 0,
+                has_more: false,
+                fresh: true,
+                missing: vec![],
+            });
+        }
+        if input.page <= 1 && !is_retry && input.wanted.is_empty() {
             let name = format!("inventory/{}", input.client);
             let age = Duration::from_secs(input.max_age_secs);
             let is_mine = self.store.counters.claim(&name, age, now).await?;
@@ -200,6 +210,7 @@ impl InventorySyncActivities {
                     rows: 0,
                     has_more: false,
                     fresh: true,
+                    missing: vec![],
                 });
             }
         }
@@ -235,7 +246,21 @@ impl InventorySyncActivities {
             rows: count(page.items.len()),
             has_more: page.has_more,
             fresh: false,
+            missing: self.missing(input, now).await?,
         })
+    }
+
+    /// Wanted devices that were not seen within the age that is good enough.
+    async fn missing(&self, input: &SyncPageInput, now: Timestamp) -> Outcome<Vec<DeviceId>> {
+        let age = SignedDuration::from_secs(input.max_age_secs.cast_signed());
+        let inventory = &self.store.inventory;
+        let known = inventory.get_devices(&input.wanted).await?;
+        let young = known
+            .into_iter()
+            .filter(|device| now.duration_since(device.seen_at) <= age);
+        let young: BTreeSet<_> = young.map(|device| device.id).collect();
+        let missing = input.wanted.iter().filter(|id| !young.contains(*id));
+        Ok(missing.cloned().collect())
     }
 
     async fn record(&self, client: &ClientId) -> Outcome<ClientRecord> {

@@ -241,9 +241,23 @@ pub struct Carry {
     /// When silent device runs are asked about.
     #[serde(default)]
     pub check_at: Option<Timestamp>,
-    /// Next page of the device list, while it is being read again.
+    /// Where reading the device list again has come to.
     #[serde(default)]
-    pub walk: Option<u32>,
+    pub walk: Option<Walk>,
+    /// Page of the device list on which devices in flight were found last.
+    #[serde(default)]
+    pub found_on: Option<u32>,
+}
+
+/// A round over the pages of the device list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// Page it began with.
+    pub from: u32,
+    /// Next page.
+    pub page: u32,
+    /// Devices in flight that were not found yet.
+    pub missing: u32,
 }
 
 /// Position in a sealed plan.

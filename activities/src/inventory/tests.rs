@@ -43,6 +43,7 @@ fn page(page: u32) -> SyncPageInput {
         client: client(),
         page,
         max_age_secs: 300,
+        wanted: vec![],
     }
 }
 
@@ -104,7 +105,8 @@ async fn devices_get_the_zone_of_their_site_and_the_last_page_ends_the_walk() {
         SyncPageResult {
             rows: 1,
             has_more: true,
-            fresh: false
+            fresh: false,
+            missing: vec![],
         }
     );
     assert_eq!(
@@ -139,6 +141,27 @@ async fn devices_get_the_zone_of_their_site_and_the_last_page_ends_the_walk() {
         .await
         .unwrap();
     assert!(again.fresh, "a young snapshot is good enough");
+}
+
+#[tokio::test]
+async fn a_page_is_read_for_some_devices_only_while_one_of_them_was_not_seen() {
+    let world = World::new().await;
+    let wanted = |ids: &[&str]| SyncPageInput {
+        wanted: ids.iter().map(|id| id.parse().unwrap()).collect(),
+        ..page(1)
+    };
+    devices(&world, json!(true), "41", "72").await;
+    let activities = sync(&world);
+    let read = async |input| {
+        let answer = activities.run(InventorySyncActivities::sync_devices_page, input);
+        answer.await.unwrap()
+    };
+    let first = read(wanted(&["41", "42"])).await;
+    assert_eq!((first.rows, first.fresh), (1, false));
+    assert_eq!(first.missing, ["42".parse().unwrap()]);
+    // There is no second answer: nothing may be asked.
+    let again = read(wanted(&["41"])).await;
+    assert!(again.fresh && again.missing.is_empty(), "{again:?}");
 }
 
 #[tokio::test]

@@ -293,6 +293,8 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     async fn put_devices(&self, devices: &[Device]) -> StoreResult<()>;
     /// Reads a device.
     async fn get_device(&self, device: &DeviceId) -> StoreResult<Option<Device>>;
+    /// Reads devices; those that are not known are left out.
+    async fn get_devices(&self, devices: &[DeviceId]) -> StoreResult<Vec<Device>>;
     /// Lists a client's devices by id.
     async fn list_devices(
         &self,

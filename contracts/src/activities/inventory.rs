@@ -24,8 +24,11 @@ pub struct SyncPageInput {
     pub client: ClientId,
     /// From 1.
     pub page: u32,
-    /// A snapshot younger than this many seconds is good enough; only asked for page 1.
+    /// A snapshot younger than this many seconds is good enough.
     pub max_age_secs: u64,
+    /// Devices it is read for; for all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wanted: Vec<DeviceId>,
 }
 
 /// What a page walk found.
@@ -37,6 +40,9 @@ pub struct SyncPageResult {
     pub has_more: bool,
     /// The snapshot was young enough, or somebody else is reading it.
     pub fresh: bool,
+    /// Wanted devices about which the snapshot is still old.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<DeviceId>,
 }
 
 /// Names a device.

@@ -117,6 +117,7 @@ impl FakeSync {
             rows: 1,
             has_more: false,
             fresh: false,
+            missing: vec![],
         })
     }
 
@@ -131,10 +132,13 @@ impl FakeSync {
         superops::answers(&world)?;
         let pages = world.read(|m| m.pages_of_a_refresh);
         let is_refresh = input.max_age_secs > 0;
+        let has_more = input.page < if is_refresh { pages } else { 2 };
+        // Devices in flight are on the last page.
         Ok(SyncPageResult {
             rows: 1,
-            has_more: input.page < if is_refresh { pages } else { 2 },
+            has_more,
             fresh: false,
+            missing: input.wanted.into_iter().filter(|_| has_more).collect(),
         })
     }
 }

@@ -209,8 +209,10 @@ impl Attempt {
                 );
             }
             let limit = if now < give_up { give_up } else { last_look };
-            self.pause_until(clock::after(now, interval).min(limit), summary)
-                .await?;
+            // Before the next snapshot there is nothing new to see.
+            let snapshot = clock::after(device.seen_at, self.input.waits.inventory_secs);
+            let next = clock::after(now, interval).max(snapshot);
+            self.pause_until(next.min(limit), summary).await?;
             interval = (interval * 2).min(self.input.waits.online_poll_secs * MAX_BACKOFF);
         }
     }

@@ -2,7 +2,10 @@
 
 use contracts::{
     activities::{
-        inventory::{SyncClient, SyncClientInput, SyncDevicesPage, SyncPageInput, SyncSitesPage},
+        inventory::{
+            SyncClient, SyncClientInput, SyncDevicesPage, SyncPageInput, SyncPageResult,
+            SyncSitesPage,
+        },
         plans::{
             Check, CheckInput, Resolve, ResolveInput, ResolveResult, Seal, SealInput, SealResult,
         },
@@ -17,7 +20,7 @@ use domain::{
     audit::Actor,
     deployment::{RingStatus, Stage},
     guardrail::Verdict,
-    ids::{CveId, KbId},
+    ids::{CveId, DeviceId, KbId},
     patch::{CveFacts, PatchFacts},
     plan::RebootPolicy,
     risk::{DeviceSummary, RiskAssessment},
@@ -68,6 +71,7 @@ impl Story {
                 client: client.clone(),
                 page,
                 max_age_secs: 0,
+                wanted: vec![],
             };
             let answer = self
                 .read(SyncSitesPage, input, options::inventory("read sites"))
@@ -80,32 +84,33 @@ impl Story {
         self.read_devices().await
     }
 
+    /// Walks over the whole device list.
     async fn read_devices(&self) -> Result<(), WorkflowTermination> {
-        let mut page = Some(1);
-        while let Some(number) = page {
-            page = self
-                .read_device_page(number, 0, options::inventory("read devices"))
-                .await
-                .map_err(Failed::into_termination)?;
+        for page in 1.. {
+            let how = options::inventory("read devices");
+            let answer = self.read_device_page(page, 0, vec![], how).await;
+            if !answer.map_err(Failed::into_termination)?.has_more {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// Reads a page of the device list into the snapshot and returns the number of the next one.
-    /// Nothing is read, and none comes next, when somebody has begun within `max_age_secs`.
+    /// Reads a page of the device list into the snapshot.
     pub(super) async fn read_device_page(
         &self,
         page: u32,
         max_age_secs: u64,
+        wanted: Vec<DeviceId>,
         how: ActivityOptions,
-    ) -> Result<Option<u32>, Failed> {
+    ) -> Result<SyncPageResult, Failed> {
         let input = SyncPageInput {
             client: self.s(|s| s.request.client.clone()),
             page,
             max_age_secs,
+            wanted,
         };
-        let answer = self.read(SyncDevicesPage, input, how).await?;
-        Ok((answer.has_more && !answer.fresh).then_some(page + 1))
+        self.read(SyncDevicesPage, input, how).await
     }
 
     /// Finds devices and patch details, assesses risk, seals the plan with guardrails' answer.

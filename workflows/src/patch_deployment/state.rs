@@ -214,5 +214,6 @@ fn fresh(
         stragglers_at: None,
         check_at: None,
         walk: None,
+        found_on: None,
     }
 }

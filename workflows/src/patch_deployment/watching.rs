@@ -1,8 +1,11 @@
 //! Watching devices in flight: what they report, what they do not, and the snapshot they wait for.
 
 use contracts::{
-    activities::plans::{CheckChildren, CheckChildrenInput, ChildRun},
-    deployment::DeviceFinished,
+    activities::{
+        inventory::SyncPageResult,
+        plans::{CheckChildren, CheckChildrenInput, ChildRun},
+    },
+    deployment::{DeviceFinished, Walk},
     device::Intent,
 };
 use domain::{failure::FailureKind, outcome::DeviceOutcome};
@@ -104,25 +107,40 @@ impl Story {
         Ok(())
     }
 
-    /// Reads the device list again when it is old, one reader per client: devices wait for it. A page
-    /// at a time, so that a long list does not hold up the rings.
+    /// Reads the device list again when it is old: devices wait for it. A page at a time, so that a
+    /// long list does not hold up the rings, and only until all devices in flight were found, beginning
+    /// where they were last: of a large fleet few are at work. For stragglers the whole list is read.
     pub(super) async fn refresh_snapshot(&self, rounds: &mut Rounds) {
         let now = clock::now(&self.ctx);
         let walk = self.s_mut(|s| s.carry.walk.take());
         if walk.is_none() && rounds.refresh_at.is_some_and(|at| now < at) {
             return;
         }
-        let needed = self.s(|s| !s.carry.in_flight.is_empty() || s.carry.status.stragglers > 0);
+        let (flying, stragglers) = self.s(|s| {
+            let flying: Vec<_> = s.carry.in_flight.keys().cloned().collect();
+            (flying, s.carry.status.stragglers)
+        });
         let age = self.s(|s| s.request.waits.inventory_secs);
-        if needed {
+        if !flying.is_empty() || stragglers > 0 {
+            let wanted = if stragglers == 0 { flying } else { vec![] };
+            let begin = self.s(|s| s.carry.found_on.filter(|_| stragglers == 0).unwrap_or(1));
+            let walk = walk.unwrap_or_else(|| begin_walk(begin, wanted.len()));
             let how = options::inventory_refresh("read devices");
-            let read = self.read_device_page(walk.unwrap_or(1), age, how).await;
+            let read = self.read_device_page(walk.page, age, wanted, how).await;
             // The next round makes a missed refresh good.
             let away = matches!(&read, Err(failed) if failed.is(FailureKind::Unavailable));
             rounds.away_since = away.then(|| rounds.away_since.unwrap_or(now));
-            if let Ok(Some(next)) = read {
-                self.s_mut(|s| s.carry.walk = Some(next));
-                return;
+            if let Ok(answer) = read {
+                let next = next_page(walk, &answer, stragglers == 0);
+                self.s_mut(|s| {
+                    if (answer.missing.len() as u32) < walk.missing && stragglers == 0 {
+                        s.carry.found_on = Some(walk.page);
+                    }
+                    s.carry.walk = next;
+                });
+                if next.is_some() {
+                    return;
+                }
             }
         }
         rounds.refresh_at = Some(clock::after(clock::now(&self.ctx), age));
@@ -177,5 +195,71 @@ impl Story {
         if counted && due {
             self.show().await;
         }
+    }
+}
+
+fn begin_walk(page: u32, wanted: usize) -> Walk {
+    Walk {
+        from: page,
+        page,
+        missing: u32::try_from(wanted).unwrap_or(u32::MAX),
+    }
+}
+
+/// Goes on until everybody was found, or each page was read once.
+fn next_page(walk: Walk, answer: &SyncPageResult, is_for_some: bool) -> Option<Walk> {
+    if answer.fresh || (is_for_some && answer.missing.is_empty()) {
+        return None;
+    }
+    let page = match answer.has_more {
+        true => walk.page + 1,
+        false if walk.page >= walk.from => 1,
+        false => return None,
+    };
+    (page != walk.from).then_some(Walk {
+        page,
+        missing: u32::try_from(answer.missing.len()).unwrap_or(u32::MAX),
+        ..walk
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(has_more: bool, missing: u32) -> SyncPageResult {
+        SyncPageResult {
+            rows: 100,
+            has_more,
+            fresh: false,
+            missing: (0..missing)
+                .map(|id| id.to_string().parse().unwrap())
+                .collect(),
+        }
+    }
+
+    /// The pages of a walk over a list of so many pages on which the devices are on one.
+    fn pages(from: u32, last: u32, theirs: u32) -> Vec<u32> {
+        let mut walk = Some(begin_walk(from, 3));
+        let mut read = vec![];
+        while let Some(now) = walk {
+            read.push(now.page);
+            let missing = if now.page == theirs { 0 } else { 3 };
+            walk = next_page(now, &answer(now.page < last, missing), true);
+        }
+        read
+    }
+
+    #[test]
+    fn a_walk_ends_where_all_are_found_and_reads_no_page_twice() {
+        assert_eq!(pages(1, 5, 2), [1, 2]);
+        assert_eq!(pages(3, 5, 3), [3]);
+        assert_eq!(pages(4, 5, 2), [4, 5, 1, 2]);
+        assert_eq!(pages(4, 5, 9), [4, 5, 1, 2, 3]);
+        assert_eq!(pages(1, 3, 9), [1, 2, 3]);
+        assert_eq!(pages(1, 1, 9), [1]);
+        // The list has become shorter than the page it began with.
+        assert_eq!(pages(9, 2, 2), [9, 1, 2]);
+        assert_eq!(pages(9, 2, 99), [9, 1, 2]);
     }
 }

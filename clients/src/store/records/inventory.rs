@@ -126,6 +126,11 @@ impl<B: Backend> Inventory for Records<B> {
         self.0.read(move |tx| tx.get(&pk, FACTS)).await
     }
 
+    async fn get_devices(&self, devices: &[DeviceId]) -> StoreResult<Vec<Device>> {
+        let pks: Vec<_> = devices.iter().map(|id| format!("device/{id}")).collect();
+        self.0.read(move |tx| tx.get_all(&pks, FACTS)).await
+    }
+
     async fn list_devices(
         &self,
         client: &ClientId,

@@ -91,6 +91,21 @@ impl Tx<'_> {
         self.0.item(pk, sk)?.map(|item| item.parse()).transpose()
     }
 
+    /// Reads the records of partitions that have one of this sort key.
+    pub(super) fn get_all<T: DeserializeOwned>(
+        &self,
+        pks: &[String],
+        sk: &str,
+    ) -> StoreResult<Vec<T>> {
+        let keys = pks.iter().map(|pk| Standing {
+            sort: String::new(),
+            pk: pk.clone(),
+            sk: sk.to_owned(),
+        });
+        let found = self.0.items(&keys.collect::<Vec<_>>())?;
+        found.iter().flatten().map(Item::parse).collect()
+    }
+
     /// Writes a record.
     pub(super) fn put<T: Serialize>(&self, pk: &str, sk: &str, value: &T) -> StoreResult<()> {
         self.put_until(pk, sk, value, None)
@@ -235,7 +250,7 @@ impl Tx<'_> {
 }
 
 /// Text that sorts like the number.
-pub(super) fn number(value: u64) -> String {
+pub(in crate::store) fn number(value: u64) -> String {
     format!("{value:020}")
 }
 
