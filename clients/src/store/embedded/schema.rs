@@ -51,6 +51,15 @@ const MIGRATIONS: &[&str] = &[
      DELETE FROM lists WHERE name = 'dead-letters';
      UPDATE items SET expires_at = (unixepoch(json_extract(body, '$.at')) + 90 * 86400) * 1000000
          WHERE pk = 'dead-letters' AND json_valid(body);",
+    // 4: twenty pages of a plan in one sheet.
+    "INSERT INTO items (pk, sk, body)
+         SELECT pk, 'sheet/' || substr(sk, 6, 42) || printf('%020d', sheet), json_group_array(device) FROM (
+             SELECT page.pk, page.sk, CAST(substr(page.sk, 48) AS INTEGER) / 20 AS sheet, one.value AS device
+             FROM items AS page, json_each(page.body) AS one
+             WHERE page.pk >= 'plan/' AND page.pk < 'plan0' AND page.sk >= 'page/' AND page.sk < 'page0' AND json_valid(page.body)
+             ORDER BY page.pk, page.sk, one.key)
+         GROUP BY pk, substr(sk, 6, 42), sheet;
+     DELETE FROM items WHERE pk >= 'plan/' AND pk < 'plan0' AND sk >= 'page/' AND sk < 'page0';",
 ];
 
 /// Newest version of the data that this program knows.

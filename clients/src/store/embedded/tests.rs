@@ -74,7 +74,7 @@ async fn data_of_a_newer_version_is_refused_and_left_as_it_is() {
             error,
             StoreError::NewerVersion {
                 found: 99,
-                supported: 3
+                supported: 4
             }
         ),
         "{error}"
@@ -171,22 +171,22 @@ async fn a_damaged_record_is_named_by_its_key() {
 async fn a_page_of_a_plan_that_is_missing_is_not_taken_for_the_end_of_its_ring() {
     let (_folder, path) = file();
     let store = Store::embedded(&path).unwrap();
-    let sealed = sealed("p", 1, &[60], 0);
+    let sealed = sealed("p", 1, &[1010], 0);
     store.executions.put_plan(sealed.clone()).await.unwrap();
     Connection::open(&path)
         .unwrap()
         .execute_batch(
-            "DELETE FROM items WHERE pk = 'plan/p' AND sk LIKE 'page/%' AND sk LIKE '%1'",
+            "DELETE FROM items WHERE pk = 'plan/p' AND sk LIKE 'sheet/%' AND sk LIKE '%1'",
         )
         .unwrap();
     let page = |page| store.executions.plan_page(&sealed.plan, 1, 0, page);
-    assert_eq!(page(0).await.unwrap().len(), 50);
-    let error = page(1).await.unwrap_err();
+    assert_eq!(page(19).await.unwrap().len(), 50);
+    let error = page(20).await.unwrap_err();
     assert!(
-        matches!(&error, StoreError::Corrupt { what, .. } if what.contains("page 1 of ring 0")),
+        matches!(&error, StoreError::Corrupt { what, .. } if what.contains("page 20 of ring 0")),
         "{error}"
     );
-    assert_eq!(page(2).await.unwrap(), [], "past the last");
+    assert_eq!(page(21).await.unwrap(), [], "past the last");
 }
 
 #[tokio::test]
@@ -338,6 +338,45 @@ async fn dead_letters_of_version_2_are_open_ones_that_end_like_all_others() {
     let over = read.at + KEEP_LETTERS;
     store.upkeep.sweep_expired(over).await.unwrap();
     assert_eq!(list(&LetterFilter::default()).await, 0);
+}
+
+#[tokio::test]
+async fn pages_of_version_3_are_found_in_sheets() {
+    let (_folder, path) = file();
+    let store = Store::embedded(&path).unwrap();
+    let sealed = sealed("p", 1, &[120, 1060], 0);
+    store.executions.put_plan(sealed.clone()).await.unwrap();
+    let pages = async |store: &Store| {
+        let mut found = Vec::new();
+        for (ring, count) in [(0, 3), (1, 22)] {
+            for page in 0..=count {
+                let page = store.executions.plan_page(&sealed.plan, 1, ring, page);
+                found.push(page.await.unwrap());
+            }
+        }
+        found
+    };
+    let now = pages(&store).await;
+    drop(store);
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch("DELETE FROM items WHERE sk LIKE 'sheet/%'; PRAGMA user_version = 3")
+        .unwrap();
+    let number = |value: usize| format!("{value:020}");
+    let mut place = 0;
+    for (ring, pages) in now.split(|page| page.is_empty()).take(2).enumerate() {
+        for (page, devices) in pages.iter().enumerate() {
+            let key = format!("page/{}/{}/{}", number(1), number(ring), number(page));
+            let body = serde_json::to_string(devices).unwrap();
+            old.execute(
+                "INSERT INTO items (pk, sk, body) VALUES ('plan/p', ?1, ?2)",
+                [key, body],
+            )
+            .unwrap();
+            place += 1;
+        }
+    }
+    assert_eq!(place, 25);
+    assert_eq!(pages(&Store::embedded(&path).unwrap()).await, now);
 }
 
 #[test]

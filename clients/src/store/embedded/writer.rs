@@ -166,6 +166,11 @@ fn copy(error: &StoreError) -> StoreError {
         StoreError::Corrupt { what, .. } => StoreError::corrupt(what.clone()),
         StoreError::Invalid { what } => StoreError::Invalid { what: what.clone() },
         StoreError::Unavailable { advice, .. } => StoreError::unavailable(advice.clone()),
+        StoreError::Throttled { what } => StoreError::throttled(what.clone()),
+        StoreError::Refused { advice, .. } => StoreError::Refused {
+            advice: advice.clone(),
+            source: None,
+        },
         StoreError::Conflict { what } => StoreError::Conflict { what: what.clone() },
         StoreError::NotFound { what } => StoreError::NotFound { what: what.clone() },
     }

@@ -14,7 +14,7 @@ use super::{
     items::Order,
     letters::{LETTERS, letter_list, put_letter, settle_letter},
     plan_items::{
-        DEVICES, STATUS, kb_list, outcome_list, page_key, partition, put_device_row, put_plan,
+        self, DEVICES, STATUS, kb_list, outcome_list, partition, put_device_row, put_plan,
         put_status, revision_key, status_list,
     },
 };
@@ -55,7 +55,7 @@ impl<B: Backend> Executions for Records<B> {
     ) -> StoreResult<Vec<DeviceId>> {
         let (pk, plan) = (partition(plan), plan.clone());
         self.0.read(move |tx| {
-            if let Some(devices) = tx.get(&pk, &page_key(revision, ring, page.into()))? {
+            if let Some(devices) = plan_items::page(tx, &plan, (revision, ring, page))? {
                 return Ok(devices);
             }
             let sealed: Option<SealedPlan> = tx.get(&pk, &revision_key(revision))?;

@@ -1,5 +1,5 @@
 //! Items of a plan: everything is in partition `plan/{id}`, as `status`, `client`, `revision/…`,
-//! `hash/…`, `page/…` and `device/…`; and the lists that statuses and device rows stand in.
+//! `hash/…`, `sheet/…` (many pages) and `device/…`; and the lists that statuses and device rows stand in.
 
 use domain::{
     deployment::{DeploymentStatus, Stage},
@@ -24,13 +24,30 @@ pub(super) fn revision_key(revision: u32) -> String {
     format!("revision/{}", number(revision.into()))
 }
 
-pub(super) fn page_key(revision: u32, ring: u32, page: u64) -> String {
+/// Pages of a sheet: a plan has to fit into one transaction, which may not have many items.
+const SHEET: usize = 20;
+
+fn sheet_key(revision: u32, ring: u32, sheet: usize) -> String {
     format!(
-        "page/{}/{}/{}",
+        "sheet/{}/{}/{}",
         number(revision.into()),
         number(ring.into()),
-        number(page)
+        number(sheet as u64)
     )
+}
+
+/// Reads one page of a ring; `None` when its sheet has no such page or there is none.
+pub(super) fn page(
+    tx: &Tx<'_>,
+    plan: &PlanId,
+    (revision, ring, page): (u32, u32, u32),
+) -> StoreResult<Option<Vec<DeviceId>>> {
+    let page = page as usize;
+    let key = sheet_key(revision, ring, page / SHEET);
+    let sheet: Option<Vec<DeviceId>> = tx.get(&partition(plan), &key)?;
+    let devices = sheet.unwrap_or_default();
+    let mut pages = devices.chunks(PAGE_SIZE);
+    Ok(pages.nth(page % SHEET).map(<[DeviceId]>::to_vec))
 }
 
 pub(super) fn put_plan(tx: &Tx<'_>, plan: &SealedPlan) -> StoreResult<()> {
@@ -55,9 +72,9 @@ pub(super) fn put_plan(tx: &Tx<'_>, plan: &SealedPlan) -> StoreResult<()> {
         .map_or(plan.revision, |stored| stored.max(plan.revision));
     tx.put(&pk, &hash_key, &newest)?;
     for ring in plan.document.devices.chunk_by(|a, b| a.ring == b.ring) {
-        for (page, devices) in (0..).zip(ring.chunks(PAGE_SIZE)) {
+        for (sheet, devices) in ring.chunks(SHEET * PAGE_SIZE).enumerate() {
             let ids: Vec<&DeviceId> = devices.iter().map(|device| &device.id).collect();
-            tx.put(&pk, &page_key(plan.revision, ring[0].ring, page), &ids)?;
+            tx.put(&pk, &sheet_key(plan.revision, ring[0].ring, sheet), &ids)?;
         }
     }
     tx.change(
