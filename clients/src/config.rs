@@ -23,7 +23,7 @@ pub use self::{
     secrets::{CALLBACK_KEY, DECISION_KEY, NVD_API_KEY, SUPEROPS_TOKEN, Secrets},
     sections::{
         BedrockSection, CallbackConfig, CallbackSection, EnvironmentName, EnvironmentSection,
-        NvdSection, StoreSection,
+        NvdSection, StoreKind, StoreSection,
     },
 };
 use crate::{

@@ -4,6 +4,7 @@ mod address;
 mod http;
 mod signature;
 
+pub mod aws;
 pub mod bedrock;
 pub mod breaker;
 pub mod callback;

@@ -1,6 +1,7 @@
 //! Everything on one machine: the real Temporal server, simulators of the outside systems, the
 //! worker, and a demo fleet.
 
+pub mod aws_local;
 pub mod callbacks;
 pub mod data_dir;
 pub mod demo;

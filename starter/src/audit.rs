@@ -78,7 +78,7 @@ impl From<BrokenChain> for Broken {
 /// # Errors
 /// When the store cannot be read, or there is no such chain.
 pub async fn run(setup: &Setup, command: &AuditCommand) -> anyhow::Result<u8> {
-    let actions = setup.store()?.actions;
+    let actions = setup.store().await?.actions;
     match command {
         AuditCommand::Show(args) => show(setup, actions.as_ref(), &args.chain).await,
         AuditCommand::Verify(args) => {

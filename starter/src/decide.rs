@@ -143,7 +143,7 @@ async fn status(
                 args.plan
             ),
             Err(Trouble::NoAnswer) => {
-                return match setup.store() {
+                return match setup.store().await {
                     Ok(store) => Ok(store.executions.get_status(&args.plan).await?),
                     Err(_) => Ok(None),
                 };
@@ -237,7 +237,7 @@ async fn too_late(
     id: &str,
 ) -> anyhow::Error {
     let recorded = async {
-        let store = setup.store()?;
+        let store = setup.store().await?;
         let Some(status) = store.executions.get_status(&args.plan).await? else {
             bail!("the plan is not in the store")
         };

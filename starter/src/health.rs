@@ -115,7 +115,7 @@ async fn look(setup: &Setup) -> Health {
         }
         Err(error) => (Place::missing(None, &error), unasked()),
     };
-    let (store, upstreams, waiting) = match setup.store() {
+    let (store, upstreams, waiting) = match setup.store().await {
         Ok(store) => of_store(setup, &store).await,
         Err(error) => (Place::missing(setup.store_name(), &error), vec![], vec![]),
     };

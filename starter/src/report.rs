@@ -153,7 +153,7 @@ async fn devices(setup: &Setup, plan: &PlanId) -> anyhow::Result<Vec<DeviceEnd>>
         executions,
         inventory,
         ..
-    } = setup.store()?;
+    } = setup.store().await?;
     let mut ends = Vec::new();
     let mut cursor: Option<String> = None;
     loop {

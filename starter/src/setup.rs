@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clients::{
-    config::{Config, FILE_VARIABLE},
+    config::{Config, FILE_VARIABLE, StoreKind, StoreSection},
     store::Store,
 };
 
@@ -15,7 +15,9 @@ use crate::{
 };
 
 /// Variable that names the database file.
-const VARIABLE: &str = "AUTOOPS_STORE__PATH";
+const PATH: &str = "AUTOOPS_STORE__PATH";
+/// Variable that says where records are kept.
+const KIND: &str = "AUTOOPS_STORE__KIND";
 
 /// Global settings of one call.
 #[derive(Debug)]
@@ -53,40 +55,40 @@ impl Setup {
     ///
     /// # Errors
     /// When there is none, or it cannot be used.
-    pub fn store(&self) -> anyhow::Result<Store> {
-        let path = self.store_path()?;
-        if !path.exists() {
+    pub async fn store(&self) -> anyhow::Result<Store> {
+        let section = self.store_section()?;
+        if section.kind == StoreKind::Embedded && !section.path.exists() {
             anyhow::bail!(
-                "no store at {}: {VARIABLE} or --config names another one",
-                path.display()
+                "no store at {}: {PATH} or --config names another one",
+                section.path.display()
             );
         }
-        open(&path)
+        open(&section).await
     }
 
     /// Opens the store, and makes it when it is not there yet.
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn store_or_new(&self) -> anyhow::Result<Store> {
-        open(&self.store_path()?)
+    pub async fn store_or_new(&self) -> anyhow::Result<Store> {
+        open(&self.store_section()?).await
     }
 
-    /// Names the file of the store for people, if it can be told.
+    /// Names the store for people, if it can be told.
     pub(crate) fn store_name(&self) -> Option<String> {
-        self.store_path()
-            .ok()
-            .map(|path| path.display().to_string())
+        self.store_section().ok().map(|section| section.name())
     }
 
     /// What a variable or file says, else the development environment, else the default.
-    fn store_path(&self) -> anyhow::Result<PathBuf> {
+    fn store_section(&self) -> anyhow::Result<StoreSection> {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let named = self.config.is_some() || set(FILE_VARIABLE) || set(VARIABLE);
-        if !named && let Some(path) = self.dev.as_ref().and_then(|dev| dev.store_path.clone()) {
-            return Ok(path);
-        }
-        Ok(self.config()?.store.path)
+        let named = self.config.is_some() || [FILE_VARIABLE, KIND, PATH].into_iter().any(set);
+        let section = self.config()?.store;
+        let dev = self.dev.as_ref().filter(|_| !named);
+        Ok(match dev.and_then(|dev| dev.store_path.clone()) {
+            Some(path) => StoreSection { path, ..section },
+            None => section,
+        })
     }
 
     /// Reads the configuration.
@@ -98,6 +100,7 @@ impl Setup {
     }
 }
 
-fn open(path: &Path) -> anyhow::Result<Store> {
-    Store::embedded(path).with_context(|| format!("store {}", path.display()))
+async fn open(section: &StoreSection) -> anyhow::Result<Store> {
+    let opened = Store::open(section).await;
+    opened.with_context(|| format!("store {}", section.name()))
 }

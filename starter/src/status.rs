@@ -90,7 +90,7 @@ async fn live(setup: &Setup, plan: &PlanId) -> anyhow::Result<DeploymentStatus> 
 }
 
 async fn stored(setup: &Setup, plan: &PlanId) -> anyhow::Result<DeploymentStatus> {
-    let status = setup.store()?.executions.get_status(plan).await?;
+    let status = setup.store().await?.executions.get_status(plan).await?;
     status.with_context(|| format!("no deployment of plan {plan} is in the store; one that was just started shows with --live"))
 }
 
@@ -159,7 +159,7 @@ fn show(status: &DeploymentStatus) {
 /// # Errors
 /// When the store cannot be read.
 pub async fn list(setup: &Setup, args: &ListArgs) -> anyhow::Result<u8> {
-    let executions = setup.store()?.executions;
+    let executions = setup.store().await?.executions;
     let filter = StatusFilter {
         client: args.client.clone(),
         needs_approval: args.needs_approval,

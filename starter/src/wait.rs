@@ -144,7 +144,7 @@ async fn end(deployment: &Deployment) -> Result<End, Trouble> {
 
 /// Nobody has to have a store to be told that nothing is known.
 async fn end_in_store(setup: &Setup, plan: &PlanId) -> anyhow::Result<Option<End>> {
-    let Ok(store) = setup.store() else {
+    let Ok(store) = setup.store().await else {
         return Ok(None);
     };
     let Some(status) = store.executions.get_status(plan).await? else {

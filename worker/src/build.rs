@@ -35,7 +35,9 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
         );
     }
 
-    let store = Store::embedded(&config.store.path).context("the store cannot be opened")?;
+    let store = Store::open(&config.store)
+        .await
+        .context("the store cannot be opened")?;
     let limiter = Arc::new(TokenBucketLimiter::new(
         Arc::clone(&store.counters),
         buckets,

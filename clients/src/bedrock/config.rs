@@ -1,11 +1,11 @@
 //! Which model is asked, and how it is reached.
 
 use domain::input::{InvalidInput, Problem};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::Usage;
-use crate::{address::is_safe_address, breaker::BreakerConfig};
+use crate::{address::is_safe_address, aws::StaticCredentials, breaker::BreakerConfig};
 
 /// Longest a call may take: the activity around it has 300 seconds (`workflows::options`), in which
 /// an unusable reply is repaired by a second call.
@@ -82,15 +82,6 @@ impl Default for ModelProfile {
             price: None,
         }
     }
-}
-
-/// A fixed key pair, for simulators: real accounts use the AWS credential chain.
-#[derive(Debug, Clone)]
-pub struct StaticCredentials {
-    /// Access key id.
-    pub access_key: SecretString,
-    /// Secret access key.
-    pub secret_key: SecretString,
 }
 
 /// Region, model and limits. Credentials are never read from a file with the rest.

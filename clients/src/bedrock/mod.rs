@@ -18,19 +18,16 @@ use std::{sync::Arc, time::Duration};
 
 use aws_sdk_bedrockruntime::{
     Client,
-    config::{
-        BehaviorVersion, Builder, Credentials, Region, StalledStreamProtectionConfig,
-        retry::RetryConfig, timeout::TimeoutConfig,
-    },
+    config::{Builder, StalledStreamProtectionConfig},
 };
-use secrecy::ExposeSecret;
 
-pub use config::{BedrockConfig, ModelProfile, OutputMode, Price, StaticCredentials};
+pub use crate::aws::StaticCredentials;
+pub use config::{BedrockConfig, ModelProfile, OutputMode, Price};
 pub use error::{BedrockError, Misfit};
 pub use reply::{StructuredReply, Usage};
 pub use request::{PreviousReply, StructuredRequest};
 
-use crate::{breaker::Breaker, store::Counters};
+use crate::{aws, breaker::Breaker, store::Counters};
 
 /// Name of its breaker.
 const UPSTREAM: &str = "bedrock";
@@ -50,41 +47,19 @@ impl Bedrock {
     /// When the configuration cannot work.
     pub async fn new(config: BedrockConfig) -> Result<Self, BedrockError> {
         config.validate().map_err(BedrockError::Config)?;
-        let version = BehaviorVersion::v2026_01_12();
-        let region = Region::new(config.region.clone());
-        let builder = match &config.credentials {
-            Some(keys) => Builder::new()
-                .behavior_version(version)
-                .region(region)
-                .credentials_provider(Credentials::new(
-                    keys.access_key.expose_secret(),
-                    keys.secret_key.expose_secret(),
-                    None,
-                    None,
-                    "autoops-static",
-                )),
-            None => Builder::from(&aws_config::defaults(version).region(region).load().await),
-        };
         let whole = Duration::from_secs(config.timeout_secs);
-        let mut builder = builder
-            .retry_config(RetryConfig::standard().with_max_attempts(1))
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(whole.min(Duration::from_secs(10)))
-                    .read_timeout(whole)
-                    .operation_attempt_timeout(whole)
-                    .operation_timeout(whole)
-                    .build(),
-            )
-            // A model thinks for a long time before its first byte.
-            .stalled_stream_protection(
-                StalledStreamProtectionConfig::enabled()
-                    .grace_period(whole)
-                    .build(),
-            );
-        if let Some(url) = config.endpoint_url {
-            builder = builder.endpoint_url(url);
-        }
+        let settings = aws::settings(
+            &config.region,
+            config.endpoint_url.as_deref(),
+            config.credentials.as_ref(),
+            whole,
+        )
+        .await;
+        // A model thinks for a long time before its first byte.
+        let patience = StalledStreamProtectionConfig::enabled()
+            .grace_period(whole)
+            .build();
+        let builder = Builder::from(&settings).stalled_stream_protection(patience);
         Ok(Self {
             client: Client::from_conf(builder.build()),
             model: config.model,

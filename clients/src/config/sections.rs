@@ -10,6 +10,7 @@ use crate::{
     address::{is_public_address, is_safe_address},
     bedrock::{BedrockConfig, ModelProfile},
     breaker::BreakerConfig,
+    store::DynamoConfig,
 };
 
 /// What kind of environment it is.
@@ -114,12 +115,38 @@ impl BedrockSection {
     }
 }
 
+/// Where records are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// In one file on this machine.
+    Embedded,
+    /// In tables of DynamoDB.
+    Dynamodb,
+}
+
 /// Section `store`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSection {
+    /// Which of the two below counts.
+    pub kind: StoreKind,
     /// The database file.
     pub path: PathBuf,
+    /// The tables.
+    pub dynamodb: DynamoConfig,
+}
+
+impl StoreSection {
+    /// Names it for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let tables = &self.dynamodb;
+        match self.kind {
+            StoreKind::Embedded => self.path.display().to_string(),
+            StoreKind::Dynamodb => format!("{}-* in {}", tables.prefix, tables.region),
+        }
+    }
 }
 
 /// Section `callback`.

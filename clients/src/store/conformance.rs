@@ -1,7 +1,15 @@
-//! What every adapter of the store must do. Each check takes a fresh store; an adapter's tests run
-//! them all ([`embedded_tests`] at the end does, on a file of its own per check).
+//! What every adapter of the store must do. Each check takes a fresh store. The embedded adapter runs
+//! them here, on a file of its own per check; [`checks`] is for adapters that need an engine.
 
-use std::{collections::BTreeSet, time::Duration};
+#![cfg_attr(
+    not(test),
+    expect(clippy::unwrap_used, reason = "a check may fail where it stands")
+)]
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use domain::{
     audit::{self, Actor, AuditRecord, ChainHead},
@@ -16,10 +24,14 @@ use domain::{
         RollbackSpec,
     },
 };
+use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
+
+/// How long a change may take to be seen.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + secs).unwrap()
@@ -771,7 +783,11 @@ async fn of_many_who_settle_a_dead_letter_at_once_one_wins(store: Store) {
     assert_eq!(kept, won.pop());
 }
 
-async fn dead_letters_go_when_their_time_is_over(store: Store) {
+#[cfg(test)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn embedded_dead_letters_go_when_their_time_is_over() {
+    let (_folder, path) = file();
+    let store = Store::embedded(&path).unwrap();
     let executions = &store.executions;
     let (old, young) = (
         letter(1, "7", LetterKind::DeviceNeedsHuman),
@@ -947,7 +963,7 @@ async fn who_is_no_longer_of_a_source_may_only_look(store: Store) {
         .await
         .unwrap();
     assert_eq!(lowered, []);
-    let before = store.outbox.changes_after(0, 100).await.unwrap().len();
+    let before = changes(&store, 4).await.len();
     for expected in [vec![person("lee", Role::Viewer)], vec![]] {
         let lowered = identities
             .put_people_of("file", vec![dana()])
@@ -955,7 +971,7 @@ async fn who_is_no_longer_of_a_source_may_only_look(store: Store) {
             .unwrap();
         assert_eq!(lowered, expected, "told once");
     }
-    let changes = store.outbox.changes_after(0, 100).await.unwrap();
+    let changes = changes(&store, before + 1).await;
     let new: Vec<_> = changes[before..].iter().map(|c| c.key.as_str()).collect();
     assert_eq!(new, ["lee"]);
     assert_eq!(
@@ -1101,6 +1117,18 @@ async fn counters_flags_and_claims(store: Store) {
     }
 }
 
+/// Reads so many changes: an adapter may show them a moment later.
+async fn changes(store: &Store, count: usize) -> Vec<Change> {
+    let begin = Instant::now();
+    loop {
+        let changes = store.outbox.changes_after(0, 100).await.unwrap();
+        if changes.len() >= count || begin.elapsed() > PATIENCE {
+            return changes;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn every_visible_write_is_a_change_in_order(store: Store) {
     store.actions.append_audit(record("w", "k")).await.unwrap();
     store.actions.append_audit(record("w", "k")).await.unwrap();
@@ -1135,7 +1163,7 @@ async fn every_visible_write_is_a_change_in_order(store: Store) {
         .await
         .unwrap();
     store.counters.set_flag("pause/7", Some("x")).await.unwrap();
-    let changes = store.outbox.changes_after(0, 100).await.unwrap();
+    let changes = changes(&store, 6).await;
     let kinds: Vec<&str> = changes.iter().map(|c| c.kind.as_str()).collect();
     assert_eq!(
         kinds,
@@ -1161,7 +1189,11 @@ async fn every_visible_write_is_a_change_in_order(store: Store) {
     assert_eq!(rest, changes[4..5]);
 }
 
-async fn what_is_past_its_time_goes_with_all_that_belongs_to_it(store: Store) {
+#[cfg(test)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn embedded_what_is_past_its_time_goes_with_all_that_belongs_to_it() {
+    let (_folder, path) = file();
+    let store = Store::embedded(&path).unwrap();
     let executions = &store.executions;
     executions
         .put_plan(sealed("p", 1, &[700], 0))
@@ -1198,62 +1230,71 @@ async fn what_is_past_its_time_goes_with_all_that_belongs_to_it(store: Store) {
     assert_eq!(left.items.len(), 1);
 }
 
-mod embedded_tests {
-    use std::path::PathBuf;
+/// A check: it gets two handles on the same fresh store, which stand for two processes.
+pub type Check = fn(Store, Store) -> BoxFuture<'static, ()>;
 
-    use tempfile::TempDir;
+macro_rules! checks {
+    ($($check:ident)*) => {
+        /// Returns the checks of every adapter, by name.
+        #[must_use]
+        pub fn checks() -> Vec<(&'static str, Check)> {
+            vec![
+                ("concurrent_appends_make_one_unbroken_chain", |one, other| {
+                    concurrent_appends_make_one_unbroken_chain(one, other).boxed()
+                }),
+                $((stringify!($check), |one, _| $check(one).boxed())),*
+            ]
+        }
 
-    use super::*;
-
-    fn file() -> (TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data/autoops.db");
-        (folder, path)
-    }
-
-    macro_rules! conforms {
-        ($($check:ident)*) => {
+        #[cfg(test)]
+        mod embedded {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $check() {
-                    let (_folder, path) = file();
-                    super::$check(Store::embedded(&path).unwrap()).await;
+                    let (_folder, path) = super::file();
+                    super::$check(super::Store::embedded(&path).unwrap()).await;
                 }
             )*
-        };
-    }
+        }
+    };
+}
 
-    conforms! {
-        a_repeated_audit_record_is_one_entry
-        another_audit_record_under_a_known_key_is_not_lost
-        the_head_of_a_chain_is_its_last_entry
-        a_policy_changed_by_somebody_else_is_a_conflict
-        a_sealed_plan_is_kept_once_and_read_by_page
-        an_older_status_is_ignored_and_lists_follow_the_newest
-        lists_come_page_by_page_without_loss
-        a_device_row_is_written_once_per_attempt
-        a_dead_letter_is_kept_once_and_listed_newest_first
-        a_dead_letter_is_settled_once_and_says_by_whom
-        of_many_who_settle_a_dead_letter_at_once_one_wins
-        dead_letters_go_when_their_time_is_over
-        devices_are_never_replaced_by_what_was_seen_before
-        a_lease_belongs_to_one_owner_until_it_ends
-        people_are_read_as_written
-        who_is_no_longer_of_a_source_may_only_look
-        a_blocked_bucket_gives_nothing_until_then
-        a_bucket_never_gives_more_than_its_capacity_in_any_window
-        counters_flags_and_claims
-        every_visible_write_is_a_change_in_order
-        what_is_past_its_time_goes_with_all_that_belongs_to_it
-    }
+checks! {
+    a_repeated_audit_record_is_one_entry
+    another_audit_record_under_a_known_key_is_not_lost
+    the_head_of_a_chain_is_its_last_entry
+    a_policy_changed_by_somebody_else_is_a_conflict
+    a_sealed_plan_is_kept_once_and_read_by_page
+    an_older_status_is_ignored_and_lists_follow_the_newest
+    lists_come_page_by_page_without_loss
+    a_device_row_is_written_once_per_attempt
+    a_dead_letter_is_kept_once_and_listed_newest_first
+    a_dead_letter_is_settled_once_and_says_by_whom
+    of_many_who_settle_a_dead_letter_at_once_one_wins
+    devices_are_never_replaced_by_what_was_seen_before
+    a_lease_belongs_to_one_owner_until_it_ends
+    people_are_read_as_written
+    who_is_no_longer_of_a_source_may_only_look
+    a_blocked_bucket_gives_nothing_until_then
+    a_bucket_never_gives_more_than_its_capacity_in_any_window
+    counters_flags_and_claims
+    every_visible_write_is_a_change_in_order
+}
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn concurrent_appends_make_one_unbroken_chain() {
-        let (_folder, path) = file();
-        let (one, other) = (
-            Store::embedded(&path).unwrap(),
-            Store::embedded(&path).unwrap(),
-        );
-        super::concurrent_appends_make_one_unbroken_chain(one, other).await;
-    }
+#[cfg(test)]
+fn file() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data/autoops.db");
+    (folder, path)
+}
+
+#[cfg(test)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn embedded_concurrent_appends_make_one_unbroken_chain() {
+    let (_folder, path) = file();
+    let (one, other) = (
+        Store::embedded(&path).unwrap(),
+        Store::embedded(&path).unwrap(),
+    );
+    concurrent_appends_make_one_unbroken_chain(one, other).await;
 }

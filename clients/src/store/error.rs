@@ -29,6 +29,21 @@ pub enum StoreError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// The store takes no more for a moment.
+    #[error("the store is throttled: more is asked of {what} than it was given capacity for")]
+    Throttled {
+        /// Which table.
+        what: String,
+    },
+    /// The store refuses us, or is not set up; a person has to act.
+    #[error("the store refuses: {advice}")]
+    Refused {
+        /// What is wrong, and what to do about it.
+        advice: String,
+        /// What the database said.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// The data was written by a newer AutoOps.
     #[error(
         "the data was written by a newer AutoOps (data version {found}, this program knows up to {supported}): \
@@ -63,6 +78,10 @@ impl StoreError {
             advice: advice.into(),
             source: None,
         }
+    }
+
+    pub(super) fn throttled(what: impl Into<String>) -> Self {
+        Self::Throttled { what: what.into() }
     }
 
     pub(super) fn corrupt(what: impl Into<String>) -> Self {
@@ -126,6 +145,8 @@ impl Classify for StoreError {
             Self::Conflict { .. } => FailureKind::Conflict,
             Self::NotFound { .. } => FailureKind::NotFound,
             Self::Unavailable { .. } => FailureKind::Unavailable,
+            Self::Throttled { .. } => FailureKind::Throttled,
+            Self::Refused { .. } => FailureKind::Unauthorized,
             Self::NewerVersion { .. } | Self::Invalid { .. } => FailureKind::InvalidInput,
             Self::Corrupt { .. } => FailureKind::Malformed,
         }

@@ -3,19 +3,27 @@
 //! [`Store`] is the cloneable handle that binaries pass around. [`Store::embedded`] keeps everything
 //! in one SQLite file that several processes may use at once.
 
+mod dynamo;
 mod embedded;
 mod error;
 mod limiter;
 pub mod ports;
 mod records;
 
-#[cfg(test)]
-mod conformance;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 
 use std::{path::Path, sync::Arc};
 
+use serde::Deserialize;
+
+pub use self::dynamo::Table;
 use self::records::{Backend, Records};
 pub use self::{error::StoreError, limiter::TokenBucketLimiter, ports::*};
+use crate::{
+    aws::StaticCredentials,
+    config::{StoreKind, StoreSection},
+};
 
 /// All records of AutoOps, port by port. Clones share the same connection.
 #[derive(Debug, Clone)]
@@ -38,7 +46,42 @@ pub struct Store {
     pub upkeep: Arc<dyn Upkeep>,
 }
 
+/// Which tables of DynamoDB. Credentials are never read from a file with the rest.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DynamoConfig {
+    /// Names of the tables begin with it and a dash.
+    pub prefix: String,
+    /// AWS region, such as `eu-central-1`.
+    pub region: String,
+    /// Another address than the region's own.
+    #[serde(default)]
+    pub endpoint_url: Option<String>,
+    /// A fixed key pair instead of the AWS credential chain.
+    #[serde(skip)]
+    pub credentials: Option<StaticCredentials>,
+}
+
 impl Store {
+    /// Opens the store that the configuration names.
+    ///
+    /// # Errors
+    /// When it cannot be used; says what to do.
+    pub async fn open(section: &StoreSection) -> Result<Self, StoreError> {
+        match section.kind {
+            StoreKind::Embedded => Self::embedded(&section.path),
+            StoreKind::Dynamodb => Self::dynamodb(&section.dynamodb).await,
+        }
+    }
+
+    /// Opens the adapter on DynamoDB, and looks whether its tables are there.
+    ///
+    /// # Errors
+    /// When a table is missing or is another one than ours, or DynamoDB refuses us.
+    pub async fn dynamodb(config: &DynamoConfig) -> Result<Self, StoreError> {
+        Ok(Self::on(dynamo::Dynamo::open(config).await?))
+    }
+
     /// Opens the embedded adapter on a SQLite file, which is created with its folders when it is
     /// not there. Blocks for some milliseconds: meant for the start of a process.
     ///

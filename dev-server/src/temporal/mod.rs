@@ -5,6 +5,7 @@ mod find;
 mod server;
 
 pub use find::{FindError, FindOptions, Source, TemporalCli, find, version_of};
+pub(crate) use server::free_or;
 pub use server::{DevTemporal, DevTemporalOptions};
 
 /// Finds a Temporal server with the settings of this process, telling `say` what takes time.

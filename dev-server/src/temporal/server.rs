@@ -184,7 +184,7 @@ fn arguments(options: &DevTemporalOptions, port: u16, ui_port: Option<u16>) -> V
 }
 
 /// Returns the port, or a free one for 0.
-fn free_or(port: u16) -> io::Result<u16> {
+pub(crate) fn free_or(port: u16) -> io::Result<u16> {
     if port != 0 {
         return Ok(port);
     }

@@ -113,7 +113,7 @@ struct Report<'a> {
 /// # Errors
 /// When there is no such letter, it cannot be done, or the store or Temporal cannot be used.
 pub async fn run(setup: &Setup, command: &LettersCommand) -> anyhow::Result<u8> {
-    let store = setup.store()?;
+    let store = setup.store().await?;
     match command {
         LettersCommand::List(args) => list(setup, store.executions.as_ref(), args).await,
         LettersCommand::Show(args) => {

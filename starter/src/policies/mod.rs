@@ -119,7 +119,8 @@ fn read(path: &std::path::Path, client: Option<&ClientId>) -> anyhow::Result<Pol
 
 async fn list(setup: &Setup, client: Option<&ClientId>) -> anyhow::Result<()> {
     let versions = setup
-        .store()?
+        .store()
+        .await?
         .policies
         .list_policies(client, None, SHOWN)
         .await?
@@ -176,7 +177,7 @@ fn listed(stored: PolicyVersion) -> Listed {
 
 async fn apply(setup: &Setup, args: &ApplyArgs) -> anyhow::Result<()> {
     let set = read(&args.file, args.client.as_ref())?;
-    let policies = setup.store_or_new()?.policies;
+    let policies = setup.store_or_new().await?.policies;
     let (version, changed) = put(policies.as_ref(), &set, &args.by, Timestamp::now()).await?;
     let whose = set
         .client

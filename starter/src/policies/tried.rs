@@ -105,7 +105,7 @@ async fn engine(setup: &Setup, args: &TryArgs) -> anyhow::Result<Engine> {
     let (default, client) = match &args.file {
         Some(file) => {
             let set = super::read(file, None)?;
-            let stored = match setup.store() {
+            let stored = match setup.store().await {
                 Ok(store) => super::default_set(store.policies.as_ref()).await?,
                 Err(_) => PolicySet::built_in(),
             };
@@ -116,7 +116,7 @@ async fn engine(setup: &Setup, args: &TryArgs) -> anyhow::Result<Engine> {
             }
         }
         None => {
-            let policies = setup.store()?.policies;
+            let policies = setup.store().await?.policies;
             return super::stored_engine(policies.as_ref(), &args.client).await;
         }
     };

@@ -99,12 +99,15 @@ impl Embedded {
 }
 
 impl Backend for Embedded {
+    // So that other writers get their turn.
+    const MOST_WRITES: usize = 600;
+
     async fn read<T, F>(&self, work: F) -> StoreResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Tx<'_>) -> StoreResult<T> + Send + 'static,
+        F: Fn(&Tx<'_>) -> StoreResult<T> + Send + 'static,
     {
-        self.sql_read(|tx| work(&Tx(tx))).await
+        self.sql_read(move |tx| work(&Tx(tx))).await
     }
 
     async fn write<T, F>(&self, work: F) -> StoreResult<T>

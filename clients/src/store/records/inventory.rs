@@ -18,8 +18,8 @@ use crate::store::{ClientRecord, Inventory, Lease, Listing, StoreError, StoreRes
 
 const FACTS: &str = "facts";
 const LEASE: &str = "lease";
-/// Devices written in one transaction, so that other writers get their turn.
-const CHUNK: usize = 200;
+/// A device is a record, a place and a change.
+const WRITES_OF_A_DEVICE: usize = 3;
 
 #[derive(Serialize, Deserialize)]
 struct LeaseRow {
@@ -112,7 +112,7 @@ impl<B: Backend> Inventory for Records<B> {
     }
 
     async fn put_devices(&self, devices: &[Device]) -> StoreResult<()> {
-        for chunk in devices.chunks(CHUNK) {
+        for chunk in devices.chunks(B::MOST_WRITES / WRITES_OF_A_DEVICE) {
             let chunk = chunk.to_vec();
             self.0
                 .write(move |tx| chunk.iter().try_for_each(|device| put_device(tx, device)))

@@ -21,11 +21,14 @@ use super::{Change, Outbox, StoreResult, Upkeep};
 
 /// An adapter.
 pub(super) trait Backend: fmt::Debug + Send + Sync + 'static {
-    /// Does work that reads.
+    /// Most records, places and changes that one write should have.
+    const MOST_WRITES: usize;
+
+    /// Does work that reads; it is done anew when what it saw cannot be of one moment.
     fn read<T, F>(&self, work: F) -> impl Future<Output = StoreResult<T>> + Send
     where
         T: Send + 'static,
-        F: FnOnce(&Tx<'_>) -> StoreResult<T> + Send + 'static;
+        F: Fn(&Tx<'_>) -> StoreResult<T> + Send + 'static;
 
     /// Does work that writes, and returns when it is durable. All of its writes are kept or none.
     /// The work is done anew when what it has read was changed by somebody else meanwhile.

@@ -1,0 +1,126 @@
+//! Real engines of AWS services on this machine: DynamoDB Local, with the tables of the template
+//! that production uses.
+
+mod tables;
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use clients::{aws::StaticCredentials, store::DynamoConfig};
+
+pub use tables::{TEMPLATE, TableSpec, create, read};
+
+use crate::{
+    process::{Guarded, Program, open_log},
+    temporal::{FindOptions, free_or},
+};
+
+/// Variable that names the folder of its jars.
+pub const JARS: &str = "AUTOOPS_DYNAMODB_LOCAL";
+/// Folder of the jars in the cache, as `scripts/dynamodb-local` makes it.
+const FOLDER: &str = "dynamodb-local-2.6.1";
+/// Region that is told; there is only one on this machine.
+const REGION: &str = "eu-central-1";
+const START: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A running DynamoDB Local, in memory or in a folder.
+#[derive(Debug)]
+pub struct DynamoLocal {
+    /// Address of its API.
+    pub url: String,
+    process: Guarded,
+}
+
+impl DynamoLocal {
+    /// Starts it and waits until it answers; `folder` keeps what is written over a restart.
+    ///
+    /// # Errors
+    /// When there is no Java or no jars, or it does not come up; then with its last words.
+    pub async fn start(port: u16, folder: Option<&Path>, log: &Path) -> anyhow::Result<Self> {
+        let jars = jars()?;
+        let port = free_or(port)?;
+        let mut arguments = vec![
+            "-Xmx512m".to_owned(),
+            format!("-Djava.library.path={}", jars.display()),
+            "-cp".to_owned(),
+            format!("{}/*", jars.display()),
+            "com.amazonaws.services.dynamodbv2.local.main.ServerRunner".to_owned(),
+            "-port".to_owned(),
+            port.to_string(),
+            "-sharedDb".to_owned(),
+            "-disableTelemetry".to_owned(),
+        ];
+        match folder {
+            Some(folder) => {
+                std::fs::create_dir_all(folder)?;
+                arguments.extend(["-dbPath".to_owned(), folder.display().to_string()]);
+            }
+            None => arguments.push("-inMemory".to_owned()),
+        }
+        let process = Program::new("dynamodb", "java")
+            .args(arguments)
+            .without_env(&["AWS_", "JAVA_TOOL_OPTIONS"])
+            .log_to(open_log(log)?)?
+            .start()?;
+        let local = Self {
+            url: format!("http://127.0.0.1:{port}"),
+            process,
+        };
+        let begin = Instant::now();
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        while http.get(&local.url).send().await.is_err() {
+            if !local.process.is_running() || begin.elapsed() > START {
+                let words = std::fs::read_to_string(log).unwrap_or_default();
+                bail!("DynamoDB Local does not come up: {}", words.trim());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(local)
+    }
+
+    /// Says how a store reaches the tables with a prefix.
+    #[must_use]
+    pub fn config(&self, prefix: &str) -> DynamoConfig {
+        DynamoConfig {
+            prefix: prefix.to_owned(),
+            region: REGION.to_owned(),
+            endpoint_url: Some(self.url.clone()),
+            // It takes any, and wants some.
+            credentials: Some(StaticCredentials {
+                access_key: "local".into(),
+                secret_key: "local".into(),
+            }),
+        }
+    }
+
+    /// Kills it on the spot.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.process.stop(STOP).await;
+    }
+}
+
+/// Finds the jars.
+///
+/// # Errors
+/// When they were never fetched.
+fn jars() -> anyhow::Result<PathBuf> {
+    let named = std::env::var_os(JARS).map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| FindOptions::from_env().cache.join(FOLDER));
+    let is_there = folder.join("complete").is_file();
+    is_there.then_some(folder.clone()).with_context(|| {
+        format!(
+            "no DynamoDB Local in {}: run scripts/dynamodb-local",
+            folder.display()
+        )
+    })
+}
