@@ -30,12 +30,13 @@ dev: cargo ## Build and run everything on this machine; ARGS="--help" shows what
 
 # Workflow tests mostly wait for each other's timers: more threads than cores make them quick.
 .PHONY: test
-test: toolchain ## Format, lints and all tests, as the build server runs them
-	@scripts/step "1/5 format" cargo fmt --all --check
-	@scripts/step "2/5 lints" cargo clippy --workspace --all-targets --locked -- -D warnings
-	@scripts/step "3/5 programs and tests" cargo build --workspace --all-targets --locked
-	@scripts/step "4/5 Temporal server" $(TARGET)/debug/autoops-dev find-temporal
-	@RUST_TEST_THREADS=8 scripts/step "5/5 tests" cargo test --workspace --locked
+test: toolchain ## Format, lints, templates and all tests, as the build server runs them
+	@scripts/step "1/6 format" cargo fmt --all --check
+	@scripts/step "2/6 infrastructure" scripts/cfn-lint
+	@scripts/step "3/6 lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+	@scripts/step "4/6 programs and tests" cargo build --workspace --all-targets --locked
+	@scripts/step "5/6 Temporal server" $(TARGET)/debug/autoops-dev find-temporal
+	@RUST_TEST_THREADS=8 scripts/step "6/6 tests" cargo test --workspace --locked
 	@echo "all steps passed"
 
 .PHONY: chaos
@@ -54,6 +55,10 @@ check: toolchain ## Format, lints and documentation, without tests
 	@scripts/step "1/3 format" cargo fmt --all --check
 	@scripts/step "2/3 lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" scripts/step "3/3 documentation" cargo doc --workspace --no-deps --locked
+
+.PHONY: infra
+infra: ## Check the CloudFormation templates and the environments
+	@scripts/step "infrastructure" scripts/cfn-lint
 
 .PHONY: histories
 histories: cargo ## Record the workflow histories of the replay tests anew
