@@ -25,19 +25,27 @@ export no_proxy := $(NO_PROXY)
 
 .PHONY: dev
 dev: cargo ## Build and run everything on this machine; ARGS="--help" shows what can be set
+	@$(if $(STORE),scripts/dynamodb-local)
 	@scripts/step "build" cargo build --workspace --bins
-	@exec $(TARGET)/debug/autoops-dev $(ARGS)
+	@exec $(TARGET)/debug/autoops-dev $(if $(STORE),--store $(STORE)) $(ARGS)
 
 # Workflow tests mostly wait for each other's timers: more threads than cores make them quick.
 .PHONY: test
 test: toolchain ## Format, lints, templates and all tests, as the build server runs them
-	@scripts/step "1/6 format" cargo fmt --all --check
-	@scripts/step "2/6 infrastructure" scripts/cfn-lint
-	@scripts/step "3/6 lints" cargo clippy --workspace --all-targets --locked -- -D warnings
-	@scripts/step "4/6 programs and tests" cargo build --workspace --all-targets --locked
-	@scripts/step "5/6 Temporal server" $(TARGET)/debug/autoops-dev find-temporal
-	@RUST_TEST_THREADS=8 scripts/step "6/6 tests" cargo test --workspace --locked
+	@scripts/step "1/7 format" cargo fmt --all --check
+	@scripts/step "2/7 infrastructure" scripts/cfn-lint
+	@scripts/step "3/7 lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+	@scripts/step "4/7 programs and tests" cargo build --workspace --all-targets --locked
+	@scripts/step "5/7 Temporal server" $(TARGET)/debug/autoops-dev find-temporal
+	@scripts/step "6/7 DynamoDB Local" scripts/dynamodb-local
+	@RUST_TEST_THREADS=8 scripts/step "7/7 tests" cargo test --workspace --locked
 	@echo "all steps passed"
+
+.PHONY: test-stack
+test-stack: toolchain ## Test the adapters of AWS services alone, on real engines
+	@scripts/step "1/3 programs and tests" cargo build --workspace --all-targets --locked
+	@scripts/step "2/3 DynamoDB Local" scripts/dynamodb-local
+	@scripts/step "3/3 tests" cargo test --workspace --locked --test engines
 
 .PHONY: chaos
 chaos: toolchain ## Kill worker and server in larger samples; AUTOOPS_KILL_SEED=N takes others

@@ -39,6 +39,9 @@ pub struct DevInfo {
     pub bedrock_url: String,
     /// SQLite file of the store.
     pub store_path: PathBuf,
+    /// DynamoDB, when records are kept there instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamodb_url: Option<String>,
     /// API; comes with it.
     pub api_url: Option<String>,
     /// Web app; comes with it.
@@ -63,6 +66,7 @@ impl DevInfo {
             nvd_url: simulators.nvd_url(),
             bedrock_url: simulators.bedrock_url(),
             store_path: data.file("store.sqlite"),
+            dynamodb_url: None,
             api_url: None,
             web_url: None,
         }
@@ -242,6 +246,7 @@ mod tests {
             nvd_url: "http://127.0.0.1:4020".into(),
             bedrock_url: "http://127.0.0.1:4030".into(),
             store_path: "/data/store.sqlite".into(),
+            dynamodb_url: None,
             api_url: None,
             web_url: None,
         }

@@ -88,8 +88,7 @@ pub fn people(file: Option<&Path>, data: &DataDir) -> anyhow::Result<Vec<Person>
 ///
 /// # Errors
 /// When the store cannot be used.
-pub async fn add_people(store: &Path, people: Vec<Person>) -> anyhow::Result<()> {
-    let store = Store::embedded(store).with_context(|| format!("opening {}", store.display()))?;
+pub async fn add_people(store: &Store, people: Vec<Person>) -> anyhow::Result<()> {
     for person in people {
         if store.identities.get_person(&person.id).await?.is_none() {
             store.identities.put_person(person).await?;
@@ -115,7 +114,7 @@ pub fn worker_env(
     let no_proxy = no_proxy.map_or(THIS_MACHINE.to_owned(), |others| {
         format!("{others},{THIS_MACHINE}")
     });
-    vec![
+    let mut env = vec![
         ("TEMPORAL_ADDRESS", info.temporal_address.clone()),
         ("TEMPORAL_NAMESPACE", "default".to_owned()),
         ("TEMPORAL_CONFIG_FILE", NO_FILE.to_owned()),
@@ -150,7 +149,14 @@ pub fn worker_env(
             "RUST_LOG",
             variable("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
         ),
-    ]
+    ];
+    if let Some(url) = &info.dynamodb_url {
+        env.extend([
+            ("AUTOOPS_STORE__KIND", "dynamodb".to_owned()),
+            ("AUTOOPS_STORE__DYNAMODB__ENDPOINT_URL", url.clone()),
+        ]);
+    }
+    env
 }
 
 #[cfg(test)]
@@ -236,15 +242,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = data(&folder);
         let file = data.file("store.sqlite");
-        add_people(&file, people(None, &data).unwrap())
+        let store = Store::embedded(&file).unwrap();
+        add_people(&store, people(None, &data).unwrap())
             .await
             .unwrap();
-        let store = Store::embedded(&file).unwrap();
         let dana = "dana".parse().unwrap();
         let mut person = store.identities.get_person(&dana).await.unwrap().unwrap();
         person.role = Role::Viewer;
         store.identities.put_person(person).await.unwrap();
-        add_people(&file, people(None, &data).unwrap())
+        add_people(&store, people(None, &data).unwrap())
             .await
             .unwrap();
         assert_eq!(
@@ -270,6 +276,7 @@ mod tests {
             nvd_url: String::new(),
             bedrock_url: String::new(),
             store_path: "".into(),
+            dynamodb_url: None,
             api_url: None,
             web_url: None,
         };

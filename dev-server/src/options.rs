@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Runs AutoOps on this machine: Temporal, simulators of the outside systems, the worker, a demo fleet.
 #[derive(Debug, Parser)]
@@ -48,12 +48,25 @@ pub struct RunOptions {
     /// Start empty; what was in the data folder is moved to `old` inside it
     #[arg(long)]
     pub fresh: bool,
+    /// Where records are kept: in a file, or as on AWS, on engines of this machine (needs Java 17)
+    #[arg(long, value_enum, default_value_t)]
+    pub store: StoreChoice,
     /// Leave out the Temporal Web UI
     #[arg(long)]
     pub headless: bool,
     /// Do not start a worker: you run one yourself
     #[arg(long)]
     pub no_worker: bool,
+}
+
+/// Where records are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum StoreChoice {
+    /// In a file.
+    #[default]
+    Embedded,
+    /// On DynamoDB Local.
+    AwsLocal,
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -74,6 +87,7 @@ pub struct Ports {
     pub superops: u16,
     pub nvd: u16,
     pub bedrock: u16,
+    pub dynamodb: u16,
 }
 
 impl Ports {
@@ -92,6 +106,7 @@ impl Ports {
             superops: at(4010, 3),
             nvd: at(4020, 4),
             bedrock: at(4030, 5),
+            dynamodb: at(8000, 6),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use clients::store::Store;
 use contracts::queues;
 use secrecy::SecretString;
 use temporalio_client::{Client, tonic::IntoRequest};
@@ -13,11 +14,12 @@ use temporalio_common::protos::temporal::api::{
 
 use crate::{
     Say,
+    aws_local::{self, DynamoLocal},
     callbacks::{self, BySignal},
     data_dir::{DataDir, DevInfo},
     demo,
     links::{beside_us, link, script},
-    options::{Ports, RunOptions},
+    options::{Ports, RunOptions, StoreChoice},
     sim::{RunningSim, serve},
     simulators::Simulators,
     temporal::{DevTemporal, DevTemporalOptions, TemporalCli, find_here},
@@ -41,6 +43,7 @@ pub struct Stack {
     callbacks: RunningSim,
     simulators: Simulators,
     temporal: DevTemporal,
+    dynamo: Option<DynamoLocal>,
     data: DataDir,
 }
 
@@ -67,8 +70,16 @@ impl Stack {
         let callbacks = serve(receiver, ports.callback)
             .await
             .context("callback receiver")?;
-        let info = DevInfo::of(&temporal, &simulators, &callbacks, &data);
-        demo::add_people(&info.store_path, people).await?;
+        let mut info = DevInfo::of(&temporal, &simulators, &callbacks, &data);
+        let (store, dynamo) = match options.store {
+            StoreChoice::Embedded => (Store::embedded(&info.store_path)?, None),
+            StoreChoice::AwsLocal => {
+                let (store, dynamo) = on_dynamo(&ports, &data, &say).await?;
+                info.dynamodb_url = Some(dynamo.url.clone());
+                (store, Some(dynamo))
+            }
+        };
+        demo::add_people(&store, people).await?;
         let worker = match options.no_worker {
             true => None,
             false => Some(KeptWorker::start(
@@ -107,6 +118,7 @@ impl Stack {
             callbacks,
             simulators,
             temporal,
+            dynamo,
             data,
         })
     }
@@ -126,7 +138,25 @@ impl Stack {
         self.simulators.stop().await;
         self.callbacks.stop().await;
         self.temporal.stop().await;
+        if let Some(dynamo) = self.dynamo {
+            dynamo.stop().await;
+        }
     }
+}
+
+/// Starts DynamoDB Local with the tables of the template.
+async fn on_dynamo(
+    ports: &Ports,
+    data: &DataDir,
+    say: &Say,
+) -> anyhow::Result<(Store, DynamoLocal)> {
+    let port = usual_or_free(ports.dynamodb);
+    let (folder, log) = (data.file("dynamodb"), data.logs().join("dynamodb.log"));
+    let local = DynamoLocal::start(port, Some(&folder), &log).await?;
+    let config = local.config(aws_local::PREFIX);
+    aws_local::create(&config).await?;
+    say(&format!("DynamoDB Local at {}", local.url));
+    Ok((Store::dynamodb(&config).await?, local))
 }
 
 async fn start_temporal(

@@ -18,6 +18,8 @@ pub struct DevEnvironment {
     pub temporal_address: Option<String>,
     /// The SQLite file of the store.
     pub store_path: Option<PathBuf>,
+    /// DynamoDB, when the store is there instead.
+    pub dynamodb_url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +28,8 @@ struct Written {
     temporal_address: Option<String>,
     #[serde(default)]
     store_path: Option<PathBuf>,
+    #[serde(default)]
+    dynamodb_url: Option<String>,
 }
 
 /// Reads the file that `named` says, and no other; without it, the one of the environment that runs
@@ -50,6 +54,7 @@ fn read(file: &Path) -> Option<DevEnvironment> {
         file: file.to_owned(),
         temporal_address: written.temporal_address,
         store_path: written.store_path.map(|path| from.join(path)),
+        dynamodb_url: written.dynamodb_url,
     })
 }
 

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clients::{
+    aws::StaticCredentials,
     config::{Config, FILE_VARIABLE, StoreKind, StoreSection},
-    store::Store,
+    store::{DynamoConfig, Store},
 };
 
 use crate::{
@@ -84,8 +85,22 @@ impl Setup {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let named = self.config.is_some() || [FILE_VARIABLE, KIND, PATH].into_iter().any(set);
         let section = self.config()?.store;
-        let dev = self.dev.as_ref().filter(|_| !named);
-        Ok(match dev.and_then(|dev| dev.store_path.clone()) {
+        let Some(dev) = self.dev.as_ref().filter(|_| !named) else {
+            return Ok(section);
+        };
+        if let Some(url) = &dev.dynamodb_url {
+            let dynamodb = DynamoConfig {
+                endpoint_url: Some(url.clone()),
+                credentials: Some(StaticCredentials::of_this_machine()),
+                ..section.dynamodb
+            };
+            return Ok(StoreSection {
+                kind: StoreKind::Dynamodb,
+                dynamodb,
+                ..section
+            });
+        }
+        Ok(match dev.store_path.clone() {
             Some(path) => StoreSection { path, ..section },
             None => section,
         })

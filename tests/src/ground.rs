@@ -175,7 +175,8 @@ impl Ground {
             .unwrap();
         let info = DevInfo::of(&temporal, &simulators, &callbacks, &data);
         let people = demo::people(None, &data).unwrap();
-        demo::add_people(&info.store_path, people).await.unwrap();
+        let store = Store::embedded(&info.store_path).unwrap();
+        demo::add_people(&store, people).await.unwrap();
         let mut env = demo::worker_env(&info, &key, speed);
         if let Some(budget) = scene.budget {
             // The last one counts.
@@ -197,7 +198,7 @@ impl Ground {
             temporal: Some(temporal),
             temporal_options,
             client,
-            store: Store::embedded(&info.store_path).unwrap(),
+            store,
             simulators,
             callbacks,
             superops_url: info.superops_url,

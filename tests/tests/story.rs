@@ -11,6 +11,7 @@ mod letters;
 mod readme;
 
 use dev::{Dev, PATIENCE};
+use dev_server::aws_local;
 
 /// Replaces the id of the example plan, which may be started once only.
 fn plan_with_id(dev: &Dev, id: &str) -> String {
@@ -92,7 +93,19 @@ fn the_readme_is_followed_from_the_first_plan_to_the_last() {
 
 #[test]
 fn a_deployment_goes_on_after_everything_was_stopped_in_the_middle() {
-    let dev = Dev::start("resume");
+    goes_on_after_everything_was_stopped(Dev::start("resume"));
+}
+
+#[test]
+fn a_deployment_goes_on_with_its_records_in_dynamodb() {
+    if aws_local::is_skipped() {
+        return;
+    }
+    let dev = Dev::start_with("dynamodb", &["--store", "aws-local"]);
+    goes_on_after_everything_was_stopped(dev);
+}
+
+fn goes_on_after_everything_was_stopped(dev: Dev) {
     let plan = plan_with_id(&dev, "resumed-plan");
     dev.autoops(&["patch", "start", "--plan", &plan]).succeeds();
     dev.autoops(&["approve", "resumed-plan", "--by", "dana"])

@@ -49,7 +49,8 @@ fn device_id(number: u32) -> DeviceId {
     format!("{number:05}").parse().unwrap()
 }
 
-fn record(chain: &str, key: &str) -> AuditRecord {
+/// Makes a record of a chain.
+pub fn record(chain: &str, key: &str) -> AuditRecord {
     AuditRecord {
         chain: chain.into(),
         key: key.into(),
@@ -65,7 +66,8 @@ fn record(chain: &str, key: &str) -> AuditRecord {
     }
 }
 
-fn status(id: &str, of: &str, stage: Stage, started: i64, updated: i64) -> DeploymentStatus {
+/// Makes the state of a deployment of a client, with the seconds of its start and its writing.
+pub fn status(id: &str, of: &str, stage: Stage, started: i64, updated: i64) -> DeploymentStatus {
     DeploymentStatus {
         plan: plan(id),
         workflow_id: format!("patch-deployment/{id}"),
@@ -90,7 +92,8 @@ fn status(id: &str, of: &str, stage: Stage, started: i64, updated: i64) -> Deplo
     }
 }
 
-pub(super) fn sealed(id: &str, revision: u32, rings: &[u32], deadline: i64) -> SealedPlan {
+/// Makes a revision of a plan with so many devices in each ring.
+pub fn sealed(id: &str, revision: u32, rings: &[u32], deadline: i64) -> SealedPlan {
     let request: PlanRequest = domain::input::from_json(&json!({
         "client": "7", "patches": [{ "kb": "5034441" }], "devices": { "all": true }
     }))
@@ -129,7 +132,8 @@ pub(super) fn sealed(id: &str, revision: u32, rings: &[u32], deadline: i64) -> S
     }
 }
 
-fn row(device: u32, attempt: u32, outcome: DeviceOutcome) -> DeviceRow {
+/// Makes the row of a device of plan `p`.
+pub fn row(device: u32, attempt: u32, outcome: DeviceOutcome) -> DeviceRow {
     let result = DeviceResult {
         device: device_id(device),
         outcome,
@@ -719,16 +723,12 @@ async fn a_dead_letter_is_settled_once_and_says_by_whom(store: Store) {
         .await
         .unwrap();
     assert_eq!(settled.state, retried("tim", 10));
-    let changes = store.outbox.changes_after(0, 100).await.unwrap().len();
+    let before = changes(&store, 3).await.len();
     let again = executions
         .settle_dead_letter(&one.id, retried("tim", 20))
         .await
         .unwrap();
     assert_eq!(again, settled, "a repeat has no second effect");
-    assert_eq!(
-        store.outbox.changes_after(0, 100).await.unwrap().len(),
-        changes
-    );
     for late in [retried("dana", 30), dropped("tim", 30), LetterState::Open] {
         let error = executions
             .settle_dead_letter(&one.id, late)
@@ -743,6 +743,7 @@ async fn a_dead_letter_is_settled_once_and_says_by_whom(store: Store) {
         .settle_dead_letter(&other.id, dropped("dana", 40))
         .await
         .unwrap();
+    assert_eq!(changes(&store, before + 1).await.len(), before + 1);
     let error = executions
         .settle_dead_letter(&other.id, retried("tim", 50))
         .await

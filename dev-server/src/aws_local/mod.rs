@@ -22,7 +22,8 @@ use crate::{
 pub const JARS: &str = "AUTOOPS_DYNAMODB_LOCAL";
 /// Folder of the jars in the cache, as `scripts/dynamodb-local` makes it.
 const FOLDER: &str = "dynamodb-local-2.6.1";
-/// Region that is told; there is only one on this machine.
+/// Prefix and region of the defaults, so that only its address has to be told.
+pub const PREFIX: &str = "autoops";
 const REGION: &str = "eu-central-1";
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(5);
@@ -90,11 +91,7 @@ impl DynamoLocal {
             prefix: prefix.to_owned(),
             region: REGION.to_owned(),
             endpoint_url: Some(self.url.clone()),
-            // It takes any, and wants some.
-            credentials: Some(StaticCredentials {
-                access_key: "local".into(),
-                secret_key: "local".into(),
-            }),
+            credentials: Some(StaticCredentials::of_this_machine()),
         }
     }
 
@@ -107,6 +104,17 @@ impl DynamoLocal {
     pub async fn stop(self) {
         self.process.stop(STOP).await;
     }
+}
+
+/// Says loudly that nothing can be tested on these engines; false where they are, and where CI is set:
+/// a build server must not pass without them.
+#[must_use]
+pub fn is_skipped() -> bool {
+    let skipped = std::env::var_os("CI").is_none() && jars().is_err();
+    if skipped {
+        eprintln!("!!! SKIPPED: no DynamoDB Local here; scripts/dynamodb-local fetches it");
+    }
+    skipped
 }
 
 /// Finds the jars.

@@ -44,10 +44,16 @@ pub(crate) struct Dev {
     folder: TempDir,
     child: Child,
     info: Value,
+    more: &'static [&'static str],
 }
 
 impl Dev {
     pub(crate) fn start(name: &str) -> Self {
+        Self::start_with(name, &[])
+    }
+
+    /// Starts it with more arguments.
+    pub(crate) fn start_with(name: &str, more: &'static [&'static str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix(&format!("autoops-story-{name}-"))
             .tempdir()
@@ -58,10 +64,10 @@ impl Dev {
             folder.path().join("dev-server"),
         )
         .unwrap();
-        Self::start_in(folder)
+        Self::start_in(folder, more)
     }
 
-    fn start_in(folder: TempDir) -> Self {
+    fn start_in(folder: TempDir, more: &'static [&'static str]) -> Self {
         let log = fs::File::create(folder.path().join("dev.log")).unwrap();
         let child = clean(&program("autoops-dev"))
             .current_dir(folder.path())
@@ -76,6 +82,7 @@ impl Dev {
                 "--data-dir",
                 DATA,
             ])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -86,6 +93,7 @@ impl Dev {
             folder,
             child,
             info: Value::Null,
+            more,
         };
         let path = dev.folder().join(DATA).join("dev.json");
         let deadline = Instant::now() + START;
@@ -116,7 +124,7 @@ impl Dev {
     pub(crate) fn restart(mut self) -> Self {
         self.interrupt();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Self::start_in(folder)
+        Self::start_in(folder, self.more)
     }
 
     /// Stops everything and looks that nothing is left running.

@@ -14,7 +14,7 @@ mod tx;
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,8 @@ use crate::aws;
 const CALL: Duration = Duration::from_secs(10);
 /// How long a write is done anew because others were faster.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Writers of this process that were overtaken go one after the other, so many queues of them.
+const TURNS: usize = 64;
 /// The longest pause before it is.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -42,6 +44,7 @@ pub(super) struct Dynamo {
     client: Client,
     prefix: Arc<str>,
     region: Arc<str>,
+    turns: Arc<[Mutex<()>; TURNS]>,
 }
 
 impl fmt::Debug for Dynamo {
@@ -67,6 +70,7 @@ impl Dynamo {
             client: Client::new(&settings),
             prefix: config.prefix.as_str().into(),
             region: config.region.as_str().into(),
+            turns: Arc::new([const { Mutex::new(()) }; TURNS]),
         };
         for table in Table::ALL {
             dynamo.check(table).await?;
@@ -135,12 +139,15 @@ impl Backend for Dynamo {
     {
         let (dynamo, handle) = (self.clone(), Handle::current());
         let task = tokio::task::spawn_blocking(move || {
-            let begin = Instant::now();
+            let mut begin = Instant::now();
             let mut pause = Duration::from_millis(2);
             let mut damage = None;
+            let mut turn = None;
             loop {
                 let tx = DynamoTx::new(&dynamo, &handle);
-                match work(&Tx(&tx)) {
+                let result = work(&Tx(&tx));
+                let queue = tx.queue(TURNS);
+                match result {
                     Ok(result) if handle.block_on(tx.commit())? == Committed::Done => {
                         return Ok(result);
                     }
@@ -157,6 +164,11 @@ impl Backend for Dynamo {
                 let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]) + 256;
                 handle.block_on(tokio::time::sleep(pause * random / 512));
                 pause = (pause * 2).min(LONGEST_PAUSE);
+                if turn.is_none() {
+                    let mutex = &dynamo.turns[queue];
+                    turn = Some(mutex.lock().unwrap_or_else(PoisonError::into_inner));
+                    begin = Instant::now();
+                }
             }
         });
         task.await.map_err(cut_off)?

@@ -1,6 +1,10 @@
 //! A transaction: reads go to the tables, consistently; writes are kept until the commit.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use aws_sdk_dynamodb::{
     operation::query::builders::QueryFluentBuilder,
@@ -85,6 +89,15 @@ impl<'a> DynamoTx<'a> {
         let is_new = *damage != seen;
         *damage = seen;
         is_new
+    }
+
+    /// The queue of those who write to the same partition, of so many queues.
+    pub(super) fn queue(&self, queues: usize) -> usize {
+        let state = self.state.borrow();
+        let mut hasher = DefaultHasher::new();
+        let first = state.changes.keys().chain(state.seen.keys()).next();
+        first.map(|(pk, _)| pk).hash(&mut hasher);
+        (hasher.finish() % queues as u64) as usize
     }
 
     /// Reads an item once.

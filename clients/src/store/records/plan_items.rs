@@ -141,7 +141,10 @@ pub(super) fn put_status(
         tx.expire(&pk, at)?;
     }
     tx.put_until(&pk, STATUS, status, expires_at)?;
-    tx.put(&pk, CLIENT, &status.client)?;
+    // Written anew it would stay for ever.
+    if tx.get::<ClientId>(&pk, CLIENT)?.as_ref() != Some(&status.client) {
+        tx.put(&pk, CLIENT, &status.client)?;
+    }
     tx.place(&pk, STATUS, &status_places(status))?;
     tx.change("execution", Some(&status.client), status.plan.as_str())?;
     Ok(())
