@@ -244,7 +244,7 @@ pub struct Carry {
     /// Where reading the device list again has come to.
     #[serde(default)]
     pub walk: Option<Walk>,
-    /// Page of the device list on which devices in flight were found last.
+    /// First page of the device list on which devices in flight were found last.
     #[serde(default)]
     pub found_on: Option<u32>,
 }
@@ -258,6 +258,8 @@ pub struct Walk {
     pub page: u32,
     /// Devices in flight that were not found yet.
     pub missing: u32,
+    /// First page on which one was.
+    pub found_on: Option<u32>,
 }
 
 /// Position in a sealed plan.

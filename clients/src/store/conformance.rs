@@ -1,9 +1,10 @@
 //! What every adapter of the store must do. Each check takes a fresh store. The embedded adapter runs
 //! them here, on a file of its own per check; [`checks`] is for adapters that need an engine.
 
-#![cfg_attr(
-    not(test),
-    expect(clippy::unwrap_used, reason = "a check may fail where it stands")
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a check may fail where it stands"
 )]
 
 use std::{

@@ -131,10 +131,11 @@ impl Story {
             let away = matches!(&read, Err(failed) if failed.is(FailureKind::Unavailable));
             rounds.away_since = away.then(|| rounds.away_since.unwrap_or(now));
             if let Ok(answer) = read {
+                let walk = note_page(walk, &answer);
                 let next = next_page(walk, &answer, stragglers == 0);
                 self.s_mut(|s| {
-                    if (answer.missing.len() as u32) < walk.missing && stragglers == 0 {
-                        s.carry.found_on = Some(walk.page);
+                    if next.is_none() && stragglers == 0 {
+                        s.carry.found_on = walk.found_on;
                     }
                     s.carry.walk = next;
                 });
@@ -202,7 +203,23 @@ fn begin_walk(page: u32, wanted: usize) -> Walk {
     Walk {
         from: page,
         page,
-        missing: u32::try_from(wanted).unwrap_or(u32::MAX),
+        missing: count(wanted),
+        found_on: None,
+    }
+}
+
+fn count(devices: usize) -> u32 {
+    u32::try_from(devices).unwrap_or(u32::MAX)
+}
+
+/// Notes what its page has brought.
+fn note_page(walk: Walk, answer: &SyncPageResult) -> Walk {
+    let missing = count(answer.missing.len());
+    let found = (missing < walk.missing).then_some(walk.page);
+    Walk {
+        missing,
+        found_on: walk.found_on.or(found),
+        ..walk
     }
 }
 
@@ -216,11 +233,7 @@ fn next_page(walk: Walk, answer: &SyncPageResult, is_for_some: bool) -> Option<W
         false if walk.page >= walk.from => 1,
         false => return None,
     };
-    (page != walk.from).then_some(Walk {
-        page,
-        missing: u32::try_from(answer.missing.len()).unwrap_or(u32::MAX),
-        ..walk
-    })
+    (page != walk.from).then_some(Walk { page, ..walk })
 }
 
 #[cfg(test)]
@@ -238,28 +251,31 @@ mod tests {
         }
     }
 
-    /// The pages of a walk over a list of so many pages on which the devices are on one.
-    fn pages(from: u32, last: u32, theirs: u32) -> Vec<u32> {
+    /// The pages of a walk over a list of so many pages on which three devices are on these.
+    fn pages(from: u32, last: u32, theirs: [u32; 3]) -> (Vec<u32>, Option<u32>) {
         let mut walk = Some(begin_walk(from, 3));
-        let mut read = vec![];
+        let (mut read, mut found_on) = (vec![], None);
         while let Some(now) = walk {
             read.push(now.page);
-            let missing = if now.page == theirs { 0 } else { 3 };
-            walk = next_page(now, &answer(now.page < last, missing), true);
+            let missing = theirs.iter().filter(|page| !read.contains(page)).count();
+            let answer = answer(now.page < last, count(missing));
+            let now = note_page(now, &answer);
+            found_on = now.found_on;
+            walk = next_page(now, &answer, true);
         }
-        read
+        (read, found_on)
     }
 
     #[test]
     fn a_walk_ends_where_all_are_found_and_reads_no_page_twice() {
-        assert_eq!(pages(1, 5, 2), [1, 2]);
-        assert_eq!(pages(3, 5, 3), [3]);
-        assert_eq!(pages(4, 5, 2), [4, 5, 1, 2]);
-        assert_eq!(pages(4, 5, 9), [4, 5, 1, 2, 3]);
-        assert_eq!(pages(1, 3, 9), [1, 2, 3]);
-        assert_eq!(pages(1, 1, 9), [1]);
+        assert_eq!(pages(1, 5, [2, 3, 2]), (vec![1, 2, 3], Some(2)));
+        assert_eq!(pages(2, 5, [2, 3, 3]), (vec![2, 3], Some(2)));
+        assert_eq!(pages(4, 5, [2; 3]), (vec![4, 5, 1, 2], Some(2)));
+        assert_eq!(pages(4, 5, [9; 3]), (vec![4, 5, 1, 2, 3], None));
+        assert_eq!(pages(1, 3, [9; 3]), (vec![1, 2, 3], None));
+        assert_eq!(pages(1, 1, [9; 3]), (vec![1], None));
         // The list has become shorter than the page it began with.
-        assert_eq!(pages(9, 2, 2), [9, 1, 2]);
-        assert_eq!(pages(9, 2, 99), [9, 1, 2]);
+        assert_eq!(pages(9, 2, [2; 3]), (vec![9, 1, 2], Some(2)));
+        assert_eq!(pages(9, 2, [99; 3]), (vec![9, 1, 2], None));
     }
 }
