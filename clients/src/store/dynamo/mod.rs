@@ -57,7 +57,7 @@ impl fmt::Debug for Dynamo {
 }
 
 impl Dynamo {
-    /// Finds credentials and looks whether every table is there and its time-to-live is on.
+    /// Finds credentials and looks whether every table is there, with the keys of ours.
     pub(super) async fn open(config: &DynamoConfig) -> StoreResult<Self> {
         let settings = aws::settings(
             &config.region,

@@ -1,6 +1,8 @@
 //! Records as key-value items inside a transaction: a partition key, a sort key, a JSON body, and
 //! the lists the item stands in. Everything is reached by key or by a range of sort keys.
 
+use std::ops::Deref;
+
 use domain::ids::ClientId;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
@@ -85,10 +87,18 @@ pub(in crate::store) trait Items {
 /// A transaction that reads and writes records.
 pub(in crate::store) struct Tx<'a>(pub(in crate::store) &'a dyn Items);
 
+impl<'a> Deref for Tx<'a> {
+    type Target = dyn Items + 'a;
+
+    fn deref(&self) -> &Self::Target {
+        self.0
+    }
+}
+
 impl Tx<'_> {
     /// Reads a record by its key.
     pub(super) fn get<T: DeserializeOwned>(&self, pk: &str, sk: &str) -> StoreResult<Option<T>> {
-        self.0.item(pk, sk)?.map(|item| item.parse()).transpose()
+        self.item(pk, sk)?.map(|item| item.parse()).transpose()
     }
 
     /// Reads the records of partitions that have one of this sort key.
@@ -102,7 +112,7 @@ impl Tx<'_> {
             pk: pk.clone(),
             sk: sk.to_owned(),
         });
-        let found = self.0.items(&keys.collect::<Vec<_>>())?;
+        let found = self.items(&keys.collect::<Vec<_>>())?;
         found.iter().flatten().map(Item::parse).collect()
     }
 
@@ -123,55 +133,7 @@ impl Tx<'_> {
             what: format!("`{pk} {sk}` cannot be JSON: {error}"),
         })?;
         let (pk, sk) = (pk.to_owned(), sk.to_owned());
-        self.0.put_item(Item { pk, sk, body }, expires_at)
-    }
-
-    /// As [`Items::place`].
-    pub(super) fn place(&self, pk: &str, sk: &str, places: &[Place]) -> StoreResult<()> {
-        self.0.place(pk, sk, places)
-    }
-
-    /// As [`Items::delete`].
-    pub(super) fn delete(&self, pk: &str, sk: &str) -> StoreResult<()> {
-        self.0.delete(pk, sk)
-    }
-
-    /// As [`Items::change`].
-    pub(super) fn change(
-        &self,
-        kind: &str,
-        client: Option<&ClientId>,
-        key: &str,
-    ) -> StoreResult<u64> {
-        self.0.change(kind, client, key)
-    }
-
-    /// As [`Items::expire`].
-    pub(super) fn expire(&self, pk: &str, at: Timestamp) -> StoreResult<()> {
-        self.0.expire(pk, at)
-    }
-
-    /// As [`Items::range`].
-    pub(super) fn range(
-        &self,
-        pk: &str,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        order: Order,
-    ) -> StoreResult<Vec<Item>> {
-        self.0.range(pk, prefix, after, limit, order)
-    }
-
-    /// As [`Items::standings`].
-    pub(super) fn standings(
-        &self,
-        name: &str,
-        after: Option<&str>,
-        limit: usize,
-        order: Order,
-    ) -> StoreResult<Vec<Standing>> {
-        self.0.standings(name, after, limit, order)
+        self.put_item(Item { pk, sk, body }, expires_at)
     }
 
     /// Reads the record with the greatest sort key that starts with `prefix`.
@@ -234,7 +196,7 @@ impl Tx<'_> {
             .last()
             .filter(|_| more)
             .map(|last| last.sort.clone());
-        let found = self.0.items(&standings)?;
+        let found = self.items(&standings)?;
         let items = found.iter().zip(&standings).map(|(item, at)| match item {
             Some(item) => item.parse(),
             None => Err(StoreError::corrupt(format!(

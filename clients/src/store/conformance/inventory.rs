@@ -1,0 +1,181 @@
+//! Devices, leases and people.
+
+use super::*;
+
+pub(super) async fn devices_are_never_replaced_by_what_was_seen_before(store: Store) {
+    let inventory = &store.inventory;
+    inventory.put_devices(&[device(1, "7", 10)]).await.unwrap();
+    inventory
+        .put_devices(&[Device {
+            online: false,
+            ..device(1, "7", 5)
+        }])
+        .await
+        .unwrap();
+    assert_eq!(
+        inventory.get_device(&device_id(1)).await.unwrap(),
+        Some(device(1, "7", 10))
+    );
+    inventory.put_devices(&[device(1, "8", 20)]).await.unwrap();
+    assert!(
+        inventory
+            .list_devices(&client("7"), None, 10)
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+    assert_eq!(
+        inventory
+            .list_devices(&client("8"), None, 10)
+            .await
+            .unwrap()
+            .items,
+        [device(1, "8", 20)]
+    );
+    let acme = ClientRecord {
+        id: client("8"),
+        name: "Acme".into(),
+        time_zone: Some("Europe/Berlin".into()),
+        sites: [("s".to_owned(), "UTC".to_owned())].into(),
+        synced_at: Some(at(1)),
+    };
+    inventory.put_client(acme.clone()).await.unwrap();
+    assert_eq!(
+        inventory.get_client(&client("8")).await.unwrap(),
+        Some(acme)
+    );
+    assert_eq!(inventory.get_client(&client("7")).await.unwrap(), None);
+}
+
+pub(super) async fn a_lease_belongs_to_one_owner_until_it_ends(store: Store) {
+    let (inventory, id) = (&store.inventory, device_id(1));
+    let minute = Duration::from_secs(60);
+    let take = |owner: &'static str, now| inventory.acquire_lease(&id, owner, minute, at(now));
+    assert_eq!(take("a", 0).await.unwrap(), Lease::Held { until: at(60) });
+    let held = Lease::HeldBy {
+        owner: "a".into(),
+        until: at(60),
+    };
+    assert_eq!(take("b", 59).await.unwrap(), held);
+    assert_eq!(
+        take("a", 30).await.unwrap(),
+        Lease::Held { until: at(90) },
+        "renewed"
+    );
+    assert_eq!(
+        take("a", 10).await.unwrap(),
+        Lease::Held { until: at(90) },
+        "a late renewal does not shorten it"
+    );
+    inventory.release_lease(&id, "b").await.unwrap();
+    assert_eq!(
+        take("b", 89).await.unwrap(),
+        Lease::HeldBy {
+            owner: "a".into(),
+            until: at(90)
+        }
+    );
+    assert_eq!(
+        take("b", 90).await.unwrap(),
+        Lease::Held { until: at(150) },
+        "expired"
+    );
+    inventory.release_lease(&id, "b").await.unwrap();
+    assert_eq!(
+        take("a", 91).await.unwrap(),
+        Lease::Held { until: at(151) },
+        "given back"
+    );
+}
+
+pub(super) async fn people_are_read_as_written(store: Store) {
+    let person = |id: &str, role| Person {
+        id: id.parse().unwrap(),
+        name: "N".into(),
+        role,
+        clients: [client("7")].into(),
+    };
+    for (id, role) in [
+        ("lee", Role::Viewer),
+        ("dana", Role::Approver),
+        ("lee", Role::Lead),
+    ] {
+        store.identities.put_person(person(id, role)).await.unwrap();
+    }
+    let people = store.identities.list_people().await.unwrap();
+    assert_eq!(
+        people,
+        [person("dana", Role::Approver), person("lee", Role::Lead)]
+    );
+    assert_eq!(
+        store
+            .identities
+            .get_person(&people[1].id)
+            .await
+            .unwrap()
+            .as_ref(),
+        Some(&people[1])
+    );
+    assert_eq!(
+        store
+            .identities
+            .get_person(&"nobody".parse().unwrap())
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+pub(super) async fn who_is_no_longer_of_a_source_may_only_look(store: Store) {
+    let identities = &store.identities;
+    let person = |id: &str, role| Person {
+        id: id.parse().unwrap(),
+        name: "N".into(),
+        role,
+        clients: [client("7")].into(),
+    };
+    let (dana, lee) = (
+        || person("dana", Role::Approver),
+        || person("lee", Role::Lead),
+    );
+    identities
+        .put_person(person("by-hand", Role::Lead))
+        .await
+        .unwrap();
+    identities
+        .put_people_of("other", vec![person("eva", Role::Lead)])
+        .await
+        .unwrap();
+    let lowered = identities
+        .put_people_of("file", vec![dana(), lee()])
+        .await
+        .unwrap();
+    assert_eq!(lowered, []);
+    let before = changes(&store, 4).await.len();
+    for expected in [vec![person("lee", Role::Viewer)], vec![]] {
+        let lowered = identities
+            .put_people_of("file", vec![dana()])
+            .await
+            .unwrap();
+        assert_eq!(lowered, expected, "told once");
+    }
+    let changes = changes(&store, before + 1).await;
+    let new: Vec<_> = changes[before..].iter().map(|c| c.key.as_str()).collect();
+    assert_eq!(new, ["lee"]);
+    assert_eq!(
+        identities.list_people().await.unwrap(),
+        [
+            person("by-hand", Role::Lead),
+            dana(),
+            person("eva", Role::Lead),
+            person("lee", Role::Viewer),
+        ]
+    );
+    identities
+        .put_people_of("file", vec![dana(), lee()])
+        .await
+        .unwrap();
+    let back = identities.get_person(&lee().id).await.unwrap();
+    assert_eq!(back, Some(lee()), "put back into the file");
+}
