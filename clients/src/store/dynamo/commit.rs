@@ -45,7 +45,9 @@ impl DynamoTx<'_> {
             return Ok(Committed::Done);
         }
         for row in state.news {
-            plan.put(Table::Outbox, row, None)?;
+            // Another process may have given the same position; then both it and the places named by it
+            // are made anew.
+            plan.put(Table::Outbox, row, Some(None))?;
         }
         plan.send().await
     }
