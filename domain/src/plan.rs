@@ -5,7 +5,7 @@ mod words;
 
 use std::collections::BTreeSet;
 
-use jiff::{Timestamp, civil::DateTime};
+use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -372,6 +372,22 @@ impl Default for Waits {
             pause_poll_secs: 5 * MINUTE,
             call_secs: 5 * MINUTE,
         }
+    }
+}
+
+impl Waits {
+    /// Returns how long one wait or call may take while the lease is held, in seconds.
+    #[must_use]
+    pub fn lease_half_life_secs(&self) -> u64 {
+        (self.lease_secs / 2).max(1)
+    }
+
+    /// Says when a lease that ends at `until` is due to be renewed: a quarter of its life is over then.
+    /// A wait of half a life that begins just before ends a quarter before the lease does.
+    #[must_use]
+    pub fn lease_renewal_due(&self, until: Timestamp) -> Timestamp {
+        let life = SignedDuration::from_secs(i64::try_from(self.lease_secs).unwrap_or(i64::MAX));
+        until.saturating_sub(life - life / 4).unwrap_or(until)
     }
 }
 

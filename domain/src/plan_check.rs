@@ -390,7 +390,7 @@ fn check_waits(waits: &Waits, found: &mut Findings) {
     }
     // Each look and each renewal of the lease leaves some fifteen events in the history of a device.
     let looks = waits.verify_secs / waits.verify_poll_secs;
-    let renewals = waits.verify_secs / (waits.lease_secs / 2).max(1);
+    let renewals = waits.verify_secs / waits.lease_half_life_secs();
     if looks.saturating_add(renewals) > MAX_LOOKS {
         found.add(
             "waits.verify_secs",
@@ -407,6 +407,20 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn a_wait_that_begins_before_a_lease_is_due_ends_while_it_lives() {
+        let until: jiff::Timestamp = "2026-12-01T04:00:00Z".parse().unwrap();
+        for lease_secs in [4, 10, 3600] {
+            let waits = Waits {
+                lease_secs,
+                ..Waits::default()
+            };
+            let due = waits.lease_renewal_due(until);
+            let end = due + std::time::Duration::from_secs(waits.lease_half_life_secs());
+            assert!(due < until && end < until, "{lease_secs}: {due}, {end}");
+        }
+    }
 
     fn plan() -> Value {
         json!({

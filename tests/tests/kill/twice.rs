@@ -80,7 +80,7 @@ const WRITES: [(&str, &str, &str); 13] = [
     (
         "store.save_device",
         "row of the device, dead letter",
-        "the row is written whole, the letter by its id",
+        "the row of the attempt is there already, and so is the letter of this id",
     ),
     (
         "superops.run_script",

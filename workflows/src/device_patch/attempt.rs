@@ -122,7 +122,7 @@ impl Attempt {
 
     /// Lets a read come back often enough to keep the lease alive while `SuperOps` is away for hours.
     pub(super) fn in_steps(&self, options: ActivityOptions) -> ActivityOptions {
-        options::in_steps(options, self.half_life_secs())
+        options::in_steps(options, self.input.waits.lease_half_life_secs())
     }
 
     /// Bears a failure of a read that passes by itself: the lease is renewed, and it is read again.

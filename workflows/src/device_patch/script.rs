@@ -216,7 +216,7 @@ impl Attempt {
         id: &JobId,
         until: Timestamp,
     ) -> Result<Option<ScriptReport>, Ends> {
-        let half_life = (self.input.waits.lease_secs / 2).max(1);
+        let half_life = self.input.waits.lease_half_life_secs();
         loop {
             let now = clock::now(&self.ctx);
             let next = clock::after(now, half_life).min(until);

@@ -8,7 +8,7 @@ use contracts::{
     device::DeviceStage,
 };
 use domain::{device::Device, outcome::DeviceOutcome};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::attempt::{Attempt, Ends, OpenWindow};
 use crate::{
@@ -229,11 +229,11 @@ impl Attempt {
             .ok_or_else(|| Ends::human("the inventory no longer knows this device"))
     }
 
-    /// Keeps the lease alive: once half of its life is over, nobody else gets it before. A lost lease
-    /// means that somebody else may be at it.
+    /// Keeps the lease alive once it is due. A lost lease means that somebody else may be at it.
     pub(super) async fn renew_lease(&self) -> Result<(), Ends> {
         let now = clock::now(&self.ctx);
-        if self.renew_lease_at().is_none_or(|at| now < at) {
+        let due = |until| now >= self.input.waits.lease_renewal_due(until);
+        if !self.ctx.state(|s| s.leased_until).is_some_and(due) {
             return Ok(());
         }
         match self.try_lease().await? {
@@ -248,21 +248,11 @@ impl Attempt {
         }
     }
 
-    /// Returns when half of the lease's life will be over, while it is held.
-    fn renew_lease_at(&self) -> Option<Timestamp> {
-        let half_life = SignedDuration::from_secs(self.half_life_secs().cast_signed());
-        let until = self.ctx.state(|s| s.leased_until)?;
-        Some(until.saturating_sub(half_life).unwrap_or(until))
-    }
-
-    pub(super) fn half_life_secs(&self) -> u64 {
-        (self.input.waits.lease_secs / 2).max(1)
-    }
-
     /// Waits, and keeps the lease alive meanwhile. Before anything was done to the device, a stop
     /// ends the run; afterwards an abort only cuts the wait short, because a device must not be left
     /// half done.
     pub(super) async fn pause_until(&self, until: Timestamp, summary: &str) -> Result<(), Ends> {
+        let half_life = self.input.waits.lease_half_life_secs();
         loop {
             self.heed_stop()?;
             self.mind_history()?;
@@ -270,8 +260,12 @@ impl Attempt {
             if now >= until {
                 return Ok(());
             }
-            let told = self.ctx.state(|s| s.stop);
-            let next = self.renew_lease_at().map_or(until, |at| at.min(until));
+            let (leased, told) = self.ctx.state(|s| (s.leased_until.is_some(), s.stop));
+            let next = if leased {
+                clock::after(now, half_life).min(until)
+            } else {
+                until
+            };
             let heed = !self.ctx.cancellation_token().is_cancelled();
             let stricter = move |s: &DevicePatch| s.stop > told;
             let woken = clock::wait(&self.ctx, next, summary, heed, stricter).await;
