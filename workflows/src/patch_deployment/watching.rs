@@ -116,14 +116,16 @@ impl Story {
         if walk.is_none() && rounds.refresh_at.is_some_and(|at| now < at) {
             return;
         }
-        let (flying, stragglers) = self.s(|s| {
-            let flying: Vec<_> = s.carry.in_flight.keys().cloned().collect();
-            (flying, s.carry.status.stragglers)
-        });
+        let flying: Vec<_> = self.s(|s| s.carry.in_flight.keys().cloned().collect());
+        let is_for_all = self.s(|s| s.carry.status.stragglers > 0);
         let age = self.s(|s| s.request.waits.inventory_secs);
-        if !flying.is_empty() || stragglers > 0 {
-            let wanted = if stragglers == 0 { flying } else { vec![] };
-            let begin = self.s(|s| s.carry.found_on.filter(|_| stragglers == 0).unwrap_or(1));
+        if !flying.is_empty() || is_for_all {
+            let found_on = self.s(|s| s.carry.found_on);
+            let (wanted, begin) = if is_for_all {
+                (vec![], 1)
+            } else {
+                (flying, found_on.unwrap_or(1))
+            };
             let walk = walk.unwrap_or_else(|| begin_walk(begin, wanted.len()));
             let how = options::inventory_refresh("read devices");
             let read = self.read_device_page(walk.page, age, wanted, how).await;
@@ -132,9 +134,9 @@ impl Story {
             rounds.away_since = away.then(|| rounds.away_since.unwrap_or(now));
             if let Ok(answer) = read {
                 let walk = note_page(walk, &answer);
-                let next = next_page(walk, &answer, stragglers == 0);
+                let next = next_page(walk, &answer, is_for_all);
                 self.s_mut(|s| {
-                    if next.is_none() && stragglers == 0 {
+                    if next.is_none() && !is_for_all {
                         s.carry.found_on = walk.found_on;
                     }
                     s.carry.walk = next;
@@ -224,8 +226,8 @@ fn note_page(walk: Walk, answer: &SyncPageResult) -> Walk {
 }
 
 /// Goes on until everybody was found, or each page was read once.
-fn next_page(walk: Walk, answer: &SyncPageResult, is_for_some: bool) -> Option<Walk> {
-    if answer.fresh || (is_for_some && answer.missing.is_empty()) {
+fn next_page(walk: Walk, answer: &SyncPageResult, is_for_all: bool) -> Option<Walk> {
+    if answer.fresh || (!is_for_all && answer.missing.is_empty()) {
         return None;
     }
     let page = match answer.has_more {
@@ -261,7 +263,7 @@ mod tests {
             let answer = answer(now.page < last, count(missing));
             let now = note_page(now, &answer);
             found_on = now.found_on;
-            walk = next_page(now, &answer, true);
+            walk = next_page(now, &answer, false);
         }
         (read, found_on)
     }
