@@ -13,15 +13,16 @@ mod records;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
+use aws_config::SdkConfig;
 use serde::Deserialize;
 
 pub use self::dynamo::Table;
 use self::records::{Backend, Records};
 pub use self::{error::StoreError, limiter::TokenBucketLimiter, ports::*};
 use crate::{
-    aws::StaticCredentials,
+    aws::{self, StaticCredentials},
     config::{StoreKind, StoreSection},
 };
 
@@ -60,6 +61,14 @@ pub struct DynamoConfig {
     /// A fixed key pair instead of the AWS credential chain.
     #[serde(skip)]
     pub credentials: Option<StaticCredentials>,
+}
+
+impl DynamoConfig {
+    /// Returns the settings of a client whose calls may take `whole`.
+    pub async fn settings(&self, whole: Duration) -> SdkConfig {
+        let (url, keys) = (self.endpoint_url.as_deref(), self.credentials.as_ref());
+        aws::settings(&self.region, url, keys, whole).await
+    }
 }
 
 impl Store {

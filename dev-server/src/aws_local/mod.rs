@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use clients::{aws::StaticCredentials, store::DynamoConfig};
 
-pub use tables::{TEMPLATE, TableSpec, create, read};
+pub use tables::create;
 
 use crate::{
     process::{Guarded, Program, open_log},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Variable that names the folder of its jars.
-pub const JARS: &str = "AUTOOPS_DYNAMODB_LOCAL";
+const JARS: &str = "AUTOOPS_DYNAMODB_LOCAL";
 /// Folder of the jars in the cache, as `scripts/dynamodb-local` makes it.
 const FOLDER: &str = "dynamodb-local-2.6.1";
 /// Prefix and region of the defaults, so that only its address has to be told.
@@ -93,11 +93,6 @@ impl DynamoLocal {
             endpoint_url: Some(self.url.clone()),
             credentials: Some(StaticCredentials::of_this_machine()),
         }
-    }
-
-    /// Kills it on the spot.
-    pub fn kill(&self) {
-        self.process.kill();
     }
 
     /// Stops it.

@@ -1,5 +1,7 @@
 //! The tables of the CloudFormation template, made by the API: DynamoDB Local knows no templates.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail, ensure};
 use aws_sdk_dynamodb::{
     Client,
@@ -8,30 +10,32 @@ use aws_sdk_dynamodb::{
         TimeToLiveSpecification,
     },
 };
-use clients::{aws, store::DynamoConfig};
+use clients::store::DynamoConfig;
 use serde_json::Value;
 
 /// The one description of the tables.
-pub const TEMPLATE: &str = include_str!("../../../deploy/cloudformation/tables.yaml");
+const TEMPLATE: &str = include_str!("../../../deploy/cloudformation/tables.yaml");
+/// How long making one may take.
+const CALL: Duration = Duration::from_secs(30);
 /// What the template writes before the name of a table.
 const PREFIX: &str = "${Prefix}-";
 
 /// What the template says of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableSpec {
+struct TableSpec {
     /// Name without its prefix.
-    pub name: String,
+    name: String,
     /// Partition key and sort key.
-    pub keys: [String; 2],
+    keys: [String; 2],
     /// Attribute with the time after which an item is forgotten.
-    pub time_to_live: String,
+    time_to_live: String,
 }
 
 /// Reads the tables of a template.
 ///
 /// # Errors
 /// When it is not one, or a table is described in another way than this understands.
-pub fn read(template: &str) -> anyhow::Result<Vec<TableSpec>> {
+fn read(template: &str) -> anyhow::Result<Vec<TableSpec>> {
     let template: Value = serde_saphyr::from_str(template).context("the template is not YAML")?;
     let resources = template["Resources"].as_object();
     let resources = resources.context("the template has no Resources")?;
@@ -80,13 +84,7 @@ fn spec(properties: &Value) -> anyhow::Result<TableSpec> {
 /// # Errors
 /// When the template cannot be read or the service refuses.
 pub async fn create(config: &DynamoConfig) -> anyhow::Result<()> {
-    let settings = aws::settings(
-        &config.region,
-        config.endpoint_url.as_deref(),
-        config.credentials.as_ref(),
-        std::time::Duration::from_secs(30),
-    );
-    let client = Client::new(&settings.await);
+    let client = Client::new(&config.settings(CALL).await);
     for table in read(TEMPLATE)? {
         create_one(&client, &config.prefix, &table)
             .await

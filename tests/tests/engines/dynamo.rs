@@ -8,12 +8,9 @@ use std::{
 };
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use clients::{
-    aws,
-    store::{
-        DynamoConfig, Store, StoreError, Table,
-        conformance::{self, record, row, sealed, status},
-    },
+use clients::store::{
+    DynamoConfig, Store, StoreError, Table,
+    conformance::{self, record, row, sealed, status},
 };
 use dev_server::aws_local::{self, DynamoLocal, create};
 use domain::{
@@ -76,13 +73,7 @@ fn the_store_on_dynamodb_does_what_every_store_must() {
 
 /// Every item of a table; only tests may look at all of it.
 async fn items(config: &DynamoConfig, table: Table) -> Vec<HashMap<String, AttributeValue>> {
-    let settings = aws::settings(
-        &config.region,
-        config.endpoint_url.as_deref(),
-        config.credentials.as_ref(),
-        Duration::from_secs(10),
-    );
-    let client = Client::new(&settings.await);
+    let client = Client::new(&config.settings(Duration::from_secs(10)).await);
     let name = format!("{}-{}", config.prefix, table.as_str());
     client
         .scan()

@@ -27,7 +27,6 @@ use super::{
     DynamoConfig, StoreError, StoreResult,
     records::{Backend, items::Tx},
 };
-use crate::aws;
 
 /// How long a call may take.
 const CALL: Duration = Duration::from_secs(10);
@@ -59,15 +58,8 @@ impl fmt::Debug for Dynamo {
 impl Dynamo {
     /// Finds credentials and looks whether every table is there, with the keys of ours.
     pub(super) async fn open(config: &DynamoConfig) -> StoreResult<Self> {
-        let settings = aws::settings(
-            &config.region,
-            config.endpoint_url.as_deref(),
-            config.credentials.as_ref(),
-            CALL,
-        )
-        .await;
         let dynamo = Self {
-            client: Client::new(&settings),
+            client: Client::new(&config.settings(CALL).await),
             prefix: config.prefix.as_str().into(),
             region: config.region.as_str().into(),
             turns: Arc::new([const { Mutex::new(()) }; TURNS]),

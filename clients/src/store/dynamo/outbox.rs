@@ -13,8 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     Dynamo,
-    row::{self, Attributes, text},
-    tx::sort_key,
+    row::{self, Attributes, sort_key, string, text},
 };
 use crate::store::{
     Change, Outbox, StoreError, StoreResult,
@@ -71,7 +70,7 @@ fn shard(number: u64) -> String {
 }
 
 fn change(row: &Attributes) -> Option<Change> {
-    let of = |name: &str| row.get(name).and_then(|value| value.as_s().ok());
+    let of = |name: &str| string(row, name);
     Some(Change {
         sequence: sort_key(row).parse().ok()?,
         client: match of("client") {

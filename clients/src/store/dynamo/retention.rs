@@ -8,14 +8,10 @@ use jiff::Timestamp;
 use super::{
     Dynamo, Table,
     error::explain,
-    row::{self, Attributes, seconds},
+    row::{self, places, seconds, sort_key},
     tables::{LIST, PART},
-    tx::sort_key,
 };
-use crate::store::{
-    StoreResult, Upkeep,
-    records::items::{Order, Place},
-};
+use crate::store::{StoreResult, Upkeep, records::items::Order};
 
 /// Rows that are marked at the same time.
 const AT_ONCE: usize = 32;
@@ -35,7 +31,7 @@ impl Dynamo {
         keys.extend(of_parts.iter().map(|row| (parts.clone(), sort_key(row))));
         for row in &rows {
             keys.push((pk.to_owned(), sort_key(row)));
-            let places = places(row).into_iter();
+            let places = places(row).into_iter().flatten();
             keys.extend(places.map(|(name, sort)| (format!("{LIST}{name}"), sort)));
         }
         stream::iter(keys)
@@ -69,12 +65,6 @@ impl Dynamo {
             other => other.map(drop).map_err(|error| explain(self, table, error)),
         }
     }
-}
-
-fn places(row: &Attributes) -> Vec<Place> {
-    let text = row.get("places").and_then(|value| value.as_s().ok());
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
 }
 
 #[async_trait]

@@ -96,28 +96,41 @@ pub(super) fn write(
     Ok((row, parts))
 }
 
+/// Reads an attribute that is text.
+pub(super) fn string<'a>(row: &'a Attributes, name: &str) -> Option<&'a String> {
+    row.get(name)?.as_s().ok()
+}
+
+/// Reads the lists that an item stands in; `None` when they are damaged.
+pub(super) fn places(row: &Attributes) -> Option<Vec<Place>> {
+    match string(row, "places") {
+        Some(places) => serde_json::from_str(places).ok(),
+        None => Some(vec![]),
+    }
+}
+
+/// Returns the sort key of a row.
+pub(super) fn sort_key(row: &Attributes) -> String {
+    string(row, "sk").cloned().unwrap_or_default()
+}
+
 /// Reads an item; one in parts has no body yet.
 pub(super) fn read(row: &Attributes) -> Option<Stored> {
-    let string = |name: &str| row.get(name).and_then(|value| value.as_s().ok());
     let number = |name: &str| row.get(name).and_then(|value| value.as_n().ok());
-    let body = match (string("body"), row.get("packed")) {
+    let body = match (string(row, "body"), row.get("packed")) {
         (Some(body), _) => body.clone(),
         (None, Some(packed)) => unpack(packed.as_b().ok()?.as_ref()).ok()?,
         (None, None) => String::new(),
-    };
-    let places = match string("places") {
-        Some(places) => serde_json::from_str(places).ok()?,
-        None => vec![],
     };
     let parts = match number("parts") {
         Some(parts) => parts.parse().ok()?,
         None => 0,
     };
     Some(Stored {
-        version: string("version")?.clone(),
+        version: string(row, "version")?.clone(),
         body,
         parts,
-        places,
+        places: places(row)?,
         expires_at: number("expires_at").and_then(|at| at.parse().ok()),
     })
 }

@@ -6,10 +6,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use aws_sdk_dynamodb::{
-    operation::query::builders::QueryFluentBuilder,
-    types::{AttributeValue, KeysAndAttributes},
-};
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::KeysAndAttributes};
 use domain::ids::ClientId;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -18,7 +15,7 @@ use super::{
     Dynamo, Table,
     error::explain,
     outbox,
-    row::{self, Attributes, Stored, text},
+    row::{self, Attributes, Stored, seconds, sort_key, string, text},
     tables::{LIST, PART},
 };
 use crate::store::{
@@ -227,7 +224,7 @@ impl Items for DynamoTx<'_> {
         let rows = self.dynamo.query(&pk, "", after, limit, order);
         let rows = self.handle.block_on(rows)?;
         let standing = |row: Attributes| {
-            let of = |name: &str| row.get(name).and_then(|value| value.as_s().ok()).cloned();
+            let of = |name: &str| string(&row, name).cloned();
             let sort = sort_key(&row);
             match (of("of_pk"), of("of_sk")) {
                 (Some(pk), Some(sk)) => Ok(Standing { sort, pk, sk }),
@@ -246,11 +243,6 @@ impl Items for DynamoTx<'_> {
     fn expire(&self, pk: &str, at: Timestamp) -> StoreResult<()> {
         self.handle.block_on(self.dynamo.expire(pk, at.as_second()))
     }
-}
-
-pub(super) fn sort_key(row: &Attributes) -> String {
-    let key = row.get("sk").and_then(|value| value.as_s().ok());
-    key.cloned().unwrap_or_default()
 }
 
 impl Dynamo {
@@ -326,8 +318,7 @@ impl Dynamo {
                 .flat_map(|all| all.into_values())
                 .flatten()
             {
-                let pk = row.get("pk").and_then(|value| value.as_s().ok());
-                let pk = pk.cloned().unwrap_or_default();
+                let pk = string(&row, "pk").cloned().unwrap_or_default();
                 found.push(self.whole(&pk, &sort_key(&row), &row).await?);
             }
             let left = answer.unprocessed_keys.unwrap_or_default();
@@ -391,6 +382,6 @@ impl Dynamo {
         let soon = Timestamp::now().as_second() + 60;
         request
             .filter_expression("attribute_not_exists(expires_at) OR expires_at > :soon")
-            .expression_attribute_values(":soon", AttributeValue::N(soon.to_string()))
+            .expression_attribute_values(":soon", seconds(soon))
     }
 }
