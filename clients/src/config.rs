@@ -23,7 +23,7 @@ pub use self::{
     secrets::{CALLBACK_KEY, DECISION_KEY, NVD_API_KEY, SUPEROPS_TOKEN, Secrets},
     sections::{
         BedrockSection, CallbackConfig, CallbackSection, EnvironmentName, EnvironmentSection,
-        NvdSection, StoreKind, StoreSection,
+        NvdSection, ObjectsKind, ObjectsSection, StoreKind, StoreSection,
     },
 };
 use crate::{
@@ -91,6 +91,7 @@ pub struct Config {
     bedrock: BedrockSection,
     /// Where records are kept.
     pub store: StoreSection,
+    objects: ObjectsSection,
     callback: CallbackSection,
 }
 
@@ -200,6 +201,14 @@ impl Config {
         let config = self.bedrock.client();
         config.validate()?;
         Ok(Some(config))
+    }
+
+    /// Returns where objects are kept.
+    ///
+    /// # Errors
+    /// When a value is missing or not allowed.
+    pub fn objects(&self) -> Result<&ObjectsSection, ConfigError> {
+        Ok(self.objects.checked()?)
     }
 
     /// Returns where device scripts report, with the master key of their tokens.

@@ -10,6 +10,7 @@ use crate::{
     address::{is_public_address, is_safe_address},
     bedrock::{BedrockConfig, ModelProfile},
     breaker::BreakerConfig,
+    objects::{Encryption, S3Config},
     store::DynamoConfig,
 };
 
@@ -146,6 +147,63 @@ impl StoreSection {
             StoreKind::Embedded => self.path.display().to_string(),
             StoreKind::Dynamodb => format!("{}-* in {}", tables.prefix, tables.region),
         }
+    }
+}
+
+/// Where objects are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectsKind {
+    /// In a folder of this machine.
+    Folder,
+    /// In buckets of S3.
+    S3,
+}
+
+/// Section `objects`: playbooks, logs, reports.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectsSection {
+    /// Which of the two below counts.
+    pub kind: ObjectsKind,
+    /// The folder.
+    pub path: PathBuf,
+    /// The buckets.
+    pub s3: S3Config,
+}
+
+impl ObjectsSection {
+    /// Names it for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.kind {
+            ObjectsKind::Folder => self.path.display().to_string(),
+            ObjectsKind::S3 => format!("buckets in {}", self.s3.region),
+        }
+    }
+
+    /// Buckets belong to somebody: there is no default for their names.
+    pub(super) fn checked(&self) -> Result<&Self, InvalidInput> {
+        let s3 = &self.s3;
+        let buckets = [
+            ("objects.s3.playbooks_bucket", &s3.playbooks_bucket),
+            ("objects.s3.logs_bucket", &s3.logs_bucket),
+            ("objects.s3.reports_bucket", &s3.reports_bucket),
+        ];
+        if self.kind == ObjectsKind::S3 {
+            for (field, bucket) in buckets {
+                if bucket.is_empty() {
+                    let allowed =
+                        "the name of a bucket (an output of deploy/cloudformation/storage.yaml)";
+                    return Err(not_allowed(field, bucket, allowed));
+                }
+            }
+            if s3.encryption == Encryption::Kms && s3.kms_key.is_none() {
+                let allowed = "the ARN of a key, when objects.s3.encryption is kms";
+                return Err(not_allowed("objects.s3.kms_key", "", allowed));
+            }
+        }
+        Ok(self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Real engines of AWS services on this machine: DynamoDB Local, with the tables of the template
-//! that production uses.
+//! that production uses, and an S3 server.
 
+mod s3;
 mod tables;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use clients::{aws::StaticCredentials, store::DynamoConfig};
 
+pub use s3::S3Local;
 pub use tables::create;
 
 use crate::{
