@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::{canonical, ids::ClientId, people::Identity};
@@ -76,6 +76,12 @@ pub struct AuditRecord {
 }
 
 impl AuditRecord {
+    /// Returns the day in UTC on which it was decided.
+    #[must_use]
+    pub fn utc_day(&self) -> Date {
+        TimeZone::UTC.to_datetime(self.at).date()
+    }
+
     /// Returns the key under which this record is kept when its own names another one already.
     ///
     /// # Errors
@@ -129,6 +135,12 @@ impl AuditEntry {
             previous: previous.to_owned(),
             hash,
         })
+    }
+
+    /// Says whether the entry's own hash is that of its content.
+    #[must_use]
+    pub fn is_true(&self) -> bool {
+        self.expected_hash().as_deref() == Some(self.hash.as_str())
     }
 
     fn expected_hash(&self) -> Option<String> {
@@ -200,7 +212,7 @@ pub fn verify(
         if entry.previous != previous {
             return Err(broken("it does not follow the entry before it"));
         }
-        if entry.expected_hash().as_deref() != Some(entry.hash.as_str()) {
+        if !entry.is_true() {
             return Err(broken("its content does not match its hash"));
         }
         sequence = entry.sequence;

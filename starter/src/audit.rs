@@ -1,12 +1,18 @@
 //! `autoops audit`: who decided what on which evidence, and whether the trail is whole.
 
+mod seal;
+
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
-use clients::store::{Actions, StoreError};
+use clients::{
+    seal::{self as seals, SealCheck},
+    store::{Actions, StoreError},
+};
 use contracts::ids;
 use domain::audit::{self, Actor, AuditEntry, BrokenChain};
 use serde::Serialize;
 
+use self::seal::SealArgs;
 use crate::{
     output::{self, USAGE_OR_CONNECTION, short},
     setup::Setup,
@@ -21,8 +27,10 @@ const PAGE: usize = 200;
 pub enum AuditCommand {
     /// Show the entries of a deployment or device run
     Show(ShowArgs),
-    /// Check that no entry was changed, moved or removed
+    /// Check that no entry was changed, moved or removed, and that all agree with what was sealed
     Verify(VerifyArgs),
+    /// Copy what was written down into write-once storage, and seal it
+    Seal(SealArgs),
 }
 
 /// Which chain.
@@ -36,7 +44,7 @@ pub struct ShowArgs {
 /// Which chains.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Only this deployment with its device runs, or this one device run
+    /// Only this deployment with its device runs, or this one device run; without what was sealed
     #[arg(long, value_name = "ID", value_parser = chain)]
     pub workflow: Option<String>,
 }
@@ -50,6 +58,9 @@ pub struct Verification {
     pub entries: u64,
     /// Chains that do not hold, each with its first broken entry.
     pub broken: Vec<Broken>,
+    /// What was sealed; absent when only some chains were checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealCheck>,
 }
 
 /// A chain that does not hold.
@@ -78,11 +89,21 @@ impl From<BrokenChain> for Broken {
 /// # Errors
 /// When the store cannot be read, or there is no such chain.
 pub async fn run(setup: &Setup, command: &AuditCommand) -> anyhow::Result<u8> {
-    let actions = setup.store().await?.actions;
     match command {
-        AuditCommand::Show(args) => show(setup, actions.as_ref(), &args.chain).await,
+        AuditCommand::Seal(args) => seal::run(setup, args).await,
+        AuditCommand::Show(args) => {
+            let actions = setup.store().await?.actions;
+            show(setup, actions.as_ref(), &args.chain).await
+        }
         AuditCommand::Verify(args) => {
-            let found = verify(actions.as_ref(), args.workflow.as_deref()).await?;
+            let actions = setup.store().await?.actions;
+            let mut found = verify(actions.as_ref(), args.workflow.as_deref()).await?;
+            if args.workflow.is_none() {
+                found.sealed = Some(match setup.objects().await? {
+                    Some(objects) => seals::check(actions.as_ref(), &objects).await?,
+                    None => SealCheck::default(),
+                });
+            }
             report(setup, args, &found)
         }
     }
@@ -253,6 +274,12 @@ fn report(setup: &Setup, args: &VerifyArgs, found: &Verification) -> anyhow::Res
             "checked {} entries in {} chains{of}",
             found.entries, found.chains
         ));
+        if let Some(sealed) = &found.sealed {
+            output::line(format!(
+                "checked {} seals, {} of these entries are sealed",
+                sealed.seals, sealed.entries
+            ));
+        }
     }
     for Broken {
         chain,
@@ -267,11 +294,18 @@ fn report(setup: &Setup, args: &VerifyArgs, found: &Verification) -> anyhow::Res
         };
         output::error(&broken.into());
     }
-    if !found.broken.is_empty() {
+    let troubles = found.sealed.iter().flat_map(|sealed| &sealed.broken);
+    for trouble in troubles.clone() {
+        output::error(&trouble.clone().into());
+    }
+    if !found.broken.is_empty() || troubles.count() > 0 {
         return Ok(USAGE_OR_CONNECTION);
     }
     if !setup.format.is_json() {
-        output::line("every chain holds");
+        output::line(match found.sealed {
+            Some(_) => "every chain and every seal holds",
+            None => "every chain holds",
+        });
     }
     Ok(0)
 }
@@ -344,7 +378,7 @@ mod tests {
             Verification {
                 chains: 3,
                 entries: 6,
-                broken: vec![]
+                ..Verification::default()
             }
         );
         assert_eq!(verify(actions, None).await.unwrap().chains, 4);
@@ -415,6 +449,15 @@ mod tests {
             _: Option<&str>,
             _: usize,
         ) -> StoreResult<Listing<AuditEntry>> {
+            unreachable!("a check reads chains")
+        }
+
+        async fn audited_days(
+            &self,
+            _: Option<jiff::civil::Date>,
+            _: Option<&str>,
+            _: usize,
+        ) -> StoreResult<Listing<(jiff::civil::Date, domain::ids::ClientId)>> {
             unreachable!("a check reads chains")
         }
     }

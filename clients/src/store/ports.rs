@@ -1,6 +1,6 @@
 //! Ports of the store: what the rest of AutoOps may ask for, shaped so that a key-value store with
-//! conditional writes can serve it (no joins, no scans, pages by cursor). Two adapters are planned
-//! for each: embedded (one SQLite file) and DynamoDB.
+//! conditional writes can serve it (no joins, no scans, pages by cursor). Each has two adapters:
+//! embedded (one SQLite file) and DynamoDB.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -100,6 +100,14 @@ pub trait Actions: Send + Sync + fmt::Debug {
         cursor: Option<&str>,
         limit: usize,
     ) -> StoreResult<Listing<AuditEntry>>;
+    /// Lists the UTC days that have entries, each with a client that has some, in order; `since` is
+    /// the first day.
+    async fn audited_days(
+        &self,
+        since: Option<jiff::civil::Date>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<(jiff::civil::Date, ClientId)>>;
 }
 
 /// A sealed revision of a plan, with what it was made of: a repeat of the sealing is told from

@@ -111,3 +111,41 @@ pub(super) async fn another_audit_record_under_a_known_key_is_not_lost(store: St
     assert_eq!(entries.len(), 2);
     audit::verify("w", None, &entries).unwrap();
 }
+
+pub(super) async fn days_with_entries_are_listed_with_their_clients(store: Store) {
+    let actions = &store.actions;
+    let of = |who: &str, key: &str, days: i64| AuditRecord {
+        client: client(who),
+        at: at(days * 86_400),
+        ..record("w", key)
+    };
+    for (who, key, days) in [
+        ("8", "a", 1),
+        ("7", "b", 0),
+        ("7", "c", 1),
+        ("7", "d", 1),
+        ("7", "e", -30),
+    ] {
+        actions.append_audit(of(who, key, days)).await.unwrap();
+    }
+    let listed = async |since: Option<&str>, cursor: Option<&str>, limit| {
+        let since = since.map(|day| day.parse().unwrap());
+        let page = actions.audited_days(since, cursor, limit).await.unwrap();
+        let days = page.items.iter().map(|(day, who)| format!("{day} {who}"));
+        (days.collect::<Vec<_>>(), page.next)
+    };
+    let all = [
+        "2026-12-16 7",
+        "2027-01-15 7",
+        "2027-01-16 7",
+        "2027-01-16 8",
+    ];
+    assert_eq!(listed(None, None, 10).await.0, all);
+    assert_eq!(listed(Some("2027-01-15"), None, 10).await.0, all[1..]);
+    let (page, next) = listed(Some("2026-12-17"), None, 1).await;
+    assert_eq!(page, all[1..2]);
+    assert_eq!(
+        listed(None, next.as_deref(), 10).await,
+        (all[2..].iter().map(ToString::to_string).collect(), None)
+    );
+}

@@ -22,16 +22,11 @@ pub(super) async fn every_visible_write_is_a_change_in_order(store: Store) {
         .put_plan(sealed("p", 1, &[1], 0))
         .await
         .unwrap();
-    store
-        .executions
-        .put_status(status("p", "7", Stage::Planning, 0, 10), None)
-        .await
-        .unwrap();
-    store
-        .executions
-        .put_status(status("p", "7", Stage::Planning, 0, 5), None)
-        .await
-        .unwrap();
+    // Written once; then a repeat, and one that is older.
+    for updated in [10, 10, 5] {
+        let status = status("p", "7", Stage::Planning, 0, updated);
+        store.executions.put_status(status, None).await.unwrap();
+    }
     store
         .executions
         .put_device_row(row(1, 1, DeviceOutcome::Verified))

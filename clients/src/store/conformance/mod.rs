@@ -236,6 +236,7 @@ checks! {
     a_repeated_audit_record_is_one_entry
     another_audit_record_under_a_known_key_is_not_lost
     the_head_of_a_chain_is_its_last_entry
+    days_with_entries_are_listed_with_their_clients
     a_policy_changed_by_somebody_else_is_a_conflict
     a_sealed_plan_is_kept_once_and_read_by_page
     an_older_status_is_ignored_and_lists_follow_the_newest

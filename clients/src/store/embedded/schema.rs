@@ -60,6 +60,10 @@ const MIGRATIONS: &[&str] = &[
              ORDER BY page.pk, page.sk, one.key)
          GROUP BY pk, substr(sk, 6, 42), sheet;
      DELETE FROM items WHERE pk >= 'plan/' AND pk < 'plan0' AND sk >= 'page/' AND sk < 'page0';",
+    // 5: days of the audit trail with the clients that have entries; lists of days are audit/{client}/{day}.
+    "INSERT INTO items (pk, sk, body)
+         SELECT DISTINCT 'audit-days', substr(name, -10) || '/' || substr(name, 7, length(name) - 17), 'null'
+         FROM lists WHERE name >= 'audit/' AND name < 'audit0';",
 ];
 
 /// Newest version of the data that this program knows.

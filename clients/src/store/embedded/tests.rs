@@ -74,7 +74,7 @@ async fn data_of_a_newer_version_is_refused_and_left_as_it_is() {
             error,
             StoreError::NewerVersion {
                 found: 99,
-                supported: 4
+                supported: 5
             }
         ),
         "{error}"
@@ -267,7 +267,7 @@ async fn nothing_is_written_behind_a_cut_and_other_chains_go_on() {
 }
 
 #[tokio::test]
-async fn data_of_version_1_gets_its_heads_and_keeps_its_buckets() {
+async fn data_of_version_1_gets_its_heads_and_days_and_keeps_its_buckets() {
     let (_folder, path) = file();
     let bucket = Bucket {
         capacity: 1,
@@ -286,7 +286,7 @@ async fn data_of_version_1_gets_its_heads_and_keeps_its_buckets() {
     Connection::open(&path)
         .unwrap()
         .execute_batch(
-            "DELETE FROM items WHERE sk = 'head';
+            "DELETE FROM items WHERE sk = 'head' OR pk = 'audit-days';
              UPDATE items SET body = json_extract(body, '$.taken') WHERE pk = 'bucket';
              PRAGMA user_version = 1",
         )
@@ -295,6 +295,9 @@ async fn data_of_version_1_gets_its_heads_and_keeps_its_buckets() {
     let head = store.actions.chain_head("w").await.unwrap();
     audit::verify_end("w", taken.last(), head.as_ref()).unwrap();
     store.actions.append_audit(record("w", "c")).await.unwrap();
+    let days = store.actions.audited_days(None, None, 10).await.unwrap();
+    let day = (taken[0].record.utc_day(), taken[0].record.client.clone());
+    assert_eq!(days.items, [day]);
     let wait = store
         .counters
         .take_token("nvd", bucket, Timestamp::UNIX_EPOCH)

@@ -1,5 +1,6 @@
 //! The audit trail: partition `audit/{chain}` with entries `e/{sequence}`, the `head` (sequence and
-//! hash of the last one) and, so that a retry finds its own entry, `k/{key}`.
+//! hash of the last one) and, so that a retry finds its own entry, `k/{key}`. Partition `audit-days`
+//! has an item for each day and client with entries.
 
 use super::{
     Backend, Records,
@@ -11,11 +12,12 @@ use domain::{
     audit::{AuditEntry, AuditRecord, ChainHead, GENESIS},
     ids::ClientId,
 };
-use jiff::{civil::Date, tz::TimeZone};
+use jiff::civil::Date;
 
 const ENTRIES: &str = "e/";
 const HEAD: &str = "head";
 const CHAINS: &str = "audit-chains";
+const DAYS: &str = "audit-days";
 
 fn invalid(pk: &str, error: &serde_json::Error) -> StoreError {
     StoreError::Invalid {
@@ -60,8 +62,12 @@ fn append(tx: &Tx<'_>, mut record: AuditRecord) -> StoreResult<AuditEntry> {
     let (sequence, previous) = head.map_or((1, GENESIS.to_owned()), |head| {
         (head.sequence + 1, head.hash)
     });
-    let day = record.at.to_zoned_datetime(TimeZone::UTC).date();
+    let day = record.utc_day();
     let list = day_list(&record.client, day);
+    let of_day = day_key(day, &record.client);
+    if tx.item(DAYS, &of_day)?.is_none() {
+        tx.put(DAYS, &of_day, &())?;
+    }
     let entry =
         AuditEntry::seal(record, sequence, &previous).map_err(|error| invalid(&pk, &error))?;
     if sequence == 1 {
@@ -78,6 +84,15 @@ fn append(tx: &Tx<'_>, mut record: AuditRecord) -> StoreResult<AuditEntry> {
     )?;
     tx.place(&pk, &sk, &[(list, number(position))])?;
     Ok(entry)
+}
+
+fn day_key(day: Date, client: &ClientId) -> String {
+    format!("{day}/{client}")
+}
+
+fn day_of_key(key: &str) -> Option<(Date, ClientId)> {
+    let (day, client) = key.split_once('/')?;
+    Some((day.parse().ok()?, client.parse().ok()?))
 }
 
 fn day_list(client: &ClientId, day: Date) -> String {
@@ -134,5 +149,29 @@ impl<B: Backend> Actions for Records<B> {
         self.0
             .read(move |tx| tx.list(&name, cursor.as_deref(), limit, Order::Ascending))
             .await
+    }
+
+    async fn audited_days(
+        &self,
+        since: Option<Date>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<(Date, ClientId)>> {
+        // A day sorts before the day with a client behind it.
+        let since = since.map(|day| day.to_string());
+        let after = cursor.map(ToOwned::to_owned).or(since);
+        let keys = self
+            .0
+            .read(move |tx| tx.keys(DAYS, after.as_deref(), limit))
+            .await?;
+        let damaged = |key: &String| StoreError::corrupt(format!("record `{DAYS} {key}`"));
+        let days = keys
+            .items
+            .iter()
+            .map(|key| day_of_key(key).ok_or_else(|| damaged(key)));
+        Ok(Listing {
+            items: days.collect::<Result<_, _>>()?,
+            next: keys.next,
+        })
     }
 }

@@ -134,7 +134,8 @@ pub(super) fn put_status(
 ) -> StoreResult<()> {
     let pk = partition(&status.plan);
     let stored: Option<DeploymentStatus> = tx.get(&pk, STATUS)?;
-    if stored.is_some_and(|stored| stored.updated_at > status.updated_at) {
+    // A repeat changes nothing either.
+    if stored.is_some_and(|stored| stored.updated_at > status.updated_at || stored == *status) {
         return Ok(());
     }
     if let Some(at) = expires_at {
