@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use clients::{bedrock::Bedrock, notify::Notify, nvd::Nvd, store::Store, superops::SuperOps};
+use clients::{
+    bedrock::Bedrock, notify::Notify, nvd::Nvd, objects::Objects, store::Store, superops::SuperOps,
+};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -36,11 +38,13 @@ pub struct Settings {
     pub callback_url: String,
 }
 
-/// Clients, store, clock and settings.
+/// Clients, store, objects, clock and settings.
 #[derive(Debug, Clone)]
 pub struct Deps {
     /// Store.
     pub store: Store,
+    /// Playbooks, logs, reports.
+    pub objects: Objects,
     /// `SuperOps`.
     pub superops: Arc<SuperOps>,
     /// NVD.

@@ -4,7 +4,7 @@
 use std::{error::Error, fmt};
 
 use clients::{
-    bedrock::BedrockError, notify::NotifyError, nvd::NvdError, store::StoreError,
+    bedrock::BedrockError, notify::NotifyError, nvd::NvdError, seal::SealError, store::StoreError,
     superops::SuperOpsError,
 };
 use contracts::failures;
@@ -153,6 +153,7 @@ systems! {
     NvdError => "nvd",
     BedrockError => "bedrock",
     NotifyError => "notify",
+    SealError => "audit",
     TemporalError => "temporal",
 }
 

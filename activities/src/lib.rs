@@ -22,6 +22,7 @@ pub mod policy;
 pub mod records;
 mod register;
 pub mod risk;
+pub mod seal;
 pub mod superops;
 pub mod windows;
 

@@ -17,6 +17,7 @@ use crate::{
     policy::PolicyActivities,
     records::RecordActivities,
     risk::RiskActivities,
+    seal::SealActivities,
     superops::SuperOpsActivities,
     windows::WindowActivities,
 };
@@ -45,6 +46,7 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
                 .register_activities(PolicyActivities::new(deps, guardrails))
                 .register_activities(RecordActivities::new(deps))
                 .register_activities(RiskActivities::new(deps))
+                .register_activities(SealActivities::new(deps))
                 .register_activities(WindowActivities::new(deps));
         }
         queues::SUPEROPS => {

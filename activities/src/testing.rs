@@ -7,6 +7,7 @@ use clients::{
     bedrock::{Bedrock, BedrockConfig, StaticCredentials},
     notify::LogNotifier,
     nvd::{Nvd, NvdConfig},
+    objects::Objects,
     rate_limit::Unlimited,
     store::{ClientRecord, Store},
     superops::{SuperOps, SuperOpsConfig},
@@ -63,6 +64,7 @@ impl World {
         };
         let deps = Deps {
             store: Store::embedded(&folder.path().join("autoops.db")).unwrap(),
+            objects: Objects::in_folder(&folder.path().join("objects")).unwrap(),
             superops: Arc::new(SuperOps::new(superops, Arc::new(Unlimited)).unwrap()),
             nvd: Arc::new(Nvd::new(nvd, Arc::new(Unlimited)).unwrap()),
             model: None,

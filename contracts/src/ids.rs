@@ -6,10 +6,13 @@ use domain::{
     script::ScriptMode,
 };
 
+use jiff::civil::Date;
+
 use crate::device::Intent;
 
 const DEPLOYMENT: &str = "patch-deployment/";
 const DEVICE: &str = "device-patch/";
+const SEAL: &str = "daily-seal/";
 
 /// Builds the workflow id of a deployment.
 #[must_use]
@@ -27,6 +30,12 @@ pub fn plan_of_deployment(workflow_id: &str) -> Option<PlanId> {
 #[must_use]
 pub fn plan_of_text(text: &str) -> Option<PlanId> {
     plan_of_deployment(text).or_else(|| text.parse().ok())
+}
+
+/// Builds the workflow id of a seal that somebody asks for: one at a time for each last day.
+#[must_use]
+pub fn daily_seal(through: Date) -> String {
+    format!("{SEAL}{through}")
 }
 
 /// One run over one device: a first attempt, a later one from the stragglers lane, or a rollback.

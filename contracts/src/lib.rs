@@ -10,4 +10,5 @@ pub mod failures;
 pub mod ids;
 pub mod message;
 pub mod queues;
+pub mod seal;
 pub mod search;

@@ -39,9 +39,14 @@ pub struct DevInfo {
     pub bedrock_url: String,
     /// SQLite file of the store.
     pub store_path: PathBuf,
+    /// Folder of objects.
+    pub objects_path: PathBuf,
     /// DynamoDB, when records are kept there instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamodb_url: Option<String>,
+    /// S3, when objects are kept there instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_url: Option<String>,
     /// API; comes with it.
     pub api_url: Option<String>,
     /// Web app; comes with it.
@@ -66,7 +71,9 @@ impl DevInfo {
             nvd_url: simulators.nvd_url(),
             bedrock_url: simulators.bedrock_url(),
             store_path: data.file("store.sqlite"),
+            objects_path: data.file("objects"),
             dynamodb_url: None,
+            s3_url: None,
             api_url: None,
             web_url: None,
         }
@@ -246,7 +253,9 @@ mod tests {
             nvd_url: "http://127.0.0.1:4020".into(),
             bedrock_url: "http://127.0.0.1:4030".into(),
             store_path: "/data/store.sqlite".into(),
+            objects_path: "/data/objects".into(),
             dynamodb_url: None,
+            s3_url: None,
             api_url: None,
             web_url: None,
         }
@@ -305,6 +314,7 @@ mod tests {
             "nvd_url",
             "bedrock_url",
             "store_path",
+            "objects_path",
             "api_url",
             "web_url",
         ];

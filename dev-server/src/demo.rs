@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use clients::{
     config::{CALLBACK_KEY, NVD_API_KEY, SUPEROPS_TOKEN},
+    objects::S3Config,
     people::load_people,
     store::Store,
 };
@@ -120,6 +121,10 @@ pub fn worker_env(
         ("TEMPORAL_CONFIG_FILE", NO_FILE.to_owned()),
         ("AUTOOPS_ENVIRONMENT__NAME", "development".to_owned()),
         ("AUTOOPS_STORE__PATH", info.store_path.display().to_string()),
+        (
+            "AUTOOPS_OBJECTS__PATH",
+            info.objects_path.display().to_string(),
+        ),
         ("AUTOOPS_SUPEROPS__BASE_URL", info.superops_url.clone()),
         ("AUTOOPS_SUPEROPS__SUBDOMAIN", SUBDOMAIN.to_owned()),
         (
@@ -150,6 +155,17 @@ pub fn worker_env(
             variable("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
         ),
     ];
+    if let Some(url) = &info.s3_url {
+        let s3 = S3Config::of_this_machine(url);
+        env.extend([
+            ("AUTOOPS_OBJECTS__KIND", "s3".to_owned()),
+            ("AUTOOPS_OBJECTS__S3__ENDPOINT_URL", url.clone()),
+            ("AUTOOPS_OBJECTS__S3__REGION", s3.region),
+            ("AUTOOPS_OBJECTS__S3__PLAYBOOKS_BUCKET", s3.playbooks_bucket),
+            ("AUTOOPS_OBJECTS__S3__LOGS_BUCKET", s3.logs_bucket),
+            ("AUTOOPS_OBJECTS__S3__REPORTS_BUCKET", s3.reports_bucket),
+        ]);
+    }
     if let Some(url) = &info.dynamodb_url {
         env.extend([
             ("AUTOOPS_STORE__KIND", "dynamodb".to_owned()),
@@ -276,7 +292,9 @@ mod tests {
             nvd_url: String::new(),
             bedrock_url: String::new(),
             store_path: "".into(),
-            dynamodb_url: None,
+            objects_path: "".into(),
+            dynamodb_url: Some(String::new()),
+            s3_url: Some(String::new()),
             api_url: None,
             web_url: None,
         };
@@ -284,11 +302,11 @@ mod tests {
         for (name, _) in worker_env(&info, &"key".into(), 1.0) {
             let Some((section, key)) = name
                 .strip_prefix("AUTOOPS_")
-                .and_then(|rest| rest.split_once("__"))
+                .and_then(|rest| rest.rsplit_once("__"))
             else {
                 continue;
             };
-            let head = format!("[{}]\n", section.to_lowercase());
+            let head = format!("[{}]\n", section.to_lowercase().replace("__", "."));
             let (_, body) = known
                 .split_once(&head)
                 .unwrap_or_else(|| panic!("no section {head}"));

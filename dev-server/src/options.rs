@@ -65,7 +65,7 @@ pub enum StoreChoice {
     /// In a file.
     #[default]
     Embedded,
-    /// On DynamoDB Local.
+    /// On DynamoDB Local, with objects on an S3 server.
     AwsLocal,
 }
 
@@ -88,6 +88,7 @@ pub struct Ports {
     pub nvd: u16,
     pub bedrock: u16,
     pub dynamodb: u16,
+    pub s3: u16,
 }
 
 impl Ports {
@@ -107,6 +108,7 @@ impl Ports {
             nvd: at(4020, 4),
             bedrock: at(4030, 5),
             dynamodb: at(8000, 6),
+            s3: at(9000, 7),
         }
     }
 }

@@ -14,7 +14,7 @@ use temporalio_common::protos::temporal::api::{
 
 use crate::{
     Say,
-    aws_local::{self, DynamoLocal},
+    aws_local::{self, DynamoLocal, S3Local},
     callbacks::{self, BySignal},
     data_dir::{DataDir, DevInfo},
     demo,
@@ -43,7 +43,7 @@ pub struct Stack {
     callbacks: RunningSim,
     simulators: Simulators,
     temporal: DevTemporal,
-    dynamo: Option<DynamoLocal>,
+    aws: Option<AwsLocal>,
     data: DataDir,
 }
 
@@ -71,12 +71,13 @@ impl Stack {
             .await
             .context("callback receiver")?;
         let mut info = DevInfo::of(&temporal, &simulators, &callbacks, &data);
-        let (store, dynamo) = match options.store {
+        let (store, aws) = match options.store {
             StoreChoice::Embedded => (Store::embedded(&info.store_path)?, None),
             StoreChoice::AwsLocal => {
-                let (store, dynamo) = on_dynamo(&ports, &data, &say).await?;
-                info.dynamodb_url = Some(dynamo.url.clone());
-                (store, Some(dynamo))
+                let (store, aws) = AwsLocal::start(&ports, &data, &say).await?;
+                info.dynamodb_url = Some(aws.dynamo.url.clone());
+                info.s3_url = Some(aws.s3.url.clone());
+                (store, Some(aws))
             }
         };
         demo::add_people(&store, people).await?;
@@ -118,7 +119,7 @@ impl Stack {
             callbacks,
             simulators,
             temporal,
-            dynamo,
+            aws,
             data,
         })
     }
@@ -138,25 +139,37 @@ impl Stack {
         self.simulators.stop().await;
         self.callbacks.stop().await;
         self.temporal.stop().await;
-        if let Some(dynamo) = self.dynamo {
-            dynamo.stop().await;
+        if let Some(aws) = self.aws {
+            aws.stop().await;
         }
     }
 }
 
-/// Starts DynamoDB Local with the tables of the template.
-async fn on_dynamo(
-    ports: &Ports,
-    data: &DataDir,
-    say: &Say,
-) -> anyhow::Result<(Store, DynamoLocal)> {
-    let port = usual_or_free(ports.dynamodb);
-    let (folder, log) = (data.file("dynamodb"), data.logs().join("dynamodb.log"));
-    let local = DynamoLocal::start(port, Some(&folder), &log).await?;
-    let config = local.config(aws_local::PREFIX);
-    aws_local::create(&config).await?;
-    say(&format!("DynamoDB Local at {}", local.url));
-    Ok((Store::dynamodb(&config).await?, local))
+/// What stands for AWS.
+#[derive(Debug)]
+struct AwsLocal {
+    dynamo: DynamoLocal,
+    s3: S3Local,
+}
+
+impl AwsLocal {
+    /// Starts DynamoDB Local with the tables of the template, and an S3 server with our buckets.
+    async fn start(ports: &Ports, data: &DataDir, say: &Say) -> anyhow::Result<(Store, Self)> {
+        let port = usual_or_free(ports.dynamodb);
+        let (folder, log) = (data.file("dynamodb"), data.logs().join("dynamodb.log"));
+        let dynamo = DynamoLocal::start(port, Some(&folder), &log).await?;
+        let config = dynamo.config(aws_local::PREFIX);
+        aws_local::create(&config).await?;
+        say(&format!("DynamoDB Local at {}", dynamo.url));
+        let s3 = S3Local::start(usual_or_free(ports.s3), &data.file("s3")).await?;
+        say(&format!("S3 server at {}", s3.url));
+        Ok((Store::dynamodb(&config).await?, Self { dynamo, s3 }))
+    }
+
+    async fn stop(self) {
+        self.s3.stop().await;
+        self.dynamo.stop().await;
+    }
 }
 
 async fn start_temporal(

@@ -16,9 +16,13 @@ pub fn canonical_json<T: Serialize>(value: &T) -> Result<String, serde_json::Err
 /// # Errors
 /// As [`canonical_json`].
 pub fn content_hash<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
-    Ok(hex::encode(Sha256::digest(
-        canonical_json(value)?.as_bytes(),
-    )))
+    Ok(sha256(canonical_json(value)?.as_bytes()))
+}
+
+/// Returns the SHA-256 of bytes, as 64 lower-case hex digits.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

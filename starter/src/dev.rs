@@ -18,8 +18,12 @@ pub struct DevEnvironment {
     pub temporal_address: Option<String>,
     /// The SQLite file of the store.
     pub store_path: Option<PathBuf>,
+    /// The folder of objects.
+    pub objects_path: Option<PathBuf>,
     /// DynamoDB, when the store is there instead.
     pub dynamodb_url: Option<String>,
+    /// S3, when objects are there instead.
+    pub s3_url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -29,7 +33,11 @@ struct Written {
     #[serde(default)]
     store_path: Option<PathBuf>,
     #[serde(default)]
+    objects_path: Option<PathBuf>,
+    #[serde(default)]
     dynamodb_url: Option<String>,
+    #[serde(default)]
+    s3_url: Option<String>,
 }
 
 /// Reads the file that `named` says, and no other; without it, the one of the environment that runs
@@ -54,7 +62,9 @@ fn read(file: &Path) -> Option<DevEnvironment> {
         file: file.to_owned(),
         temporal_address: written.temporal_address,
         store_path: written.store_path.map(|path| from.join(path)),
+        objects_path: written.objects_path.map(|path| from.join(path)),
         dynamodb_url: written.dynamodb_url,
+        s3_url: written.s3_url,
     })
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clients::{
     aws::StaticCredentials,
-    config::{Config, FILE_VARIABLE, StoreKind, StoreSection},
+    config::{Config, FILE_VARIABLE, ObjectsKind, ObjectsSection, StoreKind, StoreSection},
+    objects::{Objects, S3Config},
     store::{DynamoConfig, Store},
 };
 
@@ -19,6 +20,10 @@ use crate::{
 const PATH: &str = "AUTOOPS_STORE__PATH";
 /// Variable that says where records are kept.
 const KIND: &str = "AUTOOPS_STORE__KIND";
+/// Variable that names the folder of objects.
+const OBJECTS_PATH: &str = "AUTOOPS_OBJECTS__PATH";
+/// Variable that says where objects are kept.
+const OBJECTS_KIND: &str = "AUTOOPS_OBJECTS__KIND";
 
 /// Global settings of one call.
 #[derive(Debug)]
@@ -75,6 +80,43 @@ impl Setup {
         open(&self.store_section()?).await
     }
 
+    /// Opens the storage of objects; `None` when there is none on this machine yet.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub async fn objects(&self) -> anyhow::Result<Option<Objects>> {
+        let section = self.objects_section()?;
+        if section.kind == ObjectsKind::Folder && !section.path.exists() {
+            return Ok(None);
+        }
+        let opened = Objects::open(&section).await;
+        let opened = opened.with_context(|| format!("objects in {}", section.name()))?;
+        Ok(Some(opened))
+    }
+
+    /// As [`Self::store_section`], of objects.
+    fn objects_section(&self) -> anyhow::Result<ObjectsSection> {
+        let mut section = self.config()?.objects()?.clone();
+        let Some(dev) = self.dev_unless(&[OBJECTS_KIND, OBJECTS_PATH]) else {
+            return Ok(section);
+        };
+        if let Some(url) = &dev.s3_url {
+            section.kind = ObjectsKind::S3;
+            section.s3 = S3Config::of_this_machine(url);
+        } else if let Some(path) = dev.objects_path.clone() {
+            section.path = path;
+        }
+        Ok(section)
+    }
+
+    /// The development environment, unless a file or one of these variables says something else.
+    fn dev_unless(&self, variables: &[&str]) -> Option<&DevEnvironment> {
+        let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let named =
+            self.config.is_some() || [FILE_VARIABLE].iter().any(set) || variables.iter().any(set);
+        self.dev.as_ref().filter(|_| !named)
+    }
+
     /// Names the store for people, if it can be told.
     pub(crate) fn store_name(&self) -> Option<String> {
         self.store_section().ok().map(|section| section.name())
@@ -82,10 +124,8 @@ impl Setup {
 
     /// What a variable or file says, else the development environment, else the default.
     fn store_section(&self) -> anyhow::Result<StoreSection> {
-        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let named = self.config.is_some() || [FILE_VARIABLE, KIND, PATH].into_iter().any(set);
         let section = self.config()?.store;
-        let Some(dev) = self.dev.as_ref().filter(|_| !named) else {
+        let Some(dev) = self.dev_unless(&[KIND, PATH]) else {
             return Ok(section);
         };
         if let Some(url) = &dev.dynamodb_url {

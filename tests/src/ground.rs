@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clients::store::Store;
+use clients::{objects::Objects, store::Store};
 use dev_server::{
     callbacks::{self, BySignal},
     data_dir::{DataDir, DevInfo},
@@ -114,6 +114,8 @@ pub struct Ground {
     pub client: Client,
     /// The store that the worker has, too.
     pub store: Store,
+    /// The objects that the worker has, too.
+    pub objects: Objects,
     simulators: Simulators,
     callbacks: RunningSim,
     superops_url: String,
@@ -176,6 +178,7 @@ impl Ground {
         let info = DevInfo::of(&temporal, &simulators, &callbacks, &data);
         let people = demo::people(None, &data).unwrap();
         let store = Store::embedded(&info.store_path).unwrap();
+        let objects = Objects::in_folder(&info.objects_path).unwrap();
         demo::add_people(&store, people).await.unwrap();
         let mut env = demo::worker_env(&info, &key, speed);
         if let Some(budget) = scene.budget {
@@ -199,6 +202,7 @@ impl Ground {
             temporal_options,
             client,
             store,
+            objects,
             simulators,
             callbacks,
             superops_url: info.superops_url,

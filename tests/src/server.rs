@@ -13,7 +13,9 @@ use dev_server::temporal::{DevTemporal, DevTemporalOptions};
 use temporalio_client::Client;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions, runtime::RuntimeOptions};
 use tokio::sync::{OnceCell, mpsc};
-use workflows::{device_patch::DevicePatch, patch_deployment::PatchDeployment};
+use workflows::{
+    daily_seal::DailySeal, device_patch::DevicePatch, patch_deployment::PatchDeployment,
+};
 
 use crate::{fakes, faults::Gate, world::Worlds};
 
@@ -198,6 +200,8 @@ pub fn options(queue: &str, worlds: &Arc<Worlds>) -> WorkerOptions {
             .register_workflow::<PatchDeployment>()
             .unwrap()
             .register_workflow::<DevicePatch>()
+            .unwrap()
+            .register_workflow::<DailySeal>()
             .unwrap();
     }
     fakes::register(&mut options, queue, worlds);

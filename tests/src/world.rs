@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clients::store::Store;
+use clients::{objects::Objects, store::Store};
 use contracts::ids::{DeviceRun, plan_of_deployment};
 use domain::{audit::AuditEntry, ids::PlanId};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -36,7 +36,8 @@ impl Worlds {
 
     pub(crate) fn of_workflow(&self, workflow_id: &str) -> Result<Arc<World>, ActivityError> {
         let plan = plan_of_deployment(workflow_id)
-            .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan));
+            .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan))
+            .or_else(|| workflow_id.strip_prefix("daily-seal/")?.parse().ok());
         let worlds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let world = plan.and_then(|plan| worlds.get(&plan)?.upgrade());
         world.ok_or_else(|| {
@@ -63,6 +64,7 @@ pub struct World {
     model: Mutex<Model>,
     changed: watch::Sender<u64>,
     store: Store,
+    objects: Objects,
     _folder: tempfile::TempDir,
 }
 
@@ -81,6 +83,7 @@ impl World {
             model: Mutex::new(Model::new(plan.clone(), devices, &[KB.parse().unwrap()])),
             changed: watch::Sender::new(0),
             store: Store::embedded(&folder.path().join("store.db")).unwrap(),
+            objects: Objects::in_folder(&folder.path().join("objects")).unwrap(),
             _folder: folder,
         });
         site.worlds().add(plan, &world);
@@ -91,6 +94,12 @@ impl World {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What is kept beside the store.
+    #[must_use]
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// Reads the model.

@@ -7,10 +7,12 @@ use contracts::converter::data_converter;
 use prost::Message;
 use temporalio_common::protos::temporal::api::history::v1::{History, history_event::Attributes};
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
-use workflows::{device_patch::DevicePatch, patch_deployment::PatchDeployment};
+use workflows::{
+    daily_seal::DailySeal, device_patch::DevicePatch, patch_deployment::PatchDeployment,
+};
 
 /// Stories that must be among the recorded ones.
-const STORIES: [&str; 10] = [
+const STORIES: [&str; 11] = [
     "aborted",
     "approved",
     "continued_as_new",
@@ -20,6 +22,7 @@ const STORIES: [&str; 10] = [
     "device_verified",
     "rejected",
     "rolled_back",
+    "sealed",
     "timed_out",
 ];
 
@@ -28,6 +31,8 @@ fn replayer() -> WorkflowReplayer {
         .register_workflow::<PatchDeployment>()
         .unwrap()
         .register_workflow::<DevicePatch>()
+        .unwrap()
+        .register_workflow::<DailySeal>()
         .unwrap()
         .data_converter(data_converter())
         .build();

@@ -77,6 +77,10 @@ fn the_readme_is_followed_from_the_first_plan_to_the_last() {
         audit.contains("dana") && audit.contains("claimed"),
         "{audit}"
     );
+    assert!(
+        audit.contains("every chain and every seal holds"),
+        "{audit}"
+    );
 
     let [look, stop, approve] = readme::blocks("### More to try");
     assert!(dev.follow(&look).contains("first-plan"));
@@ -128,7 +132,14 @@ fn goes_on_after_everything_was_stopped(dev: Dev) {
         (24, 24),
         "each update once per device"
     );
-    dev.autoops(&["audit", "verify"]).succeeds();
+    let today = &jiff::Timestamp::now().to_string()[..10];
+    let sealed = dev.autoops(&["audit", "seal", "--through", today]);
+    assert!(sealed.succeeds().contains("seal 1 until"));
+    let verified = dev.autoops(&["audit", "verify"]).succeeds();
+    assert!(
+        verified.contains("checked 1 seals") && verified.contains("every seal holds"),
+        "{verified}"
+    );
     dev.stop();
 }
 

@@ -9,6 +9,7 @@ use clients::{
     config::{Config, Secrets},
     notify::LogNotifier,
     nvd::{self, Nvd},
+    objects::Objects,
     store::{Bucket, Store, TokenBucketLimiter},
     superops::{self, SuperOps},
 };
@@ -28,6 +29,7 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
     let callback = config.callback(secrets)?;
     let decision_key = config.decision_key(secrets)?;
     let buckets = config.buckets(secrets)?;
+    let objects = config.objects()?;
     let accept_claimed_identity = config.environment.accepts_claimed_identity();
     if decision_key.is_none() && !accept_claimed_identity {
         warn!(
@@ -38,6 +40,9 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
     let store = Store::open(&config.store)
         .await
         .context("the store cannot be opened")?;
+    let objects = Objects::open(objects)
+        .await
+        .context("the object storage cannot be opened")?;
     let limiter = Arc::new(TokenBucketLimiter::new(
         Arc::clone(&store.counters),
         buckets,
@@ -64,6 +69,7 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
             callback_url: callback.public_url,
         },
         store,
+        objects,
     })
 }
 

@@ -10,7 +10,9 @@ use temporalio_sdk::{Runtime, Worker, WorkerOptions, runtime::RuntimeOptions};
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use workflows::{device_patch::DevicePatch, patch_deployment::PatchDeployment};
+use workflows::{
+    daily_seal::DailySeal, device_patch::DevicePatch, patch_deployment::PatchDeployment,
+};
 
 use crate::args::Tuning;
 
@@ -109,6 +111,7 @@ fn options(
     if queue == queues::MAIN {
         options.register_workflow::<PatchDeployment>()?;
         options.register_workflow::<DevicePatch>()?;
+        options.register_workflow::<DailySeal>()?;
     }
     activities::register(&mut options, queue, deps);
     Ok(options)

@@ -3,6 +3,7 @@
 mod approvals;
 mod call;
 mod clock;
+pub mod daily_seal;
 pub mod device_patch;
 mod failure;
 mod options;

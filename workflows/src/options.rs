@@ -120,3 +120,20 @@ pub(crate) fn model(summary: impl Into<String>) -> ActivityOptions {
 pub(crate) fn notify(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 30, retry(1, 30, 5), None, summary.into())
 }
+
+/// Sealing the audit trail: repeated for hours, because what one try has done the next one finds.
+pub(crate) fn sealing(
+    summary: impl Into<String>,
+    try_secs: u64,
+    give_up_secs: u64,
+) -> ActivityOptions {
+    let mut options = options(
+        queues::MAIN,
+        try_secs,
+        retry(5, 600, 0),
+        None,
+        summary.into(),
+    );
+    options.heartbeat_timeout = Some(Duration::from_secs(120));
+    in_steps(options, give_up_secs)
+}

@@ -13,12 +13,16 @@ pub mod plans;
 pub mod policy;
 pub mod records;
 pub mod risk;
+pub mod seal;
 pub mod superops;
 pub mod vulnerabilities;
 pub mod windows;
 
-/// Name of every declared activity; tests hold tables of faults and registrations against it.
-pub const ALL: [&str; 29] = [
+/// Number of [`PATCHING`].
+const PATCHING_COUNT: usize = 29;
+
+/// Activities of patch deployments and device runs, by name.
+pub const PATCHING: [&str; PATCHING_COUNT] = [
     "approvals.authorize",
     "inventory.sync_client",
     "inventory.sync_sites_page",
@@ -49,3 +53,17 @@ pub const ALL: [&str; 29] = [
     "nvd.lookup_cve",
     "windows.next_opening",
 ];
+
+/// The activity of seals, by name.
+pub const SEALING: &str = "audit.seal";
+
+/// Name of every declared activity; tests hold tables of faults and registrations against it.
+pub const ALL: [&str; PATCHING_COUNT + 1] = {
+    let mut all = [SEALING; PATCHING_COUNT + 1];
+    let mut next = 0;
+    while next < PATCHING_COUNT {
+        all[next] = PATCHING[next];
+        next += 1;
+    }
+    all
+};

@@ -186,7 +186,7 @@ pub(super) fn encode<T: Serialize + 'static>(value: &T) -> Result<RawValue, Trou
     Ok(RawValue::new(vec![payload]))
 }
 
-fn decode<T: DeserializeOwned + 'static>(raw: RawValue) -> Result<T, Trouble> {
+pub(super) fn decode<T: DeserializeOwned + 'static>(raw: RawValue) -> Result<T, Trouble> {
     let converter = converter::data_converter();
     let converter = converter.payload_converter();
     let context = SerializationContext::new(&SerializationContextData::None, converter);
@@ -197,7 +197,7 @@ fn decode<T: DeserializeOwned + 'static>(raw: RawValue) -> Result<T, Trouble> {
 
 /// Joins the messages of the application failures of a chain; the wrappers around them only say that
 /// something failed. Without one, the innermost message is all there is.
-fn root_cause(error: &IncomingError) -> String {
+pub(super) fn root_cause(error: &IncomingError) -> String {
     let chain = || std::iter::successors(Some(error), |error| error.cause());
     let mut text = String::new();
     for failure in chain().filter(|error| matches!(error, IncomingError::Application(_))) {

@@ -12,6 +12,7 @@ mod planning;
 pub mod plans;
 pub mod records;
 pub mod risk;
+pub mod seal;
 pub mod superops;
 
 use std::sync::Arc;
@@ -32,7 +33,8 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
                 .register_activities(people::FakePeople::new(worlds()))
                 .register_activities(inventory::FakeSnapshot::new(worlds()))
                 .register_activities(records::FakeRecords::new(worlds()))
-                .register_activities(risk::FakeRisk::new(worlds()));
+                .register_activities(risk::FakeRisk::new(worlds()))
+                .register_activities(seal::FakeSeals::new(worlds()));
         }
         queues::SUPEROPS => {
             options.register_activities(superops::FakeSuperOps::new(worlds()));

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use autoops_tests::{
     chain::whole_chain,
+    deployment::start_raw,
     ground::{Ground, Memory, Scene, WORKER_TWICE},
     report, wire,
 };
-use clients::store::LetterFilter;
-use contracts::{activities, ids};
+use clients::{seal::check, store::LetterFilter};
+use contracts::{activities, ids, seal::DailySealResult};
 use futures::future::join_all;
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
-use temporalio_client::{UntypedSignal, UntypedWorkflow, WorkflowSignalOptions};
+use temporalio_client::{
+    UntypedSignal, UntypedWorkflow, WorkflowGetResultOptions, WorkflowSignalOptions,
+};
 
 use crate::{
     fleet::{Job, KB, SPEED, fleet},
@@ -21,7 +25,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::ALL`.
-const WRITES: [(&str, &str, &str); 13] = [
+const WRITES: [(&str, &str, &str); 14] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -86,6 +90,11 @@ const WRITES: [(&str, &str, &str); 13] = [
         "superops.run_script",
         "script run on the device",
         "the same job: the device reports again and does nothing",
+    ),
+    (
+        "audit.seal",
+        "copies of audit entries, a seal, in write-once storage",
+        "the same object is there already: it is read and taken as it is",
     ),
 ];
 
@@ -160,6 +169,7 @@ async fn left_behind(scene: Scene) -> (Vec<String>, Vec<String>) {
     for rollout in join_all(ends).await {
         all.extend(of_deployment(&ground, &rollout).await);
     }
+    all.push(sealed(&ground).await);
     let executions = &ground.store.executions;
     let every = LetterFilter::default();
     let letters = executions.list_dead_letters(&every, None, 500).await;
@@ -180,6 +190,24 @@ async fn left_behind(scene: Scene) -> (Vec<String>, Vec<String>) {
     let repeated = if twice { ground.done_twice() } else { vec![] };
     ground.stop().await;
     (all, repeated)
+}
+
+/// Seals everything that was written down, and says how many entries agree with it.
+async fn sealed(ground: &Ground) -> String {
+    let through = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let (id, input) = (
+        ids::daily_seal(through),
+        wire::json(&json!({ "through": through })),
+    );
+    let started = start_raw(&ground.client, "DailySeal", &id, input);
+    let started = started.await.unwrap();
+    let result = started.get_result(WorkflowGetResultOptions::default());
+    let seal: DailySealResult = wire::read(&result.await.unwrap());
+    let found = check(ground.store.actions.as_ref(), &ground.objects).await;
+    let found = found.unwrap();
+    assert_eq!(found.broken, []);
+    assert_eq!(found.entries, seal.entries);
+    format!("{} seals, {} entries", found.seals, found.entries)
 }
 
 async fn mean_another_plan(ground: &Ground, job: &Job) {

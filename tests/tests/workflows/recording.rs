@@ -9,6 +9,8 @@ use autoops_tests::{
 use domain::{outcome::DeploymentOutcome as Outcome, script::ScriptOutcome};
 use serde_json::json;
 
+use crate::sealing::{seal, world};
+
 #[test]
 fn records_histories() {
     if std::env::var_os(RECORD).is_none() {
@@ -31,6 +33,9 @@ fn records_histories() {
         story("needs_human", 1, Outcome::Incomplete, "approve").await;
         story("aborted", 2, Outcome::Aborted, "abort").await;
         story("continued_as_new", 4, Outcome::Verified, "approve").await;
+        let _world = world("recorded-seal").await;
+        seal("recorded-seal", None).await.unwrap();
+        record(site().await.client(), "daily-seal/recorded-seal", "sealed").await;
     });
 }
 
