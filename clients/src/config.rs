@@ -23,7 +23,7 @@ pub use self::{
     secrets::{CALLBACK_KEY, DECISION_KEY, NVD_API_KEY, SUPEROPS_TOKEN, Secrets},
     sections::{
         BedrockSection, CallbackConfig, CallbackSection, EnvironmentName, EnvironmentSection,
-        NvdSection, StoreKind, StoreSection,
+        MemoryKind, MemorySection, NvdSection, StoreKind, StoreSection,
     },
 };
 use crate::{
@@ -91,6 +91,8 @@ pub struct Config {
     bedrock: BedrockSection,
     /// Where records are kept.
     pub store: StoreSection,
+    /// Where past incidents are remembered.
+    pub memory: MemorySection,
     callback: CallbackSection,
 }
 

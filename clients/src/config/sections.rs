@@ -10,6 +10,7 @@ use crate::{
     address::{is_public_address, is_safe_address},
     bedrock::{BedrockConfig, ModelProfile},
     breaker::BreakerConfig,
+    memory::OpenSearchConfig,
     store::DynamoConfig,
 };
 
@@ -145,6 +146,40 @@ impl StoreSection {
         match self.kind {
             StoreKind::Embedded => self.path.display().to_string(),
             StoreKind::Dynamodb => format!("{}-* in {}", tables.prefix, tables.region),
+        }
+    }
+}
+
+/// Where past incidents are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryKind {
+    /// In one file on this machine.
+    Embedded,
+    /// In indexes of OpenSearch.
+    Opensearch,
+}
+
+/// Section `memory`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemorySection {
+    /// Which of the two below counts.
+    pub kind: MemoryKind,
+    /// The database file.
+    pub path: PathBuf,
+    /// The indexes.
+    pub opensearch: OpenSearchConfig,
+}
+
+impl MemorySection {
+    /// Names it for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let indexes = &self.opensearch;
+        match self.kind {
+            MemoryKind::Embedded => self.path.display().to_string(),
+            MemoryKind::Opensearch => format!("{}-* at {}", indexes.prefix, indexes.url),
         }
     }
 }
