@@ -4,3 +4,5 @@
 
 #[path = "engines/dynamo.rs"]
 mod dynamo;
+#[path = "engines/opensearch.rs"]
+mod opensearch;

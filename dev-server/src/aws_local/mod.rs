@@ -1,6 +1,7 @@
 //! Real engines of AWS services on this machine: DynamoDB Local, with the tables of the template
-//! that production uses.
+//! that production uses, and OpenSearch.
 
+mod opensearch;
 mod tables;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use clients::{aws::StaticCredentials, store::DynamoConfig};
 
+pub use opensearch::OpenSearchLocal;
 pub use tables::create;
 
 use crate::{
@@ -18,10 +20,12 @@ use crate::{
     temporal::{FindOptions, free_or},
 };
 
-/// Variable that names the folder of its jars.
-const JARS: &str = "AUTOOPS_DYNAMODB_LOCAL";
-/// Folder of the jars in the cache, as `scripts/dynamodb-local` makes it.
-const FOLDER: &str = "dynamodb-local-2.6.1";
+const JARS: Jars = Jars {
+    title: "DynamoDB Local",
+    variable: "AUTOOPS_DYNAMODB_LOCAL",
+    folder: "dynamodb-local-2.6.1",
+    script: "scripts/dynamodb-local",
+};
 /// Prefix and region of the defaults, so that only its address has to be told.
 pub const PREFIX: &str = "autoops";
 const REGION: &str = "eu-central-1";
@@ -43,7 +47,7 @@ impl DynamoLocal {
     /// # Errors
     /// When there is no Java or no jars, or it does not come up; then with its last words.
     pub async fn start(port: u16, folder: Option<&Path>, log: &Path) -> anyhow::Result<Self> {
-        let jars = jars()?;
+        let jars = JARS.find()?;
         let port = free_or(port)?;
         let mut arguments = vec![
             "-Xmx512m".to_owned(),
@@ -105,25 +109,44 @@ impl DynamoLocal {
 /// a build server must not pass without them.
 #[must_use]
 pub fn is_skipped() -> bool {
-    let skipped = std::env::var_os("CI").is_none() && jars().is_err();
-    if skipped {
-        eprintln!("!!! SKIPPED: no DynamoDB Local here; scripts/dynamodb-local fetches it");
-    }
-    skipped
+    JARS.is_skipped()
 }
 
-/// Finds the jars.
-///
-/// # Errors
-/// When they were never fetched.
-fn jars() -> anyhow::Result<PathBuf> {
-    let named = std::env::var_os(JARS).map(PathBuf::from);
-    let folder = named.unwrap_or_else(|| FindOptions::from_env().cache.join(FOLDER));
-    let is_there = folder.join("complete").is_file();
-    is_there.then_some(folder.clone()).with_context(|| {
-        format!(
-            "no DynamoDB Local in {}: run scripts/dynamodb-local",
-            folder.display()
-        )
-    })
+/// The jars of an engine.
+struct Jars {
+    title: &'static str,
+    /// Variable that names their folder.
+    variable: &'static str,
+    /// Folder in the cache, as the script makes it.
+    folder: &'static str,
+    /// What fetches them.
+    script: &'static str,
+}
+
+impl Jars {
+    fn is_skipped(&self) -> bool {
+        let skipped = std::env::var_os("CI").is_none() && self.find().is_err();
+        if skipped {
+            eprintln!(
+                "!!! SKIPPED: no {} here; {} fetches it",
+                self.title, self.script
+            );
+        }
+        skipped
+    }
+
+    /// Finds them, unless they were never fetched.
+    fn find(&self) -> anyhow::Result<PathBuf> {
+        let named = std::env::var_os(self.variable).map(PathBuf::from);
+        let folder = named.unwrap_or_else(|| FindOptions::from_env().cache.join(self.folder));
+        let is_there = folder.join("complete").is_file();
+        is_there.then_some(folder.clone()).with_context(|| {
+            format!(
+                "no {} in {}: run {}",
+                self.title,
+                folder.display(),
+                self.script
+            )
+        })
+    }
 }

@@ -107,14 +107,17 @@ impl Wire {
         }
         if let Some(region) = &config.region {
             let settings = aws::settings(region, None, config.credentials.as_ref(), WHOLE).await;
-            let keys: SharedCredentialsProvider = settings.credentials_provider().ok_or_else(
-                || MemoryError::Refused {
+            let keys: SharedCredentialsProvider =
+                settings
+                    .credentials_provider()
+                    .ok_or_else(|| {
+                        MemoryError::Refused {
                     advice:
                         "no AWS credentials were found: set a role, a profile or AWS_ACCESS_KEY_ID"
                             .to_owned(),
                     source: None,
-                },
-            )?;
+                }
+                    })?;
             let region = aws_config::Region::new(region.clone());
             transport = transport
                 .auth(Credentials::AwsSigV4(keys, region))
