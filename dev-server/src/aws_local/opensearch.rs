@@ -49,7 +49,7 @@ impl OpenSearchLocal {
         let process = Program::new("opensearch", "java")
             .args(["-Xmx512m", "-cp"])
             .args([format!("{0}/*:{0}/plugin/*", jars.display())])
-            .args([&source, folder])
+            .args([source.as_path(), folder])
             .args([port.to_string()])
             .without_env(&["JAVA_TOOL_OPTIONS", "OPENSEARCH_"])
             .log_to(open_log(log)?)?

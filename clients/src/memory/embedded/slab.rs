@@ -22,7 +22,13 @@ pub(super) type Place = (i64, i64);
 
 /// Vectors by place.
 #[derive(Debug, Default)]
-pub(super) struct Slabs(Mutex<HashMap<Place, Held>>);
+pub(super) struct Slabs(Mutex<All>);
+
+#[derive(Debug, Default)]
+struct All {
+    held: HashMap<Place, Held>,
+    turn: u64,
+}
 
 #[derive(Debug, Default)]
 struct Held {
@@ -81,18 +87,20 @@ impl Slabs {
 
     fn held(&self, place: Place) -> Arc<RwLock<Slab>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = 1 + all.values().map(|held| held.turn).max().unwrap_or_default();
-        let held = all.entry(place).or_default();
+        all.turn += 1;
+        let turn = all.turn;
+        let held = all.held.entry(place).or_default();
         held.turn = turn;
         Arc::clone(&held.slab)
     }
 
     fn make_room(&self, place: Place, vectors: usize) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = &mut all.held;
         if let Some(held) = all.get_mut(&place) {
             held.vectors = vectors;
         }
-        while all.len() > 1 && all.values().map(|held| held.vectors).sum::<usize>() > MOST_HELD {
+        while all.values().map(|held| held.vectors).sum::<usize>() > MOST_HELD {
             let others = all.iter().filter(|(at, _)| **at != place);
             let Some(oldest) = others.min_by_key(|(_, held)| held.turn).map(|(at, _)| *at) else {
                 return;
@@ -233,7 +241,7 @@ mod tests {
             slabs.make_room((client, 1), MOST_HELD / 2);
             drop(slabs.held((0, 1)));
         }
-        let mut places: Vec<_> = slabs.0.lock().unwrap().keys().copied().collect();
+        let mut places: Vec<_> = slabs.0.lock().unwrap().held.keys().copied().collect();
         places.sort_unstable();
         assert_eq!(places, [(0, 1), (2, 1)]);
     }

@@ -328,7 +328,8 @@ impl OpenSearchMemory {
         }
         let path = format!("/{index}/_mget?_source_includes={}", fields.join(","));
         let body = json!({ "ids": keys });
-        let mut answer = self.wire.call(Method::Post, &path, Some(&body)).await?;
+        // By GET: who may only read is allowed this one.
+        let mut answer = self.wire.call(Method::Get, &path, Some(&body)).await?;
         let Value::Array(documents) = answer["docs"].take() else {
             return Err(error::malformed("docs"));
         };

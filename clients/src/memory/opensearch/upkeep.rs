@@ -30,21 +30,18 @@ impl OpenSearchMemory {
             names: Names::new(&config.prefix),
         };
         let rule = memory.names.rule();
-        // Before anything is changed: what a newer version made stays as it is.
-        let known = memory.mapping(&rule).await?;
-        if let Some((index, mapping)) = &known {
-            check(index, mapping)?;
+        // What is there stays as it is: a newer version may have made it, and who only asks may not
+        // be allowed to change it. The index comes last, so with it the templates are there.
+        if let Some((index, mapping)) = memory.mapping(&rule).await? {
+            check(&index, &mapping)?;
+            return Ok(memory);
         }
         for (name, template) in memory.names.templates() {
             let path = format!("/_index_template/{name}");
-            memory
-                .wire
-                .call(Method::Put, &path, Some(&template))
-                .await?;
+            let put = memory.wire.call(Method::Put, &path, Some(&template));
+            put.await?;
         }
-        if known.is_none() {
-            memory.create(&rule, &json!({})).await?;
-        }
+        memory.create(&rule, &json!({})).await?;
         Ok(memory)
     }
 
