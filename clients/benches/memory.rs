@@ -3,7 +3,7 @@
 
 use std::{hint::black_box, path::Path, sync::Arc};
 
-use clients::memory::{self, Incident, Memory, Near, Outcome, Question, Record, Vector};
+use autoops_clients::memory::{self, Incident, Memory, Near, Outcome, Question, Record, Vector};
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
