@@ -21,9 +21,9 @@ fn on_opensearch<F: Future<Output = ()>>(story: impl FnOnce(OpenSearchLocal) -> 
     }
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("log");
-        let local = OpenSearchLocal::start(0, &folder.path().join("node"), &log);
-        story(local.await.unwrap()).await;
+        let (node, log) = (folder.path().join("node"), folder.path().join("log"));
+        let local = OpenSearchLocal::start(0, &node, &log).await.unwrap();
+        story(local).await;
     });
 }
 

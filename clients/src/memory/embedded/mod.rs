@@ -1,6 +1,7 @@
 //! The embedded adapter: one SQLite file. Vectors are compared exactly, in memory: each process holds
 //! those of the clients it was asked about, and reads on where the file has grown.
 
+mod rough;
 mod schema;
 mod slab;
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Vectors of one client in one space, side by side in memory, and the exact search over them.
+//! Vectors of one client in one space, side by side in memory, and the exact search over them: a look
+//! at rough copies tells which few have to be compared.
 
 use std::{
     collections::HashMap,
@@ -7,12 +8,13 @@ use std::{
 
 use rusqlite::params;
 
+use super::rough::{self, Best, Rough};
 use crate::{
     memory::{DIMENSIONS, Vector},
     store::{StoreError, StoreResult, embedded::SqlTx},
 };
 
-/// Most vectors that a process holds; what was asked for longest ago goes first. 1 KiB each.
+/// Most vectors that a process holds; what was asked for longest ago goes first. 1.5 KiB each.
 const MOST_HELD: usize = 400_000;
 /// Sums kept side by side, so that the processor adds many at once.
 const LANES: usize = 16;
@@ -44,6 +46,7 @@ pub(super) struct Slab {
     newest: i64,
     incidents: Vec<i64>,
     numbers: Vec<f32>,
+    rough: Vec<Rough>,
 }
 
 impl Slabs {
@@ -138,8 +141,9 @@ impl Slab {
                     .iter()
                     .map(|four| f32::from_le_bytes(*four));
                 self.numbers.extend(numbers);
-                if self.numbers.len() != before + DIMENSIONS {
-                    damaged = Some(self.newest);
+                match self.numbers[before..].as_array() {
+                    Some(numbers) => self.rough.push(Rough::of(numbers)),
+                    None => damaged = Some(self.newest),
                 }
                 Ok(())
             },
@@ -151,21 +155,13 @@ impl Slab {
     }
 
     fn nearest(&self, vector: &Vector, limit: usize) -> Vec<(i64, f64)> {
-        let mut best: Vec<(usize, f32)> = Vec::with_capacity(limit + 1);
-        let mut least = f32::NEG_INFINITY;
-        for (at, numbers) in self.numbers.chunks_exact(DIMENSIONS).enumerate() {
-            let cosine = dot(numbers, vector.as_slice());
-            // Of equal ones the older stays.
-            if cosine > least || best.len() < limit {
-                let rank = best.partition_point(|(_, other)| *other >= cosine);
-                best.insert(rank, (at, cosine));
-                best.truncate(limit);
-                if best.len() == limit {
-                    least = best.last().map_or(least, |(_, last)| *last);
-                }
-            }
+        let mut best = Best::new(limit);
+        let exact = |at: &usize| &self.numbers[at * DIMENSIONS..(at + 1) * DIMENSIONS];
+        for at in rough::candidates(&self.rough, vector, limit) {
+            best.take(at, dot(exact(&at), vector.as_slice()));
         }
-        best.into_iter()
+        let found = best.into_order().into_iter();
+        found
             .map(|(at, cosine)| (self.incidents[at], f64::from(cosine.clamp(-1.0, 1.0))))
             .collect()
     }
@@ -211,6 +207,10 @@ mod tests {
         let slab = Slab {
             incidents: (0..300).collect(),
             numbers: vectors.iter().flat_map(|v| v.as_slice().to_vec()).collect(),
+            rough: vectors
+                .iter()
+                .map(|v| Rough::of(v.as_slice().as_array().unwrap()))
+                .collect(),
             ..Slab::default()
         };
         for asked in [vector(7), vector(1000)] {
