@@ -37,14 +37,14 @@ test: toolchain ## Format, lints, templates and all tests, as the build server r
 	@scripts/step "3/7 lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 	@scripts/step "4/7 programs and tests" cargo build --workspace --all-targets --locked
 	@scripts/step "5/7 Temporal server" $(TARGET)/debug/autoops-dev find-temporal
-	@scripts/step "6/7 DynamoDB Local" scripts/dynamodb-local
+	@scripts/step "6/7 DynamoDB Local and OpenSearch" scripts/engines
 	@RUST_TEST_THREADS=8 scripts/step "7/7 tests" cargo test --workspace --locked
 	@echo "all steps passed"
 
 .PHONY: test-stack
 test-stack: toolchain ## Test the adapters of AWS services alone, on real engines
 	@scripts/step "1/3 programs and tests" cargo build --workspace --all-targets --locked
-	@scripts/step "2/3 DynamoDB Local" scripts/dynamodb-local
+	@scripts/step "2/3 DynamoDB Local and OpenSearch" scripts/engines
 	@scripts/step "3/3 tests" cargo test --workspace --locked --test engines
 
 .PHONY: chaos

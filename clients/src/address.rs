@@ -11,6 +11,11 @@ pub(crate) fn is_safe_address(text: &str) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url))
 }
 
+/// Returns true for an address of this machine.
+pub(crate) fn is_loopback_address(text: &str) -> bool {
+    bare(text).is_some_and(|url| is_loopback(&url))
+}
+
 /// Returns true for an https address of another machine.
 pub(crate) fn is_public_address(text: &str) -> bool {
     bare(text).is_some_and(|url| url.scheme() == "https" && !may_be_local(&url))

@@ -23,7 +23,8 @@ pub use self::{
     secrets::{CALLBACK_KEY, DECISION_KEY, NVD_API_KEY, SUPEROPS_TOKEN, Secrets},
     sections::{
         BedrockSection, CallbackConfig, CallbackSection, EnvironmentName, EnvironmentSection,
-        NvdSection, ObjectsKind, ObjectsSection, StoreKind, StoreSection,
+        MemoryKind, MemorySection, NvdSection, ObjectsKind, ObjectsSection, StoreKind,
+        StoreSection,
     },
 };
 use crate::{
@@ -92,6 +93,8 @@ pub struct Config {
     /// Where records are kept.
     pub store: StoreSection,
     objects: ObjectsSection,
+    /// Where past incidents are remembered.
+    pub memory: MemorySection,
     callback: CallbackSection,
 }
 

@@ -9,6 +9,7 @@ pub mod bedrock;
 pub mod breaker;
 pub mod callback;
 pub mod config;
+pub mod memory;
 pub mod notify;
 pub mod nvd;
 pub mod objects;

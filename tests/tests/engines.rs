@@ -4,5 +4,7 @@
 
 #[path = "engines/dynamo.rs"]
 mod dynamo;
+#[path = "engines/opensearch.rs"]
+mod opensearch;
 #[path = "engines/s3.rs"]
 mod s3;

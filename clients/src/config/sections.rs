@@ -10,6 +10,7 @@ use crate::{
     address::{is_public_address, is_safe_address},
     bedrock::{BedrockConfig, ModelProfile},
     breaker::BreakerConfig,
+    memory::OpenSearchConfig,
     objects::{Encryption, S3Config},
     store::DynamoConfig,
 };
@@ -204,6 +205,40 @@ impl ObjectsSection {
             }
         }
         Ok(self)
+    }
+}
+
+/// Where past incidents are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryKind {
+    /// In one file on this machine.
+    Embedded,
+    /// In indexes of OpenSearch.
+    Opensearch,
+}
+
+/// Section `memory`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemorySection {
+    /// Which of the two below counts.
+    pub kind: MemoryKind,
+    /// The database file.
+    pub path: PathBuf,
+    /// The indexes.
+    pub opensearch: OpenSearchConfig,
+}
+
+impl MemorySection {
+    /// Names it for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let indexes = &self.opensearch;
+        match self.kind {
+            MemoryKind::Embedded => self.path.display().to_string(),
+            MemoryKind::Opensearch => format!("{}-* at {}", indexes.prefix, indexes.url),
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl StoreError {
         Self::Throttled { what: what.into() }
     }
 
-    pub(super) fn corrupt(what: impl Into<String>) -> Self {
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt {
             what: what.into(),
             source: None,

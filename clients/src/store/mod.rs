@@ -4,7 +4,7 @@
 //! in one SQLite file that several processes may use at once.
 
 mod dynamo;
-mod embedded;
+pub(crate) mod embedded;
 mod error;
 mod limiter;
 pub mod ports;

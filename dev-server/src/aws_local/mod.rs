@@ -1,6 +1,7 @@
 //! Real engines of AWS services on this machine: DynamoDB Local, with the tables of the template
-//! that production uses, and an S3 server.
+//! that production uses, OpenSearch, and an S3 server.
 
+mod opensearch;
 mod s3;
 mod tables;
 
@@ -12,6 +13,7 @@ use std::{
 use anyhow::{Context, bail};
 use clients::{aws::StaticCredentials, store::DynamoConfig};
 
+pub use opensearch::OpenSearchLocal;
 pub use s3::S3Local;
 pub use tables::create;
 
@@ -20,10 +22,12 @@ use crate::{
     temporal::{FindOptions, free_or},
 };
 
-/// Variable that names the folder of its jars.
-const JARS: &str = "AUTOOPS_DYNAMODB_LOCAL";
-/// Folder of the jars in the cache, as `scripts/dynamodb-local` makes it.
-const FOLDER: &str = "dynamodb-local-2.6.1";
+const JARS: Jars = Jars {
+    title: "DynamoDB Local",
+    variable: "AUTOOPS_DYNAMODB_LOCAL",
+    folder: "dynamodb-local-2.6.1",
+    script: "scripts/dynamodb-local",
+};
 /// Prefix and region of the defaults, so that only its address has to be told.
 pub const PREFIX: &str = "autoops";
 const REGION: &str = "eu-central-1";
@@ -45,7 +49,7 @@ impl DynamoLocal {
     /// # Errors
     /// When there is no Java or no jars, or it does not come up; then with its last words.
     pub async fn start(port: u16, folder: Option<&Path>, log: &Path) -> anyhow::Result<Self> {
-        let jars = jars()?;
+        let jars = JARS.find()?;
         let port = free_or(port)?;
         let mut arguments = vec![
             "-Xmx512m".to_owned(),
@@ -107,25 +111,44 @@ impl DynamoLocal {
 /// a build server must not pass without them.
 #[must_use]
 pub fn is_skipped() -> bool {
-    let skipped = std::env::var_os("CI").is_none() && jars().is_err();
-    if skipped {
-        eprintln!("!!! SKIPPED: no DynamoDB Local here; scripts/dynamodb-local fetches it");
-    }
-    skipped
+    JARS.is_skipped()
 }
 
-/// Finds the jars.
-///
-/// # Errors
-/// When they were never fetched.
-fn jars() -> anyhow::Result<PathBuf> {
-    let named = std::env::var_os(JARS).map(PathBuf::from);
-    let folder = named.unwrap_or_else(|| FindOptions::from_env().cache.join(FOLDER));
-    let is_there = folder.join("complete").is_file();
-    is_there.then_some(folder.clone()).with_context(|| {
-        format!(
-            "no DynamoDB Local in {}: run scripts/dynamodb-local",
-            folder.display()
-        )
-    })
+/// The jars of an engine.
+struct Jars {
+    title: &'static str,
+    /// Variable that names their folder.
+    variable: &'static str,
+    /// Folder in the cache, as the script makes it.
+    folder: &'static str,
+    /// What fetches them.
+    script: &'static str,
+}
+
+impl Jars {
+    fn is_skipped(&self) -> bool {
+        let skipped = std::env::var_os("CI").is_none() && self.find().is_err();
+        if skipped {
+            eprintln!(
+                "!!! SKIPPED: no {} here; {} fetches it",
+                self.title, self.script
+            );
+        }
+        skipped
+    }
+
+    /// Finds them, unless they were never fetched.
+    fn find(&self) -> anyhow::Result<PathBuf> {
+        let named = std::env::var_os(self.variable).map(PathBuf::from);
+        let folder = named.unwrap_or_else(|| FindOptions::from_env().cache.join(self.folder));
+        let is_there = folder.join("complete").is_file();
+        is_there.then_some(folder.clone()).with_context(|| {
+            format!(
+                "no {} in {}: run {}",
+                self.title,
+                folder.display(),
+                self.script
+            )
+        })
+    }
 }

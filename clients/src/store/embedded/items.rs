@@ -13,7 +13,7 @@ use crate::store::{
 const END: &str = "\u{10FFFF}";
 
 /// A transaction of SQLite.
-pub(super) struct SqlTx<'a> {
+pub(crate) struct SqlTx<'a> {
     pub(super) connection: &'a Connection,
 }
 
@@ -139,12 +139,12 @@ impl<'a> SqlTx<'a> {
     }
 
     /// Runs a statement that returns no rows.
-    pub(super) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> StoreResult<()> {
+    pub(crate) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> StoreResult<()> {
         self.count(sql, params).map(drop)
     }
 
     /// Runs a statement and returns how many rows it touched.
-    pub(super) fn count(&self, sql: &str, params: impl rusqlite::Params) -> StoreResult<usize> {
+    pub(crate) fn count(&self, sql: &str, params: impl rusqlite::Params) -> StoreResult<usize> {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute(params))
@@ -152,7 +152,7 @@ impl<'a> SqlTx<'a> {
     }
 
     /// Runs a query.
-    pub(super) fn rows<T>(
+    pub(crate) fn rows<T>(
         &self,
         sql: &str,
         params: impl rusqlite::Params,

@@ -20,7 +20,8 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use self::{items::SqlTx, writer::Writer};
+use self::writer::Writer;
+pub(crate) use self::{items::SqlTx, schema::Schema};
 use super::{
     StoreError, StoreResult,
     records::{Backend, items::Tx},
@@ -33,9 +34,10 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Connections kept open for reading.
 const READERS: usize = 4;
 
-/// All ports on one SQLite file.
-pub(super) struct Embedded {
+/// One SQLite file; with the schema of the store, all its ports.
+pub(crate) struct Embedded {
     path: PathBuf,
+    schema: &'static Schema,
     writer: Writer,
     readers: Arc<Mutex<Vec<Connection>>>,
 }
@@ -49,8 +51,13 @@ impl fmt::Debug for Embedded {
 }
 
 impl Embedded {
-    /// Opens the file, creates it when it is not there, and brings its tables to the newest version.
+    /// Opens the file of a store.
     pub(super) fn open(path: &Path) -> StoreResult<Self> {
+        Self::open_as(path, &schema::STORE)
+    }
+
+    /// Opens the file, creates it when it is not there, and brings its tables to the newest version.
+    pub(crate) fn open_as(path: &Path, schema: &'static Schema) -> StoreResult<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable {
                 advice: format!(
@@ -60,21 +67,23 @@ impl Embedded {
                 source: Some(error.into()),
             })?;
         }
-        let connection = open_for_writing(path).map_err(|error| error.at(path))?;
+        let connection = open_for_writing(path, schema).map_err(|error| error.at(path))?;
         Ok(Self {
             path: path.to_owned(),
-            writer: Writer::start(connection)?,
+            schema,
+            writer: Writer::start(connection, schema)?,
             readers: Arc::default(),
         })
     }
 
     /// Does work that reads, on one consistent state of the file.
-    async fn sql_read<T, F>(&self, work: F) -> StoreResult<T>
+    pub(crate) async fn sql_read<T, F>(&self, work: F) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&SqlTx<'_>) -> StoreResult<T> + Send + 'static,
     {
         let (path, readers) = (self.path.clone(), Arc::clone(&self.readers));
+        let schema = self.schema;
         let task = tokio::task::spawn_blocking(move || {
             let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = match kept {
@@ -82,7 +91,7 @@ impl Embedded {
                 None => open_for_reading(&path).map_err(|error| error.at(&path))?,
             };
             let transaction = connection.transaction().map_err(StoreError::of_sqlite)?;
-            schema::check(&transaction)?;
+            schema.check(&transaction)?;
             let result = work(&SqlTx::new(&transaction));
             drop(transaction);
             let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +104,15 @@ impl Embedded {
             advice: "a read was cut off".to_owned(),
             source: Some(error.into()),
         })?
+    }
+
+    /// Does work that writes, in a transaction, and returns when it is on disk.
+    pub(crate) async fn sql_write<T, F>(&self, work: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&SqlTx<'_>) -> StoreResult<T> + Send + 'static,
+    {
+        self.writer.write(work).await
     }
 }
 
@@ -115,19 +133,19 @@ impl Backend for Embedded {
         T: Send + 'static,
         F: Fn(&Tx<'_>) -> StoreResult<T> + Send + 'static,
     {
-        self.writer.write(move |tx| work(&Tx(tx))).await
+        self.sql_write(move |tx| work(&Tx(tx))).await
     }
 }
 
-fn open_for_writing(path: &Path) -> StoreResult<Connection> {
+fn open_for_writing(path: &Path, schema: &Schema) -> StoreResult<Connection> {
     // Before anything is changed: a file of another program or of a newer version is left exactly
     // as it is.
     if path.exists() {
         let mut looking = open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         // At one moment: another process may be making it.
         let moment = looking.transaction().map_err(StoreError::of_sqlite)?;
-        schema::check_owner(&moment)?;
-        schema::check(&moment)?;
+        schema.check_owner(&moment)?;
+        schema.check(&moment)?;
     }
     let mut connection = open(path)?;
     use_wal(&connection)?;
@@ -136,7 +154,7 @@ fn open_for_writing(path: &Path) -> StoreResult<Connection> {
             .pragma_update(None, name, value)
             .map_err(StoreError::of_sqlite)?;
     }
-    schema::migrate(&mut connection)?;
+    schema.migrate(&mut connection)?;
     Ok(connection)
 }
 

@@ -66,64 +66,83 @@ const MIGRATIONS: &[&str] = &[
          FROM lists WHERE name >= 'audit/' AND name < 'audit0';",
 ];
 
-/// Newest version of the data that this program knows.
-pub(super) fn supported() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+/// What a file of ours holds.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    /// Marks a file as one of these.
+    pub(crate) application_id: i64,
+    /// Version `n` is what the first `n` migrations make.
+    pub(crate) migrations: &'static [&'static str],
 }
 
-/// Refuses data of a newer version; asked again in every transaction, because another process may
-/// have been updated meanwhile.
-pub(super) fn check(connection: &Connection) -> Result<i64, StoreError> {
-    let found = pragma(connection, "user_version")?;
-    if found > supported() {
-        return Err(StoreError::NewerVersion {
-            found,
-            supported: supported(),
-        });
-    }
-    Ok(found)
-}
+/// The records of the store.
+pub(super) const STORE: Schema = Schema {
+    application_id: APPLICATION_ID,
+    migrations: MIGRATIONS,
+};
 
-/// Refuses the file of another program: ours is marked, or is empty because it was just made.
-pub(super) fn check_owner(connection: &Connection) -> Result<(), StoreError> {
-    let is_new = || -> Result<bool, StoreError> {
-        Ok(pragma(connection, "user_version")? == 0 && !has_tables(connection)?)
-    };
-    match pragma(connection, "application_id")? {
-        APPLICATION_ID => Ok(()),
-        0 if is_new()? => Ok(()),
-        _ => Err(StoreError::Invalid {
-            what: "the database file belongs to another program: choose another path".to_owned(),
-        }),
+impl Schema {
+    /// Newest version of the data that this program knows.
+    fn supported(&self) -> i64 {
+        i64::try_from(self.migrations.len()).unwrap_or(i64::MAX)
     }
-}
 
-/// Brings the file to the newest version.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    if check(connection)? == supported() {
-        return check_owner(connection);
+    /// Refuses data of a newer version; asked again in every transaction, because another process may
+    /// have been updated meanwhile.
+    pub(super) fn check(&self, connection: &Connection) -> Result<i64, StoreError> {
+        let found = pragma(connection, "user_version")?;
+        if found > self.supported() {
+            return Err(StoreError::NewerVersion {
+                found,
+                supported: self.supported(),
+            });
+        }
+        Ok(found)
     }
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(StoreError::of_sqlite)?;
-    // Another process may have been faster.
-    check_owner(&transaction)?;
-    let found = check(&transaction)?;
-    for migration in MIGRATIONS
-        .iter()
-        .skip(usize::try_from(found).unwrap_or_default())
-    {
-        transaction
-            .execute_batch(migration)
+
+    /// Refuses the file of another program: ours is marked, or is empty because it was just made.
+    pub(super) fn check_owner(&self, connection: &Connection) -> Result<(), StoreError> {
+        let is_new = || -> Result<bool, StoreError> {
+            Ok(pragma(connection, "user_version")? == 0 && !has_tables(connection)?)
+        };
+        match pragma(connection, "application_id")? {
+            id if id == self.application_id => Ok(()),
+            0 if is_new()? => Ok(()),
+            _ => Err(StoreError::Invalid {
+                what: "the database file belongs to another program: choose another path"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// Brings the file to the newest version.
+    pub(super) fn migrate(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        if self.check(connection)? == self.supported() {
+            return self.check_owner(connection);
+        }
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::of_sqlite)?;
+        // Another process may have been faster.
+        self.check_owner(&transaction)?;
+        let found = self.check(&transaction)?;
+        for migration in self
+            .migrations
+            .iter()
+            .skip(usize::try_from(found).unwrap_or_default())
+        {
+            transaction
+                .execute_batch(migration)
+                .map_err(StoreError::of_sqlite)?;
+        }
+        transaction
+            .pragma_update(None, "application_id", self.application_id)
+            .map_err(StoreError::of_sqlite)?;
+        transaction
+            .pragma_update(None, "user_version", self.supported())
+            .map_err(StoreError::of_sqlite)?;
+        transaction.commit().map_err(StoreError::of_sqlite)
     }
-    transaction
-        .pragma_update(None, "application_id", APPLICATION_ID)
-        .map_err(StoreError::of_sqlite)?;
-    transaction
-        .pragma_update(None, "user_version", supported())
-        .map_err(StoreError::of_sqlite)?;
-    transaction.commit().map_err(StoreError::of_sqlite)
 }
 
 fn has_tables(connection: &Connection) -> Result<bool, StoreError> {

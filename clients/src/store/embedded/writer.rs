@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{items::SqlTx, schema};
+use super::{Schema, items::SqlTx};
 use crate::store::StoreError;
 
 /// Most writes that share a transaction.
@@ -75,11 +75,14 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread on a connection.
-    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        connection: Connection,
+        schema: &'static Schema,
+    ) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel();
         thread::Builder::new()
             .name("autoops-store".to_owned())
-            .spawn(move || run(&connection, &queue))
+            .spawn(move || run(&connection, schema, &queue))
             .map_err(|error| StoreError::Unavailable {
                 advice: "no thread could be started for it".to_owned(),
                 source: Some(error.into()),
@@ -108,12 +111,12 @@ fn stopped() -> StoreError {
     StoreError::unavailable("its writer has stopped: restart this process")
 }
 
-fn run(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Job>>) {
+fn run(connection: &Connection, schema: &Schema, queue: &mpsc::Receiver<Box<dyn Job>>) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         batch.extend(queue.try_iter().take(BATCH - 1));
         let more = batch.len() > 1;
-        let outcome = transact(connection, &mut batch);
+        let outcome = transact(connection, schema, &mut batch);
         if outcome.is_err() && !connection.is_autocommit() {
             let _ = connection.execute_batch("ROLLBACK");
         }
@@ -129,14 +132,18 @@ fn run(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Job>>) {
     }
 }
 
-fn transact(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+fn transact(
+    connection: &Connection,
+    schema: &Schema,
+    batch: &mut [Box<dyn Job>],
+) -> Result<(), StoreError> {
     let sql = |statement| {
         connection
             .execute_batch(statement)
             .map_err(StoreError::of_sqlite)
     };
     sql("BEGIN IMMEDIATE")?;
-    schema::check(connection)?;
+    schema.check(connection)?;
     let tx = SqlTx::new(connection);
     for job in batch {
         sql("SAVEPOINT job")?;
