@@ -14,6 +14,7 @@ pub mod nvd;
 pub mod people;
 pub mod proof;
 pub mod rate_limit;
+pub mod secret;
 pub mod services;
 pub mod store;
 pub mod superops;

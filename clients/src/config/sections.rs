@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use domain::input::{InvalidInput, Problem};
-use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
     address::{is_public_address, is_safe_address},
     bedrock::{BedrockConfig, ModelProfile},
     breaker::BreakerConfig,
+    secret::Secret,
     store::DynamoConfig,
 };
 
@@ -162,14 +162,14 @@ pub struct CallbackConfig {
     /// Address under which devices reach us, without a slash at the end.
     pub public_url: String,
     /// Master key of the tokens of script runs.
-    pub key: SecretString,
+    pub key: Secret,
 }
 
 impl CallbackSection {
     /// Devices of people report over a network: only in development are they on this machine.
     pub(super) fn checked(
         &self,
-        key: SecretString,
+        key: Secret,
         environment: EnvironmentName,
     ) -> Result<CallbackConfig, InvalidInput> {
         let (fits, allowed) = match environment {
