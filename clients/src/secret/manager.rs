@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{PATIENCE, SecretError};
+use super::{ANSWER, SecretError};
 use crate::aws::{self, StaticCredentials};
 
 /// Stage of the value in use.
@@ -35,7 +35,7 @@ impl Manager {
         endpoint_url: Option<&str>,
         credentials: Option<&StaticCredentials>,
     ) -> Self {
-        let settings = aws::settings(region, endpoint_url, credentials, PATIENCE).await;
+        let settings = aws::settings(region, endpoint_url, credentials, ANSWER).await;
         Self {
             client: Client::new(&settings),
             region: region.to_owned(),

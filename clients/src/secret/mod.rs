@@ -26,8 +26,10 @@ pub use self::error::SecretError;
 use self::file::Stamp;
 pub(crate) use self::manager::Manager;
 
-/// How long Secrets Manager may take for one answer: a request that waits for its secret has to be
-/// over before the activity around it is.
+/// How long Secrets Manager may take for one answer; at the start credentials have to be found too.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a look may take whoever needs the secret now: a request that waits for it has to be over
+/// before the activity around it is.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause after a failed look, and between two looks because a value was refused.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -235,7 +237,15 @@ impl Inner {
     /// Takes a new value if there is a good one, else keeps the last.
     async fn renew(&self, looked: &mut Looked) {
         let variable = &self.variable;
-        match self.look(looked).await {
+        let looking = tokio::time::timeout(PATIENCE, self.look(looked)).await;
+        let in_time = looking.unwrap_or_else(|_| {
+            Err(SecretError::Unavailable {
+                variable: variable.clone(),
+                advice: format!("no answer within {} seconds", PATIENCE.as_secs()),
+                source: None,
+            })
+        });
+        match in_time {
             Ok(found) => {
                 let mut held = self.held();
                 let is_new = found.value.expose_secret() != held.value.expose_secret();

@@ -29,7 +29,7 @@ const LARGE: usize = 900_000;
 
 /// A kind of write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Write {
+pub(crate) enum Write {
     AppendFirst,
     AppendNext,
     AppendLarge,
@@ -61,7 +61,7 @@ use Write as W;
 
 impl Write {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 25] = [
         W::AppendFirst,
         W::AppendNext,
         W::AppendLarge,
@@ -90,7 +90,7 @@ impl Write {
     ];
 
     /// What has to be written before it.
-    pub fn after(self) -> &'static [Self] {
+    pub(crate) fn after(self) -> &'static [Self] {
         match self {
             W::AppendNext => &[W::AppendFirst],
             W::MoveStatus => &[W::PutStatus],
@@ -105,12 +105,12 @@ impl Write {
     }
 
     /// Whether a repeat has no second effect: the others answer that it was done, or count.
-    pub fn may_be_repeated(self) -> bool {
+    pub(crate) fn may_be_repeated(self) -> bool {
         !matches!(self, W::PutPolicy | W::TakeToken | W::Claim)
     }
 
     /// Whether live views show it.
-    pub fn is_shown(self) -> bool {
+    pub(crate) fn is_shown(self) -> bool {
         !matches!(
             self,
             W::TakeLease | W::ReleaseLease | W::TakeToken | W::Block | W::Claim
@@ -118,10 +118,10 @@ impl Write {
     }
 
     /// Does it. Everything it writes has `token`, a number, in its keys.
-    pub async fn write(self, store: &Store, token: &str) -> StoreResult<()> {
+    pub(crate) async fn write(self, store: &Store, token: &str) -> StoreResult<()> {
         let (executions, counters) = (&store.executions, &store.counters);
         let name = name(token);
-        let done = match self {
+        match self {
             W::AppendFirst => store
                 .actions
                 .append_audit(entry(token, "k1"))
@@ -217,13 +217,12 @@ impl Write {
             W::SetFlag => counters.set_flag(&name, Some("paused by dana")).await,
             W::ClearFlag => counters.set_flag(&name, None).await,
             W::Claim => counters.claim(&name, HOUR, at(0)).await.map(drop),
-        };
-        done
+        }
     }
 
     /// Shows what it writes, with every list it stands in: one value for each thing that has to be
     /// whole. Leases, buckets and claims have no reader that changes nothing: `probe` looks at them.
-    pub async fn look(self, store: &Store, token: &str, probe: &Probe) -> Vec<Value> {
+    pub(crate) async fn look(self, store: &Store, token: &str, probe: &Probe) -> Vec<Value> {
         let (name, executions) = (name(token), &store.executions);
         let one = match self {
             W::AppendFirst | W::AppendNext | W::AppendLarge => chain(store, token).await,
@@ -281,7 +280,7 @@ impl Write {
 
 /// Reads an item that no port shows without changing it.
 #[derive(Debug)]
-pub enum Probe {
+pub(crate) enum Probe {
     /// Of tables of DynamoDB with a prefix.
     Dynamo(aws_sdk_dynamodb::Client, String),
     /// Of no engine: such writes are not looked at.
