@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use ::policy::AuthorityQuestion;
-use clients::{proof, store::Store};
+use clients::{proof, secret::Secret, store::Store};
 use contracts::activities::approvals::AuthorizeInput;
 use domain::{
     approval::Choice,
     people::{Authority, Identity},
     proof::SignedDecision,
 };
-use secrecy::SecretString;
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use crate::{
@@ -25,7 +24,7 @@ pub struct ApprovalActivities {
     store: Store,
     guardrails: Guardrails,
     accept_claimed: bool,
-    decision_key: Option<SecretString>,
+    decision_key: Option<Secret>,
 }
 
 impl ApprovalActivities {
@@ -54,7 +53,7 @@ impl ApprovalActivities {
 
 impl ApprovalActivities {
     async fn look_up(&self, input: &AuthorizeInput) -> Outcome<Authority> {
-        let Some(identity) = self.identity(input)? else {
+        let Some(identity) = self.identity(input).await? else {
             let reason = "the signature of the decision does not fit".to_owned();
             return Ok(Authority::Denied {
                 reason,
@@ -78,7 +77,7 @@ impl ApprovalActivities {
     }
 
     /// Says how sure we are who speaks; nothing when a signature was given and does not fit.
-    fn identity(&self, input: &AuthorizeInput) -> Outcome<Option<Identity>> {
+    async fn identity(&self, input: &AuthorizeInput) -> Outcome<Option<Identity>> {
         let Some(given) = &input.proof else {
             return Ok(Some(Identity::Claimed));
         };
@@ -86,6 +85,7 @@ impl ApprovalActivities {
             return Ok(None);
         };
         let fits = proof::verify(key, &signed(input), given)
+            .await
             .map_err(|error| bug_because("a decision cannot be written as JSON", error))?;
         Ok(fits.then_some(Identity::Proven))
     }

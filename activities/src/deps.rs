@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use clients::{
-    bedrock::Bedrock, notify::Notify, nvd::Nvd, objects::Objects, store::Store, superops::SuperOps,
+    bedrock::Bedrock, notify::Notify, nvd::Nvd, objects::Objects, secret::Secret, store::Store,
+    superops::SuperOps,
 };
 use jiff::Timestamp;
-use secrecy::SecretString;
 
 /// The time, so that tests can set it.
 pub trait Clock: Send + Sync + fmt::Debug {
@@ -31,9 +31,9 @@ pub struct Settings {
     /// A name in a signal sent by hand is believed; true in development only.
     pub accept_claimed_identity: bool,
     /// Key the API signs decisions with; without it no decision counts as proven.
-    pub decision_key: Option<SecretString>,
+    pub decision_key: Option<Secret>,
     /// Master key of the tokens that device scripts sign their reports with.
-    pub device_master_key: SecretString,
+    pub device_master_key: Secret,
     /// Where device scripts post their reports.
     pub callback_url: String,
 }

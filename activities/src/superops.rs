@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clients::{
     callback::device_token,
+    secret::Secret,
     services,
     superops::{ActivityRow, SuperOps},
 };
@@ -17,7 +18,7 @@ use domain::{
     script::SCRIPT_NAME,
 };
 use jiff::{SignedDuration, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use crate::{
@@ -41,7 +42,7 @@ const MAX_ACTIVITY_PAGES: u32 = 3;
 #[derive(Debug)]
 pub struct SuperOpsActivities {
     superops: Arc<SuperOps>,
-    master_key: SecretString,
+    master_key: Secret,
     callback_url: String,
     /// Id of the device script, once it was found and its variables were checked.
     script: Mutex<Option<String>>,
@@ -128,11 +129,12 @@ impl SuperOpsActivities {
     }
 
     async fn start(&self, input: &RunScriptInput) -> Outcome<RunScriptResult> {
-        if self.master_key.expose_secret().is_empty() {
+        let master_key = self.master_key.current().await;
+        if master_key.expose_secret().is_empty() {
             return Err(bug("no master key is set: any device could forge reports"));
         }
         let script = self.script_id().await?;
-        let token = device_token(&self.master_key, &input.job, &input.device);
+        let token = device_token(&master_key, &input.job, &input.device);
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
         let arguments = [
             ("mode", input.mode.to_string()),

@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let need = |name: &str| env::var(name).map_err(|_| format!("set {name}"));
     let mut config = SuperOpsConfig {
         subdomain: need("SUPEROPS_SUBDOMAIN")?,
-        token: need("SUPEROPS_TOKEN")?.into(),
+        token: need("SUPEROPS_TOKEN")?.as_str().into(),
         ..SuperOpsConfig::default()
     };
     if let Ok(url) = env::var("SUPEROPS_URL") {

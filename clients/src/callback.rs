@@ -15,7 +15,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::signature::{fits, keyed, written};
+use crate::{
+    secret::Secret,
+    signature::{fits, keyed, written},
+};
 
 /// Largest report that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -70,12 +73,12 @@ pub fn sign(token: &SecretString, timestamp: &str, body: &[u8]) -> String {
 }
 
 /// Checks a report against its two headers and reads it. The log comes back as its tail, without
-/// control characters.
+/// control characters. A token of the master key before the last rotation is good as well.
 ///
 /// # Errors
 /// When it is too large, too old, not signed with the token of its job and device, or no report.
-pub fn verify(
-    master: &SecretString,
+pub async fn verify(
+    master: &Secret,
     timestamp: &str,
     signature: &str,
     body: &[u8],
@@ -89,8 +92,11 @@ pub fn verify(
         return Err(CallbackError::Old);
     }
     let claim: Claim = serde_json::from_slice(body).map_err(|_| CallbackError::BadSignature)?;
-    let token = device_token(master, &claim.job_id, &claim.device);
-    if !fits(signed(&token, timestamp, body), signature) {
+    let of = |master: &SecretString| {
+        let token = device_token(master, &claim.job_id, &claim.device);
+        fits(signed(&token, timestamp, body), signature)
+    };
+    if !master.fits(of).await {
         return Err(CallbackError::BadSignature);
     }
     let report: ScriptReport = serde_json::from_slice(body)
@@ -156,16 +162,17 @@ mod tests {
         Timestamp::from_second(1_731_405_600 + seconds).unwrap()
     }
 
-    fn signed_report(body: &str) -> Result<ScriptReport, CallbackError> {
+    async fn signed_report(body: &str) -> Result<ScriptReport, CallbackError> {
         let claim: Claim = serde_json::from_str(body).unwrap();
         let token = device_token(&master(), &claim.job_id, &claim.device);
         verify(
-            &master(),
+            &master().into(),
             SENT,
             &sign(&token, SENT, body.as_bytes()),
             body.as_bytes(),
             at(0),
         )
+        .await
     }
 
     #[test]
@@ -179,8 +186,8 @@ mod tests {
         assert!(!format!("{token:?}").contains(TOKEN));
     }
 
-    #[test]
-    fn only_a_fresh_report_signed_for_its_own_job_is_accepted() {
+    #[tokio::test]
+    async fn only_a_fresh_report_signed_for_its_own_job_is_accepted() {
         use CallbackError as E;
         let other_job = BODY.replace("install-5034441-0", "install-5034441-1");
         let other_device = BODY.replace(
@@ -251,29 +258,32 @@ mod tests {
         ];
         for (case, timestamp, signature, body, seconds, expected) in table {
             let answer = verify(
-                &master(),
+                &master().into(),
                 timestamp,
                 signature,
                 body.as_bytes(),
                 at(seconds),
-            );
+            )
+            .await;
             assert_eq!(answer.map(|_| ()), expected, "{case}");
         }
-        let stranger = verify(&"other".into(), SENT, SIGNATURE, BODY.as_bytes(), at(0));
+        let stranger = verify(&"other".into(), SENT, SIGNATURE, BODY.as_bytes(), at(0)).await;
         assert_eq!(stranger, Err(E::BadSignature));
     }
 
-    #[test]
-    fn a_signed_body_that_is_no_report_names_what_is_wrong() {
-        let error = signed_report(r#"{"jobId":"p/1/x","device":"1","mode":"format"}"#).unwrap_err();
+    #[tokio::test]
+    async fn a_signed_body_that_is_no_report_names_what_is_wrong() {
+        let error = signed_report(r#"{"jobId":"p/1/x","device":"1","mode":"format"}"#)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("format"), "{error}");
     }
 
-    #[test]
-    fn the_log_comes_back_short_and_harmless() {
+    #[tokio::test]
+    async fn the_log_comes_back_short_and_harmless() {
         let log = format!("{}\\u001b[31mred\\u0000\\u202e\\ttab\\nä", "x".repeat(9000));
         let body = BODY.replace(r#""finishedAt""#, &format!(r#""log":"{log}","finishedAt""#));
-        let report = signed_report(&body).unwrap();
+        let report = signed_report(&body).await.unwrap();
         assert!(
             report.log.len() <= MAX_LOG_BYTES && report.log.ends_with("[31mred tab\nä"),
             "{}",

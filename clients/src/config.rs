@@ -16,11 +16,10 @@ use std::{
 };
 
 use domain::input::InvalidInput;
-use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use self::{
-    secrets::{CALLBACK_KEY, DECISION_KEY, NVD_API_KEY, SUPEROPS_TOKEN, Secrets},
+    secrets::{CALLBACK_KEY, DECISION_KEY, NVD_API_KEY, SUPEROPS_TOKEN, Secrets, SecretsSection},
     sections::{
         BedrockSection, CallbackConfig, CallbackSection, EnvironmentName, EnvironmentSection,
         MemoryKind, MemorySection, NvdSection, ObjectsKind, ObjectsSection, StoreKind,
@@ -30,6 +29,7 @@ pub use self::{
 use crate::{
     bedrock::BedrockConfig,
     nvd::{self, NvdConfig},
+    secret::{Secret, SecretError, Use},
     store::Bucket,
     superops::{self, SuperOpsConfig},
 };
@@ -64,21 +64,16 @@ pub enum ConfigError {
     #[error(transparent)]
     NotAllowed(#[from] InvalidInput),
     /// A secret is not set.
-    #[error("no {what}: set {variable} or {variable}_FILE")]
+    #[error("no {what}: set {variable}, {variable}_FILE or {variable}_SECRET")]
     MissingSecret {
         /// What it is for.
         what: &'static str,
         /// Variable that holds it.
         variable: &'static str,
     },
-    /// A secret cannot be used. Never repeats it.
-    #[error("{variable} {why}")]
-    BadSecret {
-        /// Variable that holds or names it.
-        variable: String,
-        /// What is wrong, and what is allowed.
-        why: &'static str,
-    },
+    /// A secret cannot be read or used. Never repeats it.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
 }
 
 /// All that can be set, without secrets.
@@ -96,6 +91,8 @@ pub struct Config {
     /// Where past incidents are remembered.
     pub memory: MemorySection,
     callback: CallbackSection,
+    /// How AWS Secrets Manager is reached.
+    pub secrets: SecretsSection,
 }
 
 impl Config {
@@ -168,8 +165,10 @@ impl Config {
     ///
     /// # Errors
     /// When the token is missing or a value is not allowed.
-    pub fn superops(&self, secrets: &Secrets) -> Result<SuperOpsConfig, ConfigError> {
-        let token = secrets.required("SuperOps token", SUPEROPS_TOKEN)?;
+    pub async fn superops(&self, secrets: &Secrets) -> Result<SuperOpsConfig, ConfigError> {
+        let token = secrets
+            .required("SuperOps token", SUPEROPS_TOKEN, Use::Header, &self.secrets)
+            .await?;
         let config = SuperOpsConfig {
             token,
             ..self.superops.clone()
@@ -182,10 +181,12 @@ impl Config {
     ///
     /// # Errors
     /// When the key cannot be read or a value is not allowed.
-    pub fn nvd(&self, secrets: &Secrets) -> Result<NvdConfig, ConfigError> {
+    pub async fn nvd(&self, secrets: &Secrets) -> Result<NvdConfig, ConfigError> {
         let config = NvdConfig {
             base_url: self.nvd.base_url.clone(),
-            api_key: secrets.optional(NVD_API_KEY)?,
+            api_key: secrets
+                .optional(NVD_API_KEY, Use::Header, &self.secrets)
+                .await?,
             timeout_secs: self.nvd.timeout_secs,
             breaker: self.nvd.breaker,
         };
@@ -218,8 +219,11 @@ impl Config {
     ///
     /// # Errors
     /// When the key is missing or short, or a value is not allowed.
-    pub fn callback(&self, secrets: &Secrets) -> Result<CallbackConfig, ConfigError> {
-        let key = secrets.required_key("master key of device callbacks", CALLBACK_KEY)?;
+    pub async fn callback(&self, secrets: &Secrets) -> Result<CallbackConfig, ConfigError> {
+        let what = "master key of device callbacks";
+        let key = secrets
+            .required(what, CALLBACK_KEY, Use::Signing, &self.secrets)
+            .await?;
         Ok(self.callback.checked(key, self.environment.name)?)
     }
 
@@ -227,18 +231,18 @@ impl Config {
     ///
     /// # Errors
     /// When it cannot be read or is short.
-    pub fn decision_key(&self, secrets: &Secrets) -> Result<Option<SecretString>, ConfigError> {
-        secrets.optional_key(DECISION_KEY)
+    pub async fn decision_key(&self, secrets: &Secrets) -> Result<Option<Secret>, ConfigError> {
+        secrets
+            .optional(DECISION_KEY, Use::Signing, &self.secrets)
+            .await
     }
 
     /// Returns the shared budgets by the name of their bucket.
     ///
     /// # Errors
-    /// When the secret that decides about a budget cannot be read, or a budget is 0.
+    /// When the secret that decides about a budget is set twice, or a budget is 0.
     pub fn buckets(&self, secrets: &Secrets) -> Result<BTreeMap<String, Bucket>, ConfigError> {
-        let for_nvd = self
-            .nvd
-            .requests(secrets.optional(NVD_API_KEY)?.is_some())?;
+        let for_nvd = self.nvd.requests(secrets.is_set(NVD_API_KEY)?)?;
         let for_superops = sections::at_least_one(
             "superops.requests_per_minute",
             self.superops.requests_per_minute,

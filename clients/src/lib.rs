@@ -17,6 +17,7 @@ pub mod people;
 pub mod proof;
 pub mod rate_limit;
 pub mod seal;
+pub mod secret;
 pub mod services;
 pub mod store;
 pub mod superops;

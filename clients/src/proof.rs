@@ -5,7 +5,10 @@ use domain::proof::SignedDecision;
 use hmac::Mac;
 use secrecy::SecretString;
 
-use crate::signature::{fits, keyed, written};
+use crate::{
+    secret::Secret,
+    signature::{fits, keyed, written},
+};
 
 /// Signs a decision: `v1=hex(HMAC-SHA256(decision key, bytes of the decision))`.
 ///
@@ -18,16 +21,19 @@ pub fn sign(
     Ok(written(keyed(key).chain_update(decision.bytes()?)))
 }
 
-/// Returns true when the proof is of exactly this decision. Compares in constant time.
+/// Returns true when the proof is of exactly this decision, by the key or the one before its last
+/// rotation. Compares in constant time.
 ///
 /// # Errors
 /// As [`SignedDecision::bytes`].
-pub fn verify(
-    key: &SecretString,
+pub async fn verify(
+    key: &Secret,
     decision: &SignedDecision<'_>,
     proof: &str,
 ) -> Result<bool, serde_json::Error> {
-    Ok(fits(keyed(key).chain_update(decision.bytes()?), proof))
+    let bytes = decision.bytes()?;
+    let of = |key: &SecretString| fits(keyed(key).chain_update(&bytes), proof);
+    Ok(key.fits(of).await)
 }
 
 #[cfg(test)]
@@ -40,8 +46,8 @@ mod tests {
     // bytes that the test of `domain::proof` fixes.
     const PROOF: &str = "v1=2017fa707f6243714c112ef9906795a133cba13cdbac5a774bae7b32140195d4";
 
-    #[test]
-    fn a_proof_is_the_one_another_tool_computes_and_no_other_is_taken() {
+    #[tokio::test]
+    async fn a_proof_is_the_one_another_tool_computes_and_no_other_is_taken() {
         let (by, request) = ("dana".parse().unwrap(), "first-plan/1".parse().unwrap());
         let decision = SignedDecision {
             workflow_id: "patch-deployment/first-plan",
@@ -51,18 +57,18 @@ mod tests {
             request: Some(&request),
             plan_hash: Some("beef"),
         };
-        let key = "decision key".into();
-        assert_eq!(sign(&key, &decision).unwrap(), PROOF);
-        assert!(verify(&key, &decision, PROOF).unwrap());
-        assert!(!verify(&"other".into(), &decision, PROOF).unwrap());
+        let key = Secret::from("decision key");
+        assert_eq!(sign(&"decision key".into(), &decision).unwrap(), PROOF);
+        assert!(verify(&key, &decision, PROOF).await.unwrap());
+        assert!(!verify(&"other".into(), &decision, PROOF).await.unwrap());
         let cut = &PROOF[..PROOF.len() - 2];
         for bad in ["", "v1=", "v1=zz", cut, &PROOF[3..]] {
-            assert!(!verify(&key, &decision, bad).unwrap(), "{bad}");
+            assert!(!verify(&key, &decision, bad).await.unwrap(), "{bad}");
         }
         let rejection = SignedDecision {
             choice: Some(Choice::Reject),
             ..decision
         };
-        assert!(!verify(&key, &rejection, PROOF).unwrap());
+        assert!(!verify(&key, &rejection, PROOF).await.unwrap());
     }
 }

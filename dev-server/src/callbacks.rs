@@ -13,12 +13,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use clients::callback::{self, CallbackError};
+use clients::{
+    callback::{self, CallbackError},
+    secret::Secret,
+};
 use contracts::ids::DeviceRun;
 use domain::script::{SIGNATURE_HEADER, ScriptReport, TIMESTAMP_HEADER};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use temporalio_client::{
@@ -108,12 +110,12 @@ impl Deliver for BySignal {
 }
 
 struct Receiver {
-    key: SecretString,
+    key: Secret,
     deliver: Arc<dyn Deliver>,
 }
 
 /// Makes the routes of the receiver. `key` is the master key the tokens of script runs are made of.
-pub fn router(key: SecretString, deliver: Arc<dyn Deliver>) -> Router {
+pub fn router(key: Secret, deliver: Arc<dyn Deliver>) -> Router {
     Router::new()
         .route(PATH, post(receive))
         .layer(DefaultBodyLimit::max(callback::MAX_BODY_BYTES))
@@ -144,7 +146,8 @@ async fn receive(
         header(SIGNATURE_HEADER),
         &body,
         Timestamp::now(),
-    );
+    )
+    .await;
     let report = match checked {
         Ok(report) => report,
         Err(error) => {

@@ -66,7 +66,10 @@ impl Stack {
         ));
         let temporal = start_temporal(options, &ports, &data, cli).await?;
         let simulators = Simulators::start(&ports, fleet, options.speed, &data).await?;
-        let receiver = callbacks::router(key.clone(), Arc::new(BySignal::new(temporal.client()?)));
+        let receiver = callbacks::router(
+            key.clone().into(),
+            Arc::new(BySignal::new(temporal.client()?)),
+        );
         let callbacks = serve(receiver, ports.callback)
             .await
             .context("callback receiver")?;

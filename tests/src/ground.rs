@@ -172,7 +172,7 @@ impl Ground {
             simulators.superops_handle().keep_log(lines);
         }
         let deliver = Arc::new(BySignal::new(client.clone()));
-        let callbacks = serve(callbacks::router(key.clone(), deliver), 0)
+        let callbacks = serve(callbacks::router(key.clone().into(), deliver), 0)
             .await
             .unwrap();
         let info = DevInfo::of(&temporal, &simulators, &callbacks, &data);

@@ -11,6 +11,7 @@
 )]
 
 pub mod chain;
+pub mod cut;
 pub mod deployment;
 pub mod devices;
 pub mod fakes;

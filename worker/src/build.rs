@@ -17,17 +17,18 @@ use tracing::warn;
 
 use crate::serve::QueueRates;
 
-/// Builds the clients and opens the store. Asks no outside system.
+/// Builds the clients and opens the store. Asks no outside system but AWS Secrets Manager, and that for
+/// the secrets that are kept there only.
 ///
 /// # Errors
 /// Names the key, variable or file that cannot be used.
 pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<Deps> {
     // Everything that can be wrong on paper is read before a file is made.
-    let superops = config.superops(secrets)?;
-    let nvd = config.nvd(secrets)?;
+    let superops = config.superops(secrets).await?;
+    let nvd = config.nvd(secrets).await?;
     let bedrock = config.bedrock()?;
-    let callback = config.callback(secrets)?;
-    let decision_key = config.decision_key(secrets)?;
+    let callback = config.callback(secrets).await?;
+    let decision_key = config.decision_key(secrets).await?;
     let buckets = config.buckets(secrets)?;
     let objects = config.objects()?;
     let accept_claimed_identity = config.environment.accepts_claimed_identity();

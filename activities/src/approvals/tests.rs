@@ -52,7 +52,7 @@ fn decision(by: &str) -> AuthorizeInput {
 
 fn proven(world: &World, input: AuthorizeInput) -> AuthorizeInput {
     let key = world.deps.settings.decision_key.clone().unwrap();
-    let proof = proof::sign(&key, &signed(&input)).unwrap();
+    let proof = proof::sign(&key.last_read(), &signed(&input)).unwrap();
     AuthorizeInput {
         proof: Some(proof),
         ..input

@@ -48,7 +48,7 @@ fn accepted() -> ResponseTemplate {
 
 fn token(world: &World) -> String {
     use secrecy::ExposeSecret;
-    let key = &world.deps.settings.device_master_key;
+    let key = &world.deps.settings.device_master_key.last_read();
     let token = clients::callback::device_token(key, &input().job, &input().device);
     token.expose_secret().to_owned()
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use domain::input::{InvalidInput, Problem};
-use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
@@ -12,6 +11,7 @@ use crate::{
     breaker::BreakerConfig,
     memory::OpenSearchConfig,
     objects::{Encryption, S3Config},
+    secret::Secret,
     store::DynamoConfig,
 };
 
@@ -255,14 +255,14 @@ pub struct CallbackConfig {
     /// Address under which devices reach us, without a slash at the end.
     pub public_url: String,
     /// Master key of the tokens of script runs.
-    pub key: SecretString,
+    pub key: Secret,
 }
 
 impl CallbackSection {
     /// Devices of people report over a network: only in development are they on this machine.
     pub(super) fn checked(
         &self,
-        key: SecretString,
+        key: Secret,
         environment: EnvironmentName,
     ) -> Result<CallbackConfig, InvalidInput> {
         let (fits, allowed) = match environment {

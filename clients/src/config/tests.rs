@@ -27,8 +27,8 @@ fn secrets(variables: &[(&str, &str)]) -> Secrets {
     Secrets::of(pairs(variables))
 }
 
-#[test]
-fn the_defaults_are_those_of_the_clients() {
+#[tokio::test]
+async fn the_defaults_are_those_of_the_clients() {
     let config = Config::from_parts(None, []).unwrap();
     assert!(config.environment.accepts_claimed_identity());
     let (clients, ours) = (BedrockConfig::default(), config.bedrock().unwrap().unwrap());
@@ -41,7 +41,10 @@ fn the_defaults_are_those_of_the_clients() {
         ),
         (ours.region, ours.timeout_secs, ours.model, ours.breaker)
     );
-    let (clients, ours) = (NvdConfig::default(), config.nvd(&secrets(&[])).unwrap());
+    let (clients, ours) = (
+        NvdConfig::default(),
+        config.nvd(&secrets(&[])).await.unwrap(),
+    );
     assert_eq!(
         (clients.base_url, clients.timeout_secs, clients.breaker),
         (ours.base_url, ours.timeout_secs, ours.breaker)
@@ -92,8 +95,8 @@ fn a_variable_beats_the_file_and_the_file_the_defaults() {
     );
 }
 
-#[test]
-fn the_numbers_of_a_breaker_are_named_when_they_cannot_be() {
+#[tokio::test]
+async fn the_numbers_of_a_breaker_are_named_when_they_cannot_be() {
     let text = "[superops]\nsubdomain = \"acme\"\n[nvd.breaker]\nfirst_pause_secs = 30";
     let variables = [
         ("AUTOOPS_SUPEROPS__BREAKER__FAILURES", "0"),
@@ -104,11 +107,11 @@ fn the_numbers_of_a_breaker_are_named_when_they_cannot_be() {
     let secrets = secrets(&[(SUPEROPS_TOKEN, "t")]);
     for (found, named) in [
         (
-            config.superops(&secrets).unwrap_err().to_string(),
+            config.superops(&secrets).await.unwrap_err().to_string(),
             "superops.breaker.failures: `0` is not allowed: 1 to 1000",
         ),
         (
-            config.nvd(&secrets).unwrap_err().to_string(),
+            config.nvd(&secrets).await.unwrap_err().to_string(),
             "nvd.breaker.longest_pause_secs: `29` is not allowed: 30 to 3600",
         ),
         (
@@ -134,8 +137,8 @@ fn an_unknown_key_is_named_wherever_it_stands() {
     }
 }
 
-#[test]
-fn a_wrong_value_names_its_key_and_a_broken_file_its_path() {
+#[tokio::test]
+async fn a_wrong_value_names_its_key_and_a_broken_file_its_path() {
     let message = refused("[superops]\ntimeout_secs = \"soon\"", &[]);
     assert!(
         message.contains("superops.timeout_secs") && message.contains("soon"),
@@ -167,30 +170,31 @@ fn a_wrong_value_names_its_key_and_a_broken_file_its_path() {
     assert!(
         config
             .callback(&key)
+            .await
             .unwrap_err()
             .to_string()
             .contains("callback.public_url")
     );
 }
 
-#[test]
-fn a_time_out_that_outlasts_the_activity_around_it_is_refused() {
+#[tokio::test]
+async fn a_time_out_that_outlasts_the_activity_around_it_is_refused() {
     let token = secrets(&[(SUPEROPS_TOKEN, "t")]);
-    let with = |superops, nvd, bedrock| {
+    let with = async |superops, nvd, bedrock| {
         let text = format!(
             "[superops]\nsubdomain = \"acme\"\ntimeout_secs = {superops}\n\
              [nvd]\ntimeout_secs = {nvd}\n[bedrock]\ntimeout_secs = {bedrock}"
         );
         let config = load(&text, &[]).unwrap();
         [
-            config.superops(&token).map(drop),
-            config.nvd(&token).map(drop),
+            config.superops(&token).await.map(drop),
+            config.nvd(&token).await.map(drop),
             config.bedrock().map(drop),
         ]
         .map(|result| result.map_err(|error| error.to_string()))
     };
-    assert_eq!(with(50, 90, 140), [Ok(()), Ok(()), Ok(())]);
-    let words = with(51, 91, 141).map(Result::unwrap_err);
+    assert_eq!(with(50, 90, 140).await, [Ok(()), Ok(()), Ok(())]);
+    let words = with(51, 91, 141).await.map(Result::unwrap_err);
     for (text, field, most) in [
         (&words[0], "superops.timeout_secs", "1 to 50"),
         (&words[1], "nvd.timeout_secs", "1 to 90"),
@@ -200,18 +204,23 @@ fn a_time_out_that_outlasts_the_activity_around_it_is_refused() {
     }
 }
 
-#[test]
-fn a_missing_secret_names_its_variables_and_only_who_needs_it_is_stopped() {
+#[tokio::test]
+async fn a_missing_secret_names_its_variables_and_only_who_needs_it_is_stopped() {
     let config = load("[superops]\nsubdomain = \"acme\"", &[]).unwrap();
-    let message = config.superops(&secrets(&[])).unwrap_err().to_string();
+    let message = config
+        .superops(&secrets(&[]))
+        .await
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         message,
-        "no SuperOps token: set AUTOOPS_SUPEROPS_TOKEN or AUTOOPS_SUPEROPS_TOKEN_FILE"
+        "no SuperOps token: set AUTOOPS_SUPEROPS_TOKEN, AUTOOPS_SUPEROPS_TOKEN_FILE or AUTOOPS_SUPEROPS_TOKEN_SECRET"
     );
-    assert!(config.nvd(&secrets(&[])).is_ok());
-    assert!(config.decision_key(&secrets(&[])).unwrap().is_none());
+    assert!(config.nvd(&secrets(&[])).await.is_ok());
+    assert!(config.decision_key(&secrets(&[])).await.unwrap().is_none());
     let short = config
         .callback(&secrets(&[(CALLBACK_KEY, "short")]))
+        .await
         .unwrap_err()
         .to_string();
     assert!(
@@ -220,49 +229,55 @@ fn a_missing_secret_names_its_variables_and_only_who_needs_it_is_stopped() {
     );
 }
 
-#[test]
-fn a_secret_may_be_in_a_file_and_is_never_shown() {
+#[tokio::test]
+async fn a_secret_may_be_in_a_file_and_is_never_shown() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"s3cret-token\n").unwrap();
     let path = file.path().to_str().unwrap();
     let by_file = secrets(&[("AUTOOPS_SUPEROPS_TOKEN_FILE", path)]);
     let config = load("[superops]\nsubdomain = \"acme\"", &[]).unwrap();
-    let superops = config.superops(&by_file).unwrap();
-    assert_eq!(superops.token.expose_secret(), "s3cret-token");
+    let superops = config.superops(&by_file).await.unwrap();
+    assert_eq!(
+        superops.token.current().await.expose_secret(),
+        "s3cret-token"
+    );
     let both = secrets(&[
         (SUPEROPS_TOKEN, "s3cret-token"),
         ("AUTOOPS_SUPEROPS_TOKEN_FILE", path),
     ]);
-    let message = config.superops(&both).unwrap_err().to_string();
+    let message = config.superops(&both).await.unwrap_err().to_string();
     assert!(message.contains("AUTOOPS_SUPEROPS_TOKEN_FILE"), "{message}");
     let key = secrets(&[(CALLBACK_KEY, "s3cret-token-s3cret-token-s3cret-token")]);
     let in_its_place = secrets(&[("AUTOOPS_SUPEROPS_TOKEN_FILE", "s3cret-token")]);
-    let misplaced = config.superops(&in_its_place).unwrap_err();
+    let misplaced = config.superops(&in_its_place).await.unwrap_err();
     assert_eq!(
         misplaced.to_string(),
         "AUTOOPS_SUPEROPS_TOKEN_FILE names a file that does not exist"
     );
     let shown = format!(
         "{superops:?} {both:?} {:?} {message} {misplaced:?}",
-        config.callback(&key).unwrap()
+        config.callback(&key).await.unwrap()
     );
     assert!(!shown.contains("s3cret"), "{shown}");
 }
 
-#[test]
-fn outside_development_devices_report_over_https_to_another_machine() {
+#[tokio::test]
+async fn outside_development_devices_report_over_https_to_another_machine() {
     let key = secrets(&[(CALLBACK_KEY, &"k".repeat(32))]);
-    let with = |name: &str, url: &str| {
+    let with = async |name: &str, url: &str| {
         let text = format!("[environment]\nname = \"{name}\"\n[callback]\npublic_url = \"{url}\"");
         let config = load(&text, &[]).unwrap();
-        config.callback(&key).map(|callback| callback.public_url)
+        config
+            .callback(&key)
+            .await
+            .map(|callback| callback.public_url)
     };
     let (local, good) = ("http://127.0.0.1:7780", "https://autoops.example");
-    assert_eq!(with("development", local).unwrap(), local);
+    assert_eq!(with("development", local).await.unwrap(), local);
     for name in ["staging", "production"] {
-        assert_eq!(with(name, good).unwrap(), good);
+        assert_eq!(with(name, good).await.unwrap(), good);
         for bad in [local, "https://localhost:7780"] {
-            let message = with(name, bad).unwrap_err().to_string();
+            let message = with(name, bad).await.unwrap_err().to_string();
             assert!(
                 message.contains("callback.public_url") && message.contains("outside development"),
                 "{message}"
@@ -279,5 +294,45 @@ fn the_budget_of_nvd_follows_its_key() {
     assert_eq!(
         config.buckets(&secrets(&[])).unwrap()["superops"].capacity,
         100
+    );
+}
+
+#[tokio::test]
+async fn each_way_to_name_a_secret_wrongly_has_its_advice() {
+    let with = async |text: &str, variables: &[(&str, &str)]| {
+        let config = load(&format!("[superops]\nsubdomain = \"acme\"\n{text}"), &[]).unwrap();
+        let error = config.superops(&secrets(variables)).await.unwrap_err();
+        error.to_string()
+    };
+    let twice = [
+        ("AUTOOPS_SUPEROPS_TOKEN_FILE", "/run/token"),
+        ("AUTOOPS_SUPEROPS_TOKEN_SECRET", "autoops/token"),
+    ];
+    let message = with("", &twice).await;
+    assert!(message.contains("TOKEN_SECRET is set beside"), "{message}");
+    let managed = [("AUTOOPS_SUPEROPS_TOKEN_SECRET", "autoops/token")];
+    for (text, named) in [
+        ("[secrets]\nrefresh_secs = 0", "secrets.refresh_secs: `0`"),
+        ("[secrets]\nregion = \"Frankfurt\"", "secrets.region"),
+        (
+            "[secrets]\nendpoint_url = \"http://vault\"",
+            "secrets.endpoint_url",
+        ),
+    ] {
+        let message = with(text, &managed).await;
+        assert!(message.contains(named), "{message}");
+    }
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:autoops/token";
+    let elsewhere = [("AUTOOPS_SUPEROPS_TOKEN_SECRET", arn)];
+    let message = with("", &elsewhere).await;
+    assert!(
+        message.contains("another region") && !message.contains("123456789012"),
+        "{message}"
+    );
+    let spaced = [(SUPEROPS_TOKEN, "two words")];
+    let message = with("", &spaced).await;
+    assert!(
+        message.contains(SUPEROPS_TOKEN) && !message.contains("words"),
+        "{message}"
     );
 }

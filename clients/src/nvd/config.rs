@@ -1,10 +1,10 @@
 //! How NVD is reached.
 
 use domain::input::{InvalidInput, Problem};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use crate::{address::is_safe_address, breaker::BreakerConfig};
+use crate::{address::is_safe_address, breaker::BreakerConfig, secret::Secret};
 
 /// Longest a request may take: the activity around it has 100 seconds (`workflows::options`).
 const MAX_TIMEOUT_SECS: u64 = 90;
@@ -18,7 +18,7 @@ pub struct NvdConfig {
     pub base_url: String,
     /// API key; without one NVD allows 5 requests in 30 seconds, with one 50.
     #[serde(skip)]
-    pub api_key: Option<SecretString>,
+    pub api_key: Option<Secret>,
     /// Seconds one request may take, 1 to 90; NVD is slow under load.
     pub timeout_secs: u64,
     /// When it is left alone.
@@ -54,7 +54,8 @@ impl NvdConfig {
                 "an https address such as https://services.nvd.nist.gov; http only for this machine",
             ));
         }
-        if let Some(key) = self.api_key.as_ref().map(ExposeSecret::expose_secret)
+        let key = self.api_key.as_ref().map(Secret::last_read);
+        if let Some(key) = key.as_ref().map(ExposeSecret::expose_secret)
             && (key.is_empty() || !key.chars().all(|c| c.is_ascii_graphic()))
         {
             problems.push(Problem::new(

@@ -42,6 +42,9 @@ pub enum NvdError {
         /// The service's words, shortened.
         message: String,
     },
+    /// The key was refused, and there is another one now: the next call carries it.
+    #[error("nvd refused a key that has been replaced meanwhile")]
+    Rotated,
     /// NVD answered that it has no such CVE.
     #[error("nvd has no {0}")]
     NotFound(CveId),
@@ -66,7 +69,7 @@ impl Classify for NvdError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Throttled { .. } => FailureKind::Throttled,
-            Self::Unavailable { .. } => FailureKind::Unavailable,
+            Self::Unavailable { .. } | Self::Rotated => FailureKind::Unavailable,
             Self::Unauthorized { .. } => FailureKind::Unauthorized,
             Self::NotFound(_) => FailureKind::NotFound,
             Self::InvalidInput { .. } | Self::Config(_) => FailureKind::InvalidInput,

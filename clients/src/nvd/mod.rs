@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{ids::CveId, patch::CveFacts};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 pub use config::NvdConfig;
 pub use error::NvdError;
@@ -26,6 +26,7 @@ pub use error::NvdError;
 use crate::{
     breaker::Breaker,
     rate_limit::{Permit, RateLimiter},
+    secret::Secret,
     store::Counters,
 };
 
@@ -39,6 +40,7 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 pub struct Nvd {
     http: reqwest::Client,
     url: String,
+    key: Option<Secret>,
     limiter: Arc<dyn RateLimiter>,
     breaker: Breaker,
 }
@@ -50,14 +52,7 @@ impl Nvd {
     /// When the configuration cannot work.
     pub fn new(config: NvdConfig, limiter: Arc<dyn RateLimiter>) -> Result<Self, NvdError> {
         config.validate().map_err(NvdError::Config)?;
-        let mut headers = HeaderMap::new();
-        if let Some(key) = &config.api_key {
-            let mut key = HeaderValue::from_str(key.expose_secret())
-                .map_err(|_| error::refused("the API key cannot be a header"))?;
-            key.set_sensitive(true);
-            headers.insert(HeaderName::from_static("apikey"), key);
-        }
-        let http = crate::http::client(headers, config.timeout_secs).map_err(|error| {
+        let http = crate::http::client(HeaderMap::new(), config.timeout_secs).map_err(|error| {
             NvdError::Unavailable {
                 detail: "the HTTP client could not be built".to_owned(),
                 retry_after: None,
@@ -71,6 +66,7 @@ impl Nvd {
         Ok(Self {
             http,
             url,
+            key: config.api_key,
             limiter,
             breaker: Breaker::new(BUCKET, config.breaker),
         })
@@ -93,19 +89,34 @@ impl Nvd {
         let mut permit = self.breaker.ask().await?;
         self.take().await?;
         permit.begins();
-        let answer = self.get(cve).await;
+        let answer = match &self.key {
+            Some(key) => self.get_with(key, cve).await,
+            None => self.get(cve, None).await,
+        };
         permit.ended(answer.as_ref().err()).await;
         answer
     }
 
-    async fn get(&self, cve: &CveId) -> Result<CveFacts, NvdError> {
-        let response = self
-            .http
-            .get(&self.url)
-            .query(&[("cveId", cve.as_str())])
-            .send()
-            .await
-            .map_err(error::transport)?;
+    async fn get_with(&self, key: &Secret, cve: &CveId) -> Result<CveFacts, NvdError> {
+        let value = key.current().await;
+        let answer = self.get(cve, Some(&value)).await;
+        match answer {
+            Err(NvdError::Unauthorized { .. }) if key.refused(&value).await => {
+                Err(NvdError::Rotated)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn get(&self, cve: &CveId, key: Option<&SecretString>) -> Result<CveFacts, NvdError> {
+        let mut request = self.http.get(&self.url).query(&[("cveId", cve.as_str())]);
+        if let Some(key) = key {
+            let mut key = HeaderValue::from_str(key.expose_secret())
+                .map_err(|_| error::refused("the API key cannot be a header"))?;
+            key.set_sensitive(true);
+            request = request.header(HeaderName::from_static("apikey"), key);
+        }
+        let response = request.send().await.map_err(error::transport)?;
         let status = response.status().as_u16();
         if status != 200 {
             let error = error::status(status, response.headers());

@@ -11,7 +11,13 @@ use wiremock::{
 };
 
 use super::*;
-use crate::rate_limit::Unlimited;
+use crate::{
+    rate_limit::Unlimited,
+    secret::{
+        Use,
+        vault::{self, Vault},
+    },
+};
 
 const KEY: &str = "2f1d9c1e-secret-key";
 
@@ -265,6 +271,44 @@ async fn an_empty_bucket_sends_nothing() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_rotated_meanwhile_is_worth_another_try() {
+    let vault = Vault::default();
+    vault.put("one");
+    let manager = vault.serve().await;
+    let an_hour = Duration::from_secs(3600);
+    let key = vault::at(&manager.uri(), Use::Header, an_hour).await;
+    let server = MockServer::start().await;
+    Mock::given(header("apikey", "one"))
+        .respond_with(ResponseTemplate::new(404).insert_header("message", "Invalid apiKey."))
+        .mount(&server)
+        .await;
+    let nvd = Nvd::new(
+        NvdConfig {
+            base_url: server.uri(),
+            api_key: Some(key.unwrap()),
+            ..NvdConfig::default()
+        },
+        Arc::new(Unlimited),
+    )
+    .unwrap();
+    let wrong = nvd.lookup_cve(&cve()).await.unwrap_err();
+    assert_eq!(wrong.kind(), FailureKind::Unauthorized);
+    // A client of its own: one look for a refused key is enough for a while.
+    let key = vault::at(&manager.uri(), Use::Header, an_hour).await;
+    let nvd = Nvd {
+        key: key.ok(),
+        ..nvd
+    };
+    vault.put("two");
+    let refused = nvd.lookup_cve(&cve()).await.unwrap_err();
+    assert!(matches!(refused, NvdError::Rotated), "{refused}");
+    assert!(refused.kind().is_retryable() && refused.retry_after().is_none());
+    nvd.lookup_cve(&cve()).await.unwrap_err();
+    let requests = server.received_requests().await.unwrap();
+    assert_eq!(requests.last().unwrap().headers["apikey"], "two");
+}
+
+#[tokio::test]
 async fn without_a_key_no_header_is_sent() {
     let server = MockServer::start().await;
     let config = NvdConfig {
@@ -295,7 +339,7 @@ fn the_key_is_neither_shown_nor_sent_in_the_clear() {
             .contains("nvd.base_url")
     );
     let broken = NvdConfig {
-        api_key: Some(format!("{KEY}\n").into()),
+        api_key: Some(format!("{KEY}\n").as_str().into()),
         timeout_secs: 0,
         ..good
     };

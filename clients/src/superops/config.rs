@@ -1,10 +1,10 @@
 //! How the tenant's account is reached.
 
 use domain::input::{InvalidInput, Problem};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use crate::{address::is_safe_address, breaker::BreakerConfig};
+use crate::{address::is_safe_address, breaker::BreakerConfig, secret::Secret};
 
 /// Longest a request may take: the activities around it have 60 seconds (`workflows::options`), and
 /// one that Temporal ends before its answer comes would leave a write in doubt.
@@ -21,7 +21,7 @@ pub struct SuperOpsConfig {
     pub subdomain: String,
     /// API token. It belongs to one user and has that user's role.
     #[serde(skip)]
-    pub token: SecretString,
+    pub token: Secret,
     /// Budget of the shared bucket; the published limit is 100 (older texts say 800).
     pub requests_per_minute: u32,
     /// Seconds one request may take, 1 to 50.
@@ -37,7 +37,7 @@ impl Default for SuperOpsConfig {
         Self {
             base_url: "https://api.superops.ai/msp".to_owned(),
             subdomain: String::new(),
-            token: SecretString::default(),
+            token: Secret::default(),
             requests_per_minute: 100,
             timeout_secs: 30,
             tags_field: "udf1text".to_owned(),
@@ -77,7 +77,8 @@ impl SuperOpsConfig {
         } else if !header(&self.subdomain) {
             refuse("subdomain", &self.subdomain, "letters, digits and - only");
         }
-        let token = self.token.expose_secret();
+        let token = self.token.last_read();
+        let token = token.expose_secret();
         if token.trim().is_empty() {
             refuse(
                 "token",

@@ -46,6 +46,10 @@ pub enum SuperOpsError {
     /// The token is wrong, expired or was replaced.
     #[error("superops refuses the token")]
     Unauthorized,
+    /// The token was refused, and there is another one now: nothing was done, and the next call
+    /// carries the new one.
+    #[error("superops refused a token that has been replaced meanwhile")]
+    Rotated,
     /// The token's user lacks the role for this call.
     #[error("superops forbids this call to the token's user")]
     Forbidden,
@@ -86,7 +90,7 @@ impl Classify for SuperOpsError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Throttled { .. } => FailureKind::Throttled,
-            Self::Unavailable { .. } => FailureKind::Unavailable,
+            Self::Unavailable { .. } | Self::Rotated => FailureKind::Unavailable,
             Self::Ambiguous { .. } => FailureKind::Ambiguous,
             Self::Unauthorized | Self::Forbidden | Self::Subscription { .. } => {
                 FailureKind::Unauthorized

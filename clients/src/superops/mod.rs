@@ -13,6 +13,8 @@ mod scalars;
 mod transport;
 
 #[cfg(test)]
+mod rotation_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

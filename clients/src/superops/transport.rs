@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use graphql_client::GraphQLQuery;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     breaker::Breaker,
     rate_limit::{Permit, RateLimiter},
+    secret::Secret,
 };
 
 /// The most we read of one answer: a page of 100 rows is far below.
@@ -24,6 +25,7 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 pub(super) struct Transport {
     http: reqwest::Client,
     url: String,
+    token: Secret,
     limiter: Arc<dyn RateLimiter>,
     pub(super) breaker: Breaker,
 }
@@ -32,6 +34,7 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
             .field("url", &self.url)
+            .field("token", &self.token)
             .field("limiter", &self.limiter)
             .field("breaker", &self.breaker)
             .finish_non_exhaustive()
@@ -44,22 +47,12 @@ impl Transport {
         config: &SuperOpsConfig,
         limiter: Arc<dyn RateLimiter>,
     ) -> Result<Self, SuperOpsError> {
-        let refuse = |what: &str| SuperOpsError::InvalidInput {
-            code: "config".to_owned(),
-            detail: format!(": {what}"),
-        };
-        let mut token = HeaderValue::from_str(&format!("Bearer {}", config.token.expose_secret()))
-            .map_err(|_| refuse("the token cannot be a header"))?;
-        token.set_sensitive(true);
         let subdomain = HeaderValue::from_str(&config.subdomain)
             .map_err(|_| refuse("the sub-domain cannot be a header"))?;
-        let headers = HeaderMap::from_iter([
-            (AUTHORIZATION, token),
-            (
-                reqwest::header::HeaderName::from_static("customersubdomain"),
-                subdomain,
-            ),
-        ]);
+        let headers = HeaderMap::from_iter([(
+            reqwest::header::HeaderName::from_static("customersubdomain"),
+            subdomain,
+        )]);
         let http = crate::http::client(headers, config.timeout_secs).map_err(|error| {
             SuperOpsError::Unavailable {
                 detail: "the HTTP client could not be built".to_owned(),
@@ -70,6 +63,7 @@ impl Transport {
         Ok(Self {
             http,
             url: config.base_url.clone(),
+            token: config.token.clone(),
             limiter,
             breaker: Breaker::new(BUCKET, config.breaker),
         })
@@ -84,7 +78,14 @@ impl Transport {
         let mut permit = self.breaker.ask().await?;
         self.take().await?;
         permit.begins();
-        let answer = self.send::<Q>(call, variables).await;
+        let token = self.token.current().await;
+        let answer = self.send::<Q>(call, variables, &token).await;
+        let answer = match answer {
+            Err(SuperOpsError::Unauthorized) if self.token.refused(&token).await => {
+                Err(SuperOpsError::Rotated)
+            }
+            answer => answer,
+        };
         permit.ended(answer.as_ref().err()).await;
         answer
     }
@@ -107,12 +108,14 @@ impl Transport {
         &self,
         call: Call<'_>,
         variables: Q::Variables,
+        token: &SecretString,
     ) -> Result<Q::ResponseData, SuperOpsError> {
         let query = Q::build_query(variables);
         let body = json!({ "query": query.query, "variables": query.variables });
         let response = self
             .http
             .post(&self.url)
+            .header(AUTHORIZATION, bearer(token)?)
             .json(&body)
             .send()
             .await
@@ -134,6 +137,20 @@ impl Transport {
         let mut answer: Value = serde_json::from_slice(&bytes)
             .map_err(|error| call.malformed(format!("not JSON ({:?})", error.classify())))?;
         read_answer::<Q>(call, &mut answer)
+    }
+}
+
+fn bearer(token: &SecretString) -> Result<HeaderValue, SuperOpsError> {
+    let mut header = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+        .map_err(|_| refuse("the token cannot be a header"))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn refuse(what: &str) -> SuperOpsError {
+    SuperOpsError::InvalidInput {
+        code: "config".to_owned(),
+        detail: format!(": {what}"),
     }
 }
 

@@ -29,7 +29,7 @@ const AT_ONCE: usize = 6;
 static TABLES: AtomicU32 = AtomicU32::new(0);
 
 /// Runs a story on a DynamoDB of its own, or says loudly that it cannot.
-fn on_dynamo<F: Future<Output = ()>>(story: impl FnOnce(DynamoLocal) -> F) {
+pub(crate) fn on_dynamo<F: Future<Output = ()>>(story: impl FnOnce(DynamoLocal) -> F) {
     if aws_local::is_skipped() {
         return;
     }
@@ -41,7 +41,7 @@ fn on_dynamo<F: Future<Output = ()>>(story: impl FnOnce(DynamoLocal) -> F) {
 }
 
 /// Tables that nobody else uses.
-async fn fresh(local: &DynamoLocal) -> DynamoConfig {
+pub(crate) async fn fresh(local: &DynamoLocal) -> DynamoConfig {
     let number = TABLES.fetch_add(1, Ordering::Relaxed);
     let config = local.config(&format!("t{number}"));
     create(&config).await.unwrap();
@@ -72,20 +72,22 @@ fn the_store_on_dynamodb_does_what_every_store_must() {
 }
 
 /// Every item of a table; only tests may look at all of it.
-async fn items(config: &DynamoConfig, table: Table) -> Vec<HashMap<String, AttributeValue>> {
+pub(crate) async fn items(
+    config: &DynamoConfig,
+    table: Table,
+) -> Vec<HashMap<String, AttributeValue>> {
     let client = Client::new(&config.settings(Duration::from_secs(10)).await);
     let name = format!("{}-{}", config.prefix, table.as_str());
-    client
+    let pages = client
         .scan()
         .table_name(name)
-        .send()
-        .await
-        .unwrap()
-        .items
-        .unwrap()
+        .into_paginator()
+        .items()
+        .send();
+    pages.try_collect().await.unwrap()
 }
 
-fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> &'a str {
+pub(crate) fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> &'a str {
     item[name].as_s().unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use domain::{
@@ -456,43 +456,4 @@ async fn several_processes_share_a_file_and_a_killed_one_leaves_it_whole() {
     );
     let changes = store.outbox.changes_after(0, 10_000).await.unwrap();
     assert_eq!(changes.len(), entries.len());
-}
-
-/// Not a check but a figure: `cargo test -p autoops-clients appends_per_second -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn appends_per_second() {
-    const WRITERS: u32 = 64;
-    const EACH: u32 = 150;
-    for handles in [1, 2] {
-        let (_folder, path) = file();
-        let stores: Vec<_> = (0..handles)
-            .map(|_| Store::embedded(&path).unwrap())
-            .collect();
-        let started = Instant::now();
-        let writer = |w: u32| {
-            let store = stores[w as usize % stores.len()].clone();
-            tokio::spawn(async move {
-                for i in 0..EACH {
-                    store
-                        .actions
-                        .append_audit(record(&format!("w{w}"), &format!("k{i}")))
-                        .await
-                        .unwrap();
-                }
-            })
-        };
-        let tasks: Vec<_> = (0..WRITERS).map(writer).collect();
-        for task in tasks {
-            task.await.unwrap();
-        }
-        let rate = f64::from(WRITERS * EACH) / started.elapsed().as_secs_f64();
-        println!("{rate:.0} appends per second with {WRITERS} writers over {handles} handles");
-        for w in 0..WRITERS {
-            let chain = format!("w{w}");
-            let entries = stores[0].actions.read_chain(&chain, 0, 1000).await.unwrap();
-            assert_eq!(entries.len(), EACH as usize);
-            audit::verify(&chain, None, &entries).unwrap();
-        }
-    }
 }

@@ -1,0 +1,148 @@
+//! A real process that writes to the embedded store, every kind of write in a seeded order and several
+//! at a time, and is killed by SIGKILL in the middle of it.
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use clients::store::{Change, Store};
+use futures::future::join_all;
+use serde_json::Value;
+
+use crate::writes::{Probe, Write};
+
+/// Writers of the process at the same time.
+const LANES: usize = 4;
+/// Writes of each, more than a process lives to do.
+const EACH: usize = 400;
+/// Names the database file to the process that is killed, and its seed.
+const FILE: &str = "AUTOOPS_KILLED_STORE";
+const SEED: &str = "AUTOOPS_KILLED_SEED";
+/// Seeds, and how many changes are seen before the process is killed.
+const DEATHS: [(u64, usize); 3] = [(1, 1), (2, 90), (3, 250)];
+
+/// What a writer does, in order; the same for a seed.
+fn list(seed: u64, lane: usize) -> impl Iterator<Item = (Write, String)> {
+    let mut state = seed * 1000 + lane as u64;
+    (0..EACH).map(move |number| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let kind = (state >> 33) as usize % Write::ALL.len();
+        let token = 8_000_000 + lane * 10_000 + number;
+        (Write::ALL[kind], token.to_string())
+    })
+}
+
+async fn write_all(store: &Store, seed: u64, lane: usize) {
+    for (write, token) in list(seed, lane) {
+        for step in steps(write) {
+            step.write(store, &token).await.unwrap();
+        }
+    }
+}
+
+fn steps(write: Write) -> impl Iterator<Item = Write> {
+    write.after().iter().copied().chain([write])
+}
+
+/// Run by the next test in a process of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a helper process"]
+async fn child() {
+    let Ok(path) = std::env::var(FILE) else {
+        return;
+    };
+    let seed = std::env::var(SEED).unwrap().parse().unwrap();
+    let store = Store::embedded(path.as_ref()).unwrap();
+    join_all((0..LANES).map(|lane| write_all(&store, seed, lane))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_process_leaves_no_half_record_in_the_embedded_store() {
+    for (seed, changes) in DEATHS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("autoops.db");
+        let store = Store::embedded(&path).unwrap();
+        live_until(&store, &path, seed, changes).await;
+        let left = all_changes(&store).await;
+        let twin = Store::embedded(&folder.path().join("twin.db")).unwrap();
+        let mut done = 0;
+        for lane in 0..LANES {
+            done += is_whole(&store, &left, &twin, seed, lane).await;
+        }
+        assert!(done > 0 || changes < 10, "{done} writes were done");
+    }
+}
+
+/// Starts the process and kills it when so many changes are there.
+async fn live_until(store: &Store, path: &Path, seed: u64, changes: usize) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "killed::child", "--ignored"])
+        .env(FILE, path)
+        .env(SEED, seed.to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while all_changes(store).await.len() < changes {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        tokio::task::yield_now().await;
+    }
+    child.kill().unwrap();
+    let ended = child.wait().unwrap();
+    assert_eq!(ended.signal(), Some(9), "{ended}");
+}
+
+async fn all_changes(store: &Store) -> Vec<Change> {
+    store.outbox.changes_after(0, 100_000).await.unwrap()
+}
+
+/// Checks a writer's list: a beginning that is done, one write at most that is done up to a step, then
+/// nothing; with the changes of exactly that. The twin is a store in which nobody dies. Returns how many
+/// are done.
+async fn is_whole(store: &Store, left: &[Change], twin: &Store, seed: u64, lane: usize) -> usize {
+    let mut done = 0;
+    let mut dead = false;
+    for (write, token) in list(seed, lane) {
+        let mut states = vec![state(twin, write, &token, &all_changes(twin).await).await];
+        for step in steps(write) {
+            step.write(twin, &token).await.unwrap();
+            states.push(state(twin, write, &token, &all_changes(twin).await).await);
+        }
+        let found = state(store, write, &token, left).await;
+        if dead {
+            assert_eq!(found, states[0], "{write:?} {token}: written after a gap");
+            break;
+        }
+        assert!(
+            states.contains(&found),
+            "{write:?} {token}: half of it: {:?}",
+            found.0
+        );
+        if Some(&found) == states.last() {
+            done += 1;
+            continue;
+        }
+        dead = true;
+        // Another process does it again from its beginning.
+        for step in steps(write) {
+            step.write(store, &token).await.unwrap();
+        }
+        let finished = write.look(store, &token, &Probe::None).await;
+        assert_eq!(finished, states.pop().unwrap().0, "{write:?} {token}");
+    }
+    done
+}
+
+/// What is there of a write, and how many changes tell of it.
+async fn state(
+    store: &Store,
+    write: Write,
+    token: &str,
+    changes: &[Change],
+) -> (Vec<Value>, usize) {
+    let told = changes.iter().filter(|change| change.key.contains(token));
+    (write.look(store, token, &Probe::None).await, told.count())
+}
