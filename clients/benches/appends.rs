@@ -7,7 +7,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clients::store::Store;
+use autoops_clients::store::Store;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use domain::audit::{self, Actor, AuditRecord};
 use futures::future::join_all;
