@@ -25,7 +25,7 @@ export no_proxy := $(NO_PROXY)
 
 .PHONY: dev
 dev: cargo ## Build and run everything on this machine; ARGS="--help" shows what can be set
-	@$(if $(STORE),scripts/dynamodb-local)
+	@$(if $(STORE),scripts/engines)
 	@scripts/step "build" cargo build --workspace --bins
 	@exec $(TARGET)/debug/autoops-dev $(if $(STORE),--store $(STORE)) $(ARGS)
 

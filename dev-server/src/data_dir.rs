@@ -47,6 +47,11 @@ pub struct DevInfo {
     /// S3, when objects are kept there instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3_url: Option<String>,
+    /// File of the memory.
+    pub memory_path: PathBuf,
+    /// OpenSearch, when the memory is there instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opensearch_url: Option<String>,
     /// API; comes with it.
     pub api_url: Option<String>,
     /// Web app; comes with it.
@@ -74,6 +79,8 @@ impl DevInfo {
             objects_path: data.file("objects"),
             dynamodb_url: None,
             s3_url: None,
+            memory_path: data.file("memory.sqlite"),
+            opensearch_url: None,
             api_url: None,
             web_url: None,
         }
@@ -256,6 +263,8 @@ mod tests {
             objects_path: "/data/objects".into(),
             dynamodb_url: None,
             s3_url: None,
+            memory_path: "/data/memory.sqlite".into(),
+            opensearch_url: None,
             api_url: None,
             web_url: None,
         }
@@ -315,6 +324,7 @@ mod tests {
             "bedrock_url",
             "store_path",
             "objects_path",
+            "memory_path",
             "api_url",
             "web_url",
         ];

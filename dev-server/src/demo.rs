@@ -125,6 +125,10 @@ pub fn worker_env(
             "AUTOOPS_OBJECTS__PATH",
             info.objects_path.display().to_string(),
         ),
+        (
+            "AUTOOPS_MEMORY__PATH",
+            info.memory_path.display().to_string(),
+        ),
         ("AUTOOPS_SUPEROPS__BASE_URL", info.superops_url.clone()),
         ("AUTOOPS_SUPEROPS__SUBDOMAIN", SUBDOMAIN.to_owned()),
         (
@@ -155,6 +159,12 @@ pub fn worker_env(
             variable("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
         ),
     ];
+    if let Some(url) = &info.opensearch_url {
+        env.extend([
+            ("AUTOOPS_MEMORY__KIND", "opensearch".to_owned()),
+            ("AUTOOPS_MEMORY__OPENSEARCH__URL", url.clone()),
+        ]);
+    }
     if let Some(url) = &info.s3_url {
         let s3 = S3Config::of_this_machine(url);
         env.extend([
@@ -295,6 +305,8 @@ mod tests {
             objects_path: "".into(),
             dynamodb_url: Some(String::new()),
             s3_url: Some(String::new()),
+            memory_path: "".into(),
+            opensearch_url: Some(String::new()),
             api_url: None,
             web_url: None,
         };

@@ -65,7 +65,7 @@ pub enum StoreChoice {
     /// In a file.
     #[default]
     Embedded,
-    /// On DynamoDB Local, with objects on an S3 server.
+    /// On DynamoDB Local, an S3 server and OpenSearch.
     AwsLocal,
 }
 
@@ -89,6 +89,7 @@ pub struct Ports {
     pub bedrock: u16,
     pub dynamodb: u16,
     pub s3: u16,
+    pub opensearch: u16,
 }
 
 impl Ports {
@@ -109,6 +110,7 @@ impl Ports {
             bedrock: at(4030, 5),
             dynamodb: at(8000, 6),
             s3: at(9000, 7),
+            opensearch: at(9200, 8),
         }
     }
 }

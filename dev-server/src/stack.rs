@@ -14,7 +14,7 @@ use temporalio_common::protos::temporal::api::{
 
 use crate::{
     Say,
-    aws_local::{self, DynamoLocal, S3Local},
+    aws_local::{self, DynamoLocal, OpenSearchLocal, S3Local},
     callbacks::{self, BySignal},
     data_dir::{DataDir, DevInfo},
     demo,
@@ -80,6 +80,7 @@ impl Stack {
                 let (store, aws) = AwsLocal::start(&ports, &data, &say).await?;
                 info.dynamodb_url = Some(aws.dynamo.url.clone());
                 info.s3_url = Some(aws.s3.url.clone());
+                info.opensearch_url = Some(aws.opensearch.url.clone());
                 (store, Some(aws))
             }
         };
@@ -153,10 +154,12 @@ impl Stack {
 struct AwsLocal {
     dynamo: DynamoLocal,
     s3: S3Local,
+    opensearch: OpenSearchLocal,
 }
 
 impl AwsLocal {
-    /// Starts DynamoDB Local with the tables of the template, and an S3 server with our buckets.
+    /// Starts DynamoDB Local with the tables of the template, an S3 server with our buckets, and
+    /// OpenSearch.
     async fn start(ports: &Ports, data: &DataDir, say: &Say) -> anyhow::Result<(Store, Self)> {
         let port = usual_or_free(ports.dynamodb);
         let (folder, log) = (data.file("dynamodb"), data.logs().join("dynamodb.log"));
@@ -166,10 +169,20 @@ impl AwsLocal {
         say(&format!("DynamoDB Local at {}", dynamo.url));
         let s3 = S3Local::start(usual_or_free(ports.s3), &data.file("s3")).await?;
         say(&format!("S3 server at {}", s3.url));
-        Ok((Store::dynamodb(&config).await?, Self { dynamo, s3 }))
+        let port = usual_or_free(ports.opensearch);
+        let (folder, log) = (data.file("opensearch"), data.logs().join("opensearch.log"));
+        let opensearch = OpenSearchLocal::start(port, &folder, &log).await?;
+        say(&format!("OpenSearch at {}", opensearch.url));
+        let started = Self {
+            dynamo,
+            s3,
+            opensearch,
+        };
+        Ok((Store::dynamodb(&config).await?, started))
     }
 
     async fn stop(self) {
+        self.opensearch.stop().await;
         self.s3.stop().await;
         self.dynamo.stop().await;
     }

@@ -84,7 +84,7 @@ mod tests {
             "temporal_address": "127.0.0.1:7233", "temporal_cli": "/t", "temporal_ui_url": "http://127.0.0.1:8233",
             "callback_url": "http://127.0.0.1:4000", "superops_url": "http://127.0.0.1:4010/msp",
             "nvd_url": "http://127.0.0.1:4020", "bedrock_url": "http://127.0.0.1:4030", "store_path": "/s",
-            "objects_path": "/o"
+            "objects_path": "/o", "memory_path": "/m"
         }))
         .unwrap()
     }

@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use clients::{
     breaker::{Note, State, UPSTREAMS, read_note},
+    objects::ObjectKey,
     store::{StatusFilter, Store},
 };
 use contracts::queues;
@@ -39,6 +40,9 @@ struct Health {
     temporal: Place,
     queues: Vec<Queue>,
     store: Place,
+    /// Absent while nothing was ever kept there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objects: Option<Place>,
     upstreams: Vec<Upstream>,
     waiting: Vec<Waiting>,
     problems: Vec<String>,
@@ -124,9 +128,26 @@ async fn look(setup: &Setup) -> Health {
         temporal,
         queues,
         store,
+        objects: objects(setup).await,
         upstreams,
         waiting,
         problems: Vec::new(),
+    }
+}
+
+async fn objects(setup: &Setup) -> Option<Place> {
+    let asked = async {
+        let Some(objects) = setup.objects().await? else {
+            return Ok(false);
+        };
+        objects.list(&ObjectKey::seals()?).await?;
+        anyhow::Ok(true)
+    };
+    let at = setup.objects_name();
+    match asked.await.context("objects cannot be read") {
+        Ok(true) => Some(Place::found(at.unwrap_or_default())),
+        Ok(false) => None,
+        Err(error) => Some(Place::missing(at, &error)),
     }
 }
 
@@ -218,6 +239,7 @@ fn problems(health: &Health) -> Vec<String> {
         }
     }
     problems.extend(health.store.error.clone());
+    problems.extend(health.objects.iter().filter_map(|place| place.error.clone()));
     for upstream in health
         .upstreams
         .iter()
@@ -250,6 +272,7 @@ fn rows(health: &Health) -> Vec<[String; 3]> {
         [format!("queue {}", queue.name), pollers, String::new()]
     }));
     rows.push(place("store", &health.store));
+    rows.extend(health.objects.iter().map(|at| place("objects", at)));
     rows.extend(
         health
             .upstreams
@@ -360,10 +383,20 @@ mod tests {
             temporal: Place::found("127.0.0.1:7233".to_owned()),
             queues,
             store: Place::found("autoops.db".to_owned()),
+            objects: None,
             upstreams: vec![Upstream::of("superops", superops, at(now))],
             waiting: Vec::new(),
             problems: Vec::new(),
         }
+    }
+
+    #[test]
+    fn objects_that_cannot_be_read_are_trouble() {
+        let mut found = health(Some(1), None, "10:03:00");
+        let error = anyhow::anyhow!("the disk failed");
+        found.objects = Some(Place::missing(Some("/objects".to_owned()), &error));
+        assert_eq!(problems(&found), ["the disk failed"]);
+        assert_eq!(rows(&found)[6], ["objects", "missing", "/objects"]);
     }
 
     #[test]

@@ -122,6 +122,11 @@ impl Setup {
         self.store_section().ok().map(|section| section.name())
     }
 
+    /// Names the storage of objects for people, if it can be told.
+    pub(crate) fn objects_name(&self) -> Option<String> {
+        self.objects_section().ok().map(|section| section.name())
+    }
+
     /// What a variable or file says, else the development environment, else the default.
     fn store_section(&self) -> anyhow::Result<StoreSection> {
         let section = self.config()?.store;
