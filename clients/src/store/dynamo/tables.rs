@@ -68,7 +68,7 @@ impl Table {
             .unwrap_or(pk);
         Ok(match name.split('/').next().unwrap_or_default() {
             "policy" => Self::Policies,
-            "audit" | "audit-chains" => Self::Actions,
+            "audit" | "audit-chains" | "audit-days" => Self::Actions,
             "plan" | "status" | "kb" | "results" | "dead-letters" | "letters" => Self::Executions,
             "client" | "device" | "devices" => Self::Inventory,
             "people" | "people-of" => Self::Identities,
