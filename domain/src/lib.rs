@@ -10,6 +10,7 @@ pub mod dead_letter;
 pub mod deployment;
 pub mod device;
 pub mod failure;
+pub mod fingerprint;
 pub mod guardrail;
 pub mod ids;
 pub mod input;
