@@ -13,6 +13,7 @@ pub mod failure;
 pub mod fingerprint;
 pub mod guardrail;
 pub mod ids;
+pub mod incident;
 pub mod input;
 pub mod outcome;
 pub mod patch;

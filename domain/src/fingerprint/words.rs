@@ -4,10 +4,10 @@
 use super::parameter::Parameter;
 
 /// The word after one of these is a name.
-const NAMED: [&str; 6] = ["user", "username", "account", "host", "hostname", "login"];
+const NAMED: [&str; 5] = ["user", "username", "account", "host", "hostname"];
 
 /// ... unless it is one of these.
-const NOT_A_NAME: [&str; 40] = [
+const NOT_A_NAME: [&str; 54] = [
     "unknown",
     "not",
     "is",
@@ -42,12 +42,26 @@ const NOT_A_NAME: [&str; 40] = [
     "login",
     "logged",
     "failed",
+    "failure",
     "already",
     "cannot",
     "could",
     "will",
     "must",
     "key",
+    "agent",
+    "mode",
+    "space",
+    "data",
+    "interface",
+    "input",
+    "group",
+    "session",
+    "process",
+    "profile",
+    "attempt",
+    "error",
+    "errors",
 ];
 
 /// A name ends where one of these, a sign, a value or the end follows.
