@@ -6,6 +6,7 @@
 pub mod approval;
 pub mod audit;
 pub mod canonical;
+pub mod cause;
 pub mod dead_letter;
 pub mod deployment;
 pub mod device;
