@@ -96,9 +96,9 @@ fn causes(criterion: &mut Criterion) {
     });
     let graph = Graph::new(NODES as usize, calls).expect("a graph");
     let samples = |scale: f64| {
-        (0..NODES).map(|n| {
+        (0..NODES).map(move |n| {
             (0..288_u32)
-                .map(|s| Some(scale * f64::from(1 + n * 7 % 13 + s / 200 * (n % 5))))
+                .map(move |s| Some(scale * f64::from(1 + n * 7 % 13 + s / 200 * (n % 5))))
                 .collect()
         })
     };

@@ -38,6 +38,8 @@ const SCATTER: f64 = 1.0;
 /// An availability of one is not believed: this share fails now and then.
 const SELDOM: f64 = 0.002;
 const HALF_A_REQUEST: f64 = 0.5;
+/// Larger figures are no measurements; they count as gaps, as what is no number does.
+const ABSURD: f64 = 1e12;
 
 /// What a node shows while its caller suffers, over what it showed before: seconds or requests.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,13 +60,13 @@ impl Metrics {
             .get(sample)
             .copied()
             .flatten()
-            .filter(|value| value.is_finite())
+            .filter(|value| value.abs() < ABSURD)
     }
 
     fn requests(&self, node: Node, sample: usize) -> Option<f64> {
         let requests = self.requests.get(node.index())?;
         let known = requests.get(sample).copied().flatten();
-        known.filter(|requests| requests.is_finite() && *requests >= 0.0)
+        known.filter(|requests| (0.0..ABSURD).contains(requests))
     }
 
     /// How much worse a value is than another.

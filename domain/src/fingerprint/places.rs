@@ -56,10 +56,14 @@ pub(super) fn views(key: &str) -> impl Iterator<Item = View<'_>> {
             key: format!("{}{HOLE}{}", &key[..at], &key[at + word.len()..]),
             word,
             announced: words::announces_a_value(before),
-            continued: words::follows_a_name(next(key, at + word.len())),
+            continued: goes_on_after_a_name(next(key, at + word.len())),
             first: at == 0,
             holes_before,
         })
+}
+
+fn goes_on_after_a_name(next: &str) -> bool {
+    matches!(next, "[" | "(") || words::follows_a_name(next)
 }
 
 /// Returns the token behind a blank.

@@ -46,7 +46,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_message_has_the_same_fingerprint(messages in proptest::collection::vec(message(), 1..60)) {
+    fn the_same_message_has_the_same_fingerprint(messages in proptest::collection::vec(message(), 1..25)) {
         let mut miner = Miner::new();
         let first: Vec<_> = messages.iter().map(|m| miner.observe(m.as_bytes())).collect();
         let again: Vec<_> = messages.iter().map(|m| miner.observe(m.as_bytes())).collect();
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn a_message_never_leaves_those_it_was_with(messages in proptest::collection::vec(message(), 2..60)) {
+    fn a_message_never_leaves_those_it_was_with(messages in proptest::collection::vec(message(), 2..25)) {
         let mut miner = Miner::new();
         let mut handles: Vec<Handle> = Vec::new();
         let mut pairs: Vec<(Handle, Handle)> = Vec::new();
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn different_templates_have_different_fingerprints(messages in proptest::collection::vec(message(), 1..60)) {
+    fn different_templates_have_different_fingerprints(messages in proptest::collection::vec(message(), 1..25)) {
         let mut miner = Miner::new();
         for message in &messages {
             miner.observe(message.as_bytes());

@@ -159,7 +159,7 @@ impl Shape {
     fn fold_list(&mut self, message: &str, value: Parameter) -> bool {
         let joined = |last: Parameter| match (last, value) {
             (Parameter::Time, _) | (_, Parameter::Time) => Parameter::Time,
-            (Parameter::Ip, Parameter::Number) => Parameter::Ip,
+            (Parameter::Ip | Parameter::Host, Parameter::Number) => last,
             _ => last.or(value),
         };
         let count = self.tokens.len();

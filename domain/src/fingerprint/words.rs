@@ -116,6 +116,12 @@ const ZONES: [&str; 12] = [
     "UTC", "GMT", "PDT", "PST", "EDT", "EST", "CDT", "CST", "MDT", "MST", "CET", "CEST",
 ];
 
+/// Ends of host names with one dot; file names and calls of methods have one dot as well.
+const DOMAINS: [&str; 20] = [
+    "com", "net", "org", "edu", "gov", "mil", "int", "io", "de", "at", "ch", "fr", "uk", "cn",
+    "jp", "us", "eu", "local", "lan", "internal",
+];
+
 fn is_one_of(list: &[&str], word: &str) -> bool {
     list.contains(&word)
 }
@@ -230,6 +236,13 @@ pub(super) fn value_of(word: &str) -> Option<Parameter> {
     let inner = !bare.starts_with('.') || sum.slashes > 0;
     if bare.len() > 4 && sum.others + sum.ats == 0 && inner {
         if sum.dots >= 2 || sum.dots == 1 && sum.slashes == 1 {
+            return Some(Parameter::Host);
+        }
+        if sum.dots == 1
+            && let Some((name, end)) = bare.split_once('.')
+            && !name.is_empty()
+            && is_one_of(&DOMAINS, end)
+        {
             return Some(Parameter::Host);
         }
         if bare.len() >= 8 && sum.hex == bare.len() {

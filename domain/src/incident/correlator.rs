@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    DIGEST, Millis, QUIET, RANKED_AFTER_SECS, REOPEN, SECOND, WINDOW,
+    DIGEST, Millis, QUIET, RANKED_AFTER_SECS, SECOND, WINDOW,
     habits::{Habit, Habits},
     input::{Alert, Change, Counts, Topology},
     joining::Seen,
@@ -21,12 +21,10 @@ const ROUTINE_PER_DAY: f64 = 8.0;
 const GROWTH: i64 = 2;
 const LONGEST: Millis = 3_600 * SECOND;
 const CHANGES: usize = 256;
-/// Times are taken as not later than the year 9999.
-const LATEST: Millis = 253_402_300_799_999;
 const ANCHORS: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+pub(super) enum Due {
     Rank,
     End,
 }
@@ -36,19 +34,19 @@ enum Due {
 #[derive(Debug, Default)]
 pub struct Correlator {
     pub(super) names: Names,
-    habits: Habits,
+    pub(super) habits: Habits,
     pub(super) now: Millis,
-    counts: Counts,
+    pub(super) counts: Counts,
     pub(super) records: HashMap<IncidentId, Record, Hasher>,
     pub(super) recent: VecDeque<IncidentId>,
-    digest: Option<IncidentId>,
-    due: BinaryHeap<Reverse<(Millis, IncidentId, Due)>>,
-    anchors: Vec<Anchor>,
+    pub(super) digest: Option<IncidentId>,
+    pub(super) due: BinaryHeap<Reverse<(Millis, IncidentId, Due)>>,
+    pub(super) anchors: Vec<Anchor>,
     pub(super) sites: HashMap<u32, u32, Hasher>,
     pub(super) depends_on: HashMap<u32, Vec<u32>, Hasher>,
     pub(super) changes: VecDeque<(Millis, u32, Vec<u32>)>,
     changes_seen: u32,
-    finished: Vec<Incident>,
+    pub(super) finished: Vec<Incident>,
 }
 
 impl Correlator {
@@ -137,26 +135,6 @@ impl Correlator {
         id
     }
 
-    /// Takes note that an alert cleared.
-    pub fn clear(&mut self, at_ms: i64, title: &str, device: &str) {
-        self.advance(at_ms);
-        let (kind, device) = (self.names.kind(title), self.names.device(device));
-        let Some(pair) = self.habits.pair(kind, device).filter(|pair| pair.live) else {
-            return;
-        };
-        pair.live = false;
-        let record = pair.incident.and_then(|id| self.records.get_mut(&id));
-        if let Some(record) = record {
-            record.live = record.live.saturating_sub(1);
-            record.last = self.now;
-            if record.live == 0 {
-                record.state = State::Cleared;
-                self.due
-                    .push(Reverse((self.now + REOPEN, record.id, Due::End)));
-            }
-        }
-    }
-
     fn place(
         &mut self,
         seen: Seen,
@@ -166,7 +144,8 @@ impl Correlator {
     ) -> IncidentId {
         let now = self.now;
         if let Some(record) = known.and_then(|id| self.records.get_mut(&id)) {
-            if lasting && record.lasting && !record.routine {
+            let stays = record.live > 0 || lasting && record.lasting;
+            if stays && !record.routine && !record.ended {
                 if record.state == State::Cleared {
                     record.state = State::Open;
                     record.reopened += 1;
@@ -203,24 +182,37 @@ impl Correlator {
 
     /// Returns the incident in which one goes on.
     fn follow(&mut self, mut id: IncidentId) -> IncidentId {
-        while let Some(record) = self.records.get(&id) {
-            if record.takes(self.now) {
-                break;
+        loop {
+            let Some(record) = self.records.get(&id) else {
+                return id;
+            };
+            if record.takes(self.now) && !record.ended {
+                return id;
             }
-            if let Some(next) = record.goes_on_in {
-                id = next;
-                continue;
-            }
-            let window = (record.window * GROWTH).min(LONGEST);
-            let (from, generation, change) = (record.id, record.generation + 1, record.change);
-            let mut next = self.open(self.now, window);
-            (next.goes_on_from, next.generation, next.change) = (Some(from), generation, change);
-            if let Some(record) = self.records.get_mut(&from) {
-                record.goes_on_in = Some(next.id);
-            }
-            id = next.id;
-            self.records.insert(id, next);
+            let next = record
+                .goes_on_in
+                .filter(|next| self.records.contains_key(next));
+            id = match next {
+                Some(next) => next,
+                None => return self.go_on(id),
+            };
         }
+    }
+
+    /// Opens the incident in which one goes on.
+    fn go_on(&mut self, from: IncidentId) -> IncidentId {
+        let Some(record) = self.records.get(&from) else {
+            return from;
+        };
+        let window = (record.window * GROWTH).min(LONGEST);
+        let (generation, change) = (record.generation + 1, record.change);
+        let mut next = self.open(self.now, window);
+        (next.goes_on_from, next.generation, next.change) = (Some(from), generation, change);
+        let id = next.id;
+        if let Some(record) = self.records.get_mut(&from) {
+            record.goes_on_in = Some(id);
+        }
+        self.records.insert(id, next);
         id
     }
 
@@ -267,91 +259,6 @@ impl Correlator {
         self.anchors.push(anchor);
     }
 
-    /// Moves time on: ranks and ends what is due.
-    pub fn advance(&mut self, at_ms: i64) {
-        self.now = self.now.max(at_ms.clamp(0, LATEST));
-        self.settle();
-    }
-
-    /// Ranks and ends what was due before now.
-    fn settle(&mut self) {
-        while let Some(Reverse((at, id, what))) = self.due.peek().copied() {
-            if at >= self.now {
-                break;
-            }
-            self.due.pop();
-            match what {
-                Due::Rank => self.rank(id, at),
-                Due::End => self.end(id, at),
-            }
-        }
-    }
-
-    fn rank(&mut self, id: IncidentId, at: Millis) {
-        self.anchors.retain(|anchor| ranking::matters(anchor, at));
-        if let Some(record) = self.records.get_mut(&id) {
-            record.priority = Some(ranking::rank(record, &self.anchors, &self.names, at));
-            if record.ended {
-                self.finish_one(id);
-            }
-        }
-    }
-
-    /// Ends an incident if nothing came since it was planned.
-    fn end(&mut self, id: IncidentId, at: Millis) {
-        let Some(record) = self.records.get_mut(&id) else {
-            return;
-        };
-        if record.live > 0 {
-            // It ends when its alerts clear.
-            return;
-        }
-        let patience = if record.state == State::Cleared {
-            REOPEN
-        } else {
-            QUIET
-        };
-        if record.last + patience > at {
-            let next = record.last + patience;
-            self.due.push(Reverse((next, id, Due::End)));
-            return;
-        }
-        if record.state == State::Open {
-            record.state = State::Quiet;
-        }
-        record.ended = true;
-        if record.priority.is_some() {
-            self.finish_one(id);
-        }
-    }
-
-    fn finish_one(&mut self, id: IncidentId) {
-        if let Some(record) = self.records.remove(&id) {
-            let incident = self.view(&record);
-            self.finished.push(incident);
-        }
-    }
-
-    /// Returns the incidents that are ranked and over, and forgets them.
-    pub fn take_finished(&mut self) -> Vec<Incident> {
-        std::mem::take(&mut self.finished)
-    }
-
-    /// Ranks and ends everything, as if nothing came any more, and returns what was left.
-    pub fn finish(&mut self) -> Vec<Incident> {
-        for record in self.records.values_mut() {
-            if record.live > 0 {
-                record.live = 0;
-                self.due
-                    .push(Reverse((record.last + QUIET, record.id, Due::End)));
-            }
-        }
-        // Nothing is due later than what the last moment made due.
-        self.now = Millis::MAX;
-        self.settle();
-        self.take_finished()
-    }
-
     /// Returns an incident that is not finished.
     #[must_use]
     pub fn incident(&self, id: IncidentId) -> Option<Incident> {
@@ -375,7 +282,7 @@ impl Correlator {
         }
     }
 
-    fn view(&self, record: &Record) -> Incident {
+    pub(super) fn view(&self, record: &Record) -> Incident {
         let titles = record
             .kinds
             .iter()

@@ -9,6 +9,7 @@ mod correlator;
 mod habits;
 mod input;
 mod joining;
+mod lifecycle;
 mod link;
 mod names;
 mod ranking;

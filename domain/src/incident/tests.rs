@@ -304,16 +304,15 @@ fn late_and_absurd_times_are_counted_and_harmless() {
 }
 
 #[test]
-fn a_million_devices_do_not_grow_memory_without_end() {
+fn any_number_of_devices_is_bounded_and_counted() {
     let mut correlator = Correlator::new();
     let mut finished = 0;
-    for n in 0..400_000_i64 {
+    for n in 0..120_000_i64 {
         see(&mut correlator, n, "agent went silent", &format!("PC{n}"));
         finished += correlator.take_finished().len();
     }
     let counts = correlator.counts();
-    assert!(counts.forgotten > 0 || counts.crowded > 0);
-    assert_eq!(counts.crowded, 300_000);
+    assert_eq!(counts.crowded, 20_000);
     assert!(
         counts.incidents - (finished as u64) < 2_000,
         "open incidents stay few"
