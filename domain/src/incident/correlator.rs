@@ -5,6 +5,8 @@ use std::{
     collections::{BinaryHeap, HashMap, VecDeque},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     DIGEST, Millis, QUIET, RANKED_AFTER_SECS, SECOND, WINDOW,
     habits::{Habit, Habits},
@@ -13,6 +15,7 @@ use super::{
     names::{Hasher, Names, OTHER},
     ranking::{self, Anchor, NOTEWORTHY},
     record::{Incident, IncidentId, KEPT, KindIn, Record, State},
+    state::Version,
 };
 
 /// A kind of alert with this many episodes a day on a device, or more, is routine there.
@@ -23,16 +26,17 @@ const LONGEST: Millis = 3_600 * SECOND;
 const CHANGES: usize = 256;
 const ANCHORS: usize = 256;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Due {
     Rank,
     End,
 }
 
 /// Makes incidents of the alerts of one client. Its memory grows with kinds, devices and open
-/// incidents, up to limits.
-#[derive(Debug, Default)]
+/// incidents, up to limits. Serialised, it can be stored and goes on later.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Correlator {
+    version: Version,
     pub(super) names: Names,
     pub(super) habits: Habits,
     pub(super) now: Millis,

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Millis, QUIET, SECOND, names::Hasher, record::IncidentId};
+use serde::{Deserialize, Serialize};
+
+use super::{Millis, QUIET, SECOND, names::Hasher, record::IncidentId, state};
 
 /// Pairs of kind and device that are remembered.
 const PAIRS: usize = 200_000;
@@ -12,7 +14,7 @@ const ASSUMED_EPISODES: f64 = 0.5;
 const ASSUMED_HOURS: f64 = 6.0;
 
 /// One kind of alert on one device.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Pair {
     episodes: u32,
     last: Millis,
@@ -46,16 +48,17 @@ impl Habit {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Anywhere {
     episodes: u32,
     last: Millis,
 }
 
 /// What is usual at one client.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Habits {
     since: Option<Millis>,
+    #[serde(with = "state::pairs")]
     pairs: HashMap<(u32, u32), Pair, Hasher>,
     kinds: HashMap<u32, Anywhere, Hasher>,
     /// Pairs that were forgotten to make room.

@@ -14,6 +14,7 @@ mod link;
 mod names;
 mod ranking;
 mod record;
+mod state;
 
 #[cfg(test)]
 mod properties;

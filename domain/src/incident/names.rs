@@ -7,6 +7,9 @@ use std::{
 
 use indexmap::IndexSet;
 
+use serde::{Deserialize, Serialize};
+
+use super::state;
 use crate::fingerprint::Shape;
 
 /// A hasher that is the same in every process.
@@ -23,7 +26,7 @@ const SHOWN: usize = 200;
 /// Stands for what has no number of its own, and for no device.
 pub(super) const OTHER: u32 = u32::MAX;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Kind {
     shown: Box<str>,
     words: Box<[u64]>,
@@ -33,12 +36,15 @@ struct Kind {
 ///
 /// The kind of an alert is the [`Shape`] of its title: titles are few and written on purpose, so words
 /// that differ mean something and are not mined away.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Names {
+    #[serde(skip)]
     texts: HashMap<Box<str>, u32, Hasher>,
     by_shape: HashMap<Box<str>, u32, Hasher>,
     kinds: Vec<Kind>,
+    #[serde(with = "state::names")]
     devices: IndexSet<Box<str>, Hasher>,
+    #[serde(skip)]
     shape: Shape,
     /// Alerts whose kind or device had no room.
     pub(super) crowded: u64,

@@ -41,9 +41,18 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Plays steps; returns which incident each alert went to, and all incidents in the end.
 fn play(steps: &[Step]) -> (Vec<(i64, IncidentId)>, Vec<Incident>, i64) {
+    play_with(steps, |correlator| correlator)
+}
+
+/// Plays steps; something happens to the correlator before each.
+fn play_with(
+    steps: &[Step],
+    between: impl Fn(Correlator) -> Correlator,
+) -> (Vec<(i64, IncidentId)>, Vec<Incident>, i64) {
     let mut correlator = Correlator::new();
     let (mut now, mut placed, mut ended) = (0, Vec::new(), Vec::new());
     for step in steps {
+        correlator = between(correlator);
         now += step.wait;
         if step.clear {
             correlator.clear(now, step.title, step.device);
@@ -103,5 +112,19 @@ proptest! {
                 prop_assert_eq!(&incident.priority, &all[&incident.id]);
             }
         }
+    }
+
+    #[test]
+    fn a_restart_at_any_moment_changes_nothing(steps in prop::collection::vec(step(), 1..30)) {
+        let restart = |correlator: Correlator| {
+            let stored = serde_json::to_string(&correlator).unwrap();
+            serde_json::from_str(&stored).unwrap()
+        };
+        let (placed, mut ended, _) = play(&steps);
+        let (placed_again, mut ended_again, _) = play_with(&steps, restart);
+        prop_assert_eq!(placed, placed_again);
+        ended.sort_by_key(|incident| incident.id);
+        ended_again.sort_by_key(|incident| incident.id);
+        prop_assert_eq!(ended, ended_again);
     }
 }

@@ -43,7 +43,7 @@ pub struct Reason {
 }
 
 /// An incident that lifts what is close to it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Anchor {
     pub(super) id: IncidentId,
     pub(super) opened: Millis,

@@ -64,7 +64,7 @@ pub struct Incident {
 pub(super) const KEPT: usize = 64;
 
 /// One kind of alert in an incident.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct KindIn {
     pub(super) kind: u32,
     pub(super) device: u32,
@@ -74,7 +74,7 @@ pub(super) struct KindIn {
 }
 
 /// An incident as the correlator keeps it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) id: IncidentId,
     pub(super) state: State,

@@ -318,3 +318,32 @@ fn any_number_of_devices_is_bounded_and_counted() {
         "open incidents stay few"
     );
 }
+
+#[test]
+fn what_another_version_stored_is_refused() {
+    let mut stored = serde_json::to_value(Correlator::new()).unwrap();
+    stored["version"] = 2.into();
+    let error = serde_json::from_value::<Correlator>(stored).unwrap_err();
+    assert_eq!(error.to_string(), "version 2 is not allowed: 1");
+}
+
+#[test]
+fn a_network_and_changes_survive_a_restart() {
+    let mut correlator = Correlator::new();
+    correlator.set_topology(&Topology {
+        sites: vec![("PC1".to_owned(), "Graz".to_owned())],
+        depends_on: vec![("PC1".to_owned(), "SWITCH".to_owned())],
+    });
+    correlator.note_change(&Change {
+        at_ms: 0,
+        devices: vec!["SWITCH".to_owned(), "PC2".to_owned()],
+    });
+    let switch = see(&mut correlator, 60, "switch does not answer", "SWITCH");
+    let stored = serde_json::to_string(&correlator).unwrap();
+    let mut again: Correlator = serde_json::from_str(&stored).unwrap();
+    assert_eq!(
+        see(&mut again, 4 * MINUTE, "agent went silent", "PC1"),
+        switch
+    );
+    assert_eq!(see(&mut again, 5 * MINUTE, "no sound", "PC2"), switch);
+}
