@@ -6,12 +6,15 @@
 pub mod approval;
 pub mod audit;
 pub mod canonical;
+pub mod cause;
 pub mod dead_letter;
 pub mod deployment;
 pub mod device;
 pub mod failure;
+pub mod fingerprint;
 pub mod guardrail;
 pub mod ids;
+pub mod incident;
 pub mod input;
 pub mod outcome;
 pub mod patch;

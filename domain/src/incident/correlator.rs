@@ -1,0 +1,321 @@
+//! Puts alerts into incidents as they come.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DIGEST, Millis, QUIET, RANKED_AFTER_SECS, SECOND, WINDOW,
+    habits::{Habit, Habits},
+    input::{Alert, Change, Counts, Topology},
+    joining::Seen,
+    names::{Hasher, Names, OTHER},
+    ranking::{self, Anchor, NOTEWORTHY},
+    record::{Incident, IncidentId, KEPT, KindIn, Record, State},
+    state::Version,
+};
+
+/// A kind of alert with this many episodes a day on a device, or more, is routine there.
+const ROUTINE_PER_DAY: f64 = 8.0;
+/// What goes on is cut into incidents that each are so much longer than the one before.
+const GROWTH: i64 = 2;
+const LONGEST: Millis = 3_600 * SECOND;
+const CHANGES: usize = 256;
+const ANCHORS: usize = 256;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Due {
+    Rank,
+    End,
+}
+
+/// Makes incidents of the alerts of one client. Its memory grows with kinds, devices and open
+/// incidents, up to limits. Serialised, it can be stored and goes on later.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Correlator {
+    version: Version,
+    pub(super) names: Names,
+    pub(super) habits: Habits,
+    pub(super) now: Millis,
+    pub(super) counts: Counts,
+    pub(super) records: HashMap<IncidentId, Record, Hasher>,
+    pub(super) recent: VecDeque<IncidentId>,
+    pub(super) digest: Option<IncidentId>,
+    pub(super) due: BinaryHeap<Reverse<(Millis, IncidentId, Due)>>,
+    pub(super) anchors: Vec<Anchor>,
+    pub(super) sites: HashMap<u32, u32, Hasher>,
+    pub(super) depends_on: HashMap<u32, Vec<u32>, Hasher>,
+    pub(super) changes: VecDeque<(Millis, u32, Vec<u32>)>,
+    changes_seen: u32,
+    pub(super) finished: Vec<Incident>,
+}
+
+impl Correlator {
+    /// Makes a correlator that knows nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces what is known of the network.
+    pub fn set_topology(&mut self, topology: &Topology) {
+        self.sites.clear();
+        self.depends_on.clear();
+        for (device, site) in &topology.sites {
+            let device = self.names.device(device);
+            let site = hash(site);
+            self.sites.insert(device, site);
+        }
+        for (device, upstream) in &topology.depends_on {
+            let (device, upstream) = (self.names.device(device), self.names.device(upstream));
+            self.depends_on.entry(device).or_default().push(upstream);
+        }
+    }
+
+    /// Takes note of a change.
+    pub fn note_change(&mut self, change: &Change) {
+        let devices = change.devices.iter().map(|name| self.names.device(name));
+        let devices = devices.filter(|device| *device != OTHER).collect();
+        self.changes_seen += 1;
+        self.changes
+            .push_back((change.at_ms, self.changes_seen, devices));
+        if self.changes.len() > CHANGES {
+            self.changes.pop_front();
+        }
+    }
+
+    /// Takes in an alert. Returns the incident it is in, for good.
+    pub fn observe(&mut self, alert: &Alert<'_>) -> IncidentId {
+        self.counts.alerts += 1;
+        self.counts.late += u64::from(alert.at_ms < self.now);
+        self.advance(alert.at_ms);
+        let now = self.now;
+        let seen = Seen {
+            kind: self.names.kind(alert.title),
+            device: self.names.device(alert.device),
+            address: if alert.address.is_empty() {
+                0
+            } else {
+                hash(alert.address)
+            },
+            change: None,
+        };
+        self.counts.without_device += u64::from(seen.device == OTHER);
+        let (habit, pair) = self.habits.note(seen.kind, seen.device, now);
+        let (known, was_live) = (pair.incident, pair.live);
+        let id = self.place(seen, habit, known, alert.lasting);
+        if let Some(pair) = self.habits.pair(seen.kind, seen.device) {
+            pair.incident = Some(id);
+            pair.live |= alert.lasting;
+        }
+        if let Some(record) = self.records.get_mut(&id) {
+            record.alerts += 1;
+            record.last = now;
+            record.lasting |= alert.lasting;
+            record.live += u32::from(alert.lasting && !was_live);
+            if known != Some(id) && !record.routine {
+                if seen.address != 0 && record.addresses.len() < KEPT {
+                    record.addresses.push(seen.address);
+                }
+                record.add_kind(KindIn {
+                    kind: seen.kind,
+                    device: seen.device,
+                    surprise: habit.surprise(),
+                    before_here: habit.before_here,
+                    before: habit.before,
+                });
+                record.surprise = ranking::surprise(record);
+                let anchor = Anchor {
+                    id,
+                    opened: record.opened,
+                    surprise: record.surprise,
+                };
+                self.set_anchor(anchor);
+            }
+        }
+        id
+    }
+
+    fn place(
+        &mut self,
+        seen: Seen,
+        habit: Habit,
+        known: Option<IncidentId>,
+        lasting: bool,
+    ) -> IncidentId {
+        let now = self.now;
+        if let Some(record) = known.and_then(|id| self.records.get_mut(&id)) {
+            let stays = record.live > 0 || lasting && record.lasting;
+            if stays && !record.routine && !record.ended {
+                if record.state == State::Cleared {
+                    record.state = State::Open;
+                    record.reopened += 1;
+                }
+                return record.id;
+            }
+            if !habit.starts && !record.routine {
+                let id = record.id;
+                return self.follow(id);
+            }
+        }
+        if habit.per_day_here >= ROUTINE_PER_DAY {
+            return self.gather();
+        }
+        let seen = Seen {
+            change: self.change_of(seen.device),
+            ..seen
+        };
+        if let Some((id, link)) = self.best(seen) {
+            if let Some(record) = self.records.get_mut(&id)
+                && record.links.len() < KEPT
+            {
+                record.links.push(link);
+            }
+            return id;
+        }
+        let mut record = self.open(now, WINDOW);
+        record.change = seen.change.map(|(change, _)| change);
+        let id = record.id;
+        self.recent.push_back(id);
+        self.records.insert(id, record);
+        id
+    }
+
+    /// Returns the incident in which one goes on.
+    fn follow(&mut self, mut id: IncidentId) -> IncidentId {
+        loop {
+            let Some(record) = self.records.get(&id) else {
+                return id;
+            };
+            if record.takes(self.now) && !record.ended {
+                return id;
+            }
+            let next = record
+                .goes_on_in
+                .filter(|next| self.records.contains_key(next));
+            id = match next {
+                Some(next) => next,
+                None => return self.go_on(id),
+            };
+        }
+    }
+
+    /// Opens the incident in which one goes on.
+    fn go_on(&mut self, from: IncidentId) -> IncidentId {
+        let Some(record) = self.records.get(&from) else {
+            return from;
+        };
+        let window = (record.window * GROWTH).min(LONGEST);
+        let (generation, change) = (record.generation + 1, record.change);
+        let mut next = self.open(self.now, window);
+        (next.goes_on_from, next.generation, next.change) = (Some(from), generation, change);
+        let id = next.id;
+        if let Some(record) = self.records.get_mut(&from) {
+            record.goes_on_in = Some(id);
+        }
+        self.records.insert(id, next);
+        id
+    }
+
+    /// Returns the digest of the moment.
+    fn gather(&mut self) -> IncidentId {
+        let current = self.digest.and_then(|id| self.records.get(&id));
+        if let Some(record) = current.filter(|record| record.takes(self.now)) {
+            return record.id;
+        }
+        let mut record = self.open(self.now, DIGEST);
+        record.routine = true;
+        let id = record.id;
+        self.digest = Some(id);
+        self.records.insert(id, record);
+        id
+    }
+
+    fn open(&mut self, now: Millis, window: Millis) -> Record {
+        self.counts.incidents += 1;
+        let id = IncidentId(self.counts.incidents);
+        self.due
+            .push(Reverse((now + RANKED_AFTER_SECS * SECOND, id, Due::Rank)));
+        self.due
+            .push(Reverse((now + QUIET.max(window), id, Due::End)));
+        Record::new(id, now, window)
+    }
+
+    fn set_anchor(&mut self, anchor: Anchor) {
+        if anchor.surprise <= NOTEWORTHY {
+            return;
+        }
+        if let Some(known) = self
+            .anchors
+            .iter_mut()
+            .rev()
+            .find(|known| known.id == anchor.id)
+        {
+            *known = anchor;
+            return;
+        }
+        if self.anchors.len() >= ANCHORS {
+            self.anchors.remove(0);
+        }
+        self.anchors.push(anchor);
+    }
+
+    /// Returns an incident that is not finished.
+    #[must_use]
+    pub fn incident(&self, id: IncidentId) -> Option<Incident> {
+        self.records.get(&id).map(|record| self.view(record))
+    }
+
+    /// Returns the rank that an incident would get now; for those who cannot wait.
+    #[must_use]
+    pub fn rank_so_far(&self, id: IncidentId) -> Option<ranking::Priority> {
+        let record = self.records.get(&id)?;
+        Some(ranking::rank(record, &self.anchors, &self.names, self.now))
+    }
+
+    /// Returns what was seen.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            crowded: self.names.crowded,
+            forgotten: self.habits.forgotten,
+            ..self.counts
+        }
+    }
+
+    pub(super) fn view(&self, record: &Record) -> Incident {
+        let titles = record
+            .kinds
+            .iter()
+            .map(|kind| self.names.title(kind.kind).to_owned());
+        let devices = record
+            .devices
+            .iter()
+            .map(|device| self.names.device_name(*device).to_owned());
+        Incident {
+            id: record.id,
+            state: record.state,
+            opened_ms: record.opened,
+            last_ms: record.last,
+            alerts: record.alerts,
+            live: record.live,
+            reopened: record.reopened,
+            routine: record.routine,
+            goes_on_from: record.goes_on_from,
+            titles: titles.collect(),
+            devices: devices.collect(),
+            links: record.links.clone(),
+            priority: record.priority.clone(),
+        }
+    }
+}
+
+/// Returns a number for a text that is only compared.
+fn hash(text: &str) -> u32 {
+    use std::hash::BuildHasher;
+    let wide = Hasher::default().hash_one(text);
+    u32::try_from(wide >> 32).unwrap_or(0).max(1)
+}

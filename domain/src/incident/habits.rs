@@ -1,0 +1,125 @@
+//! How usual a kind of alert is: on a device, and anywhere.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Millis, QUIET, SECOND, names::Hasher, record::IncidentId, state};
+
+/// Pairs of kind and device that are remembered.
+const PAIRS: usize = 200_000;
+
+/// Before anything is known, half an episode in six hours is assumed.
+const ASSUMED_EPISODES: f64 = 0.5;
+const ASSUMED_HOURS: f64 = 6.0;
+
+/// One kind of alert on one device.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Pair {
+    episodes: u32,
+    last: Millis,
+    /// Where its last alert went.
+    pub(super) incident: Option<IncidentId>,
+    /// Whether it was raised by a source that says when it clears, and has not cleared.
+    pub(super) live: bool,
+}
+
+/// How usual an alert is at the moment it comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Habit {
+    /// Whether it starts an episode.
+    pub(super) starts: bool,
+    /// Episodes per day of this kind on this device.
+    pub(super) per_day_here: f64,
+    /// Episodes per day of this kind on any device.
+    pub(super) per_day: f64,
+    /// Episodes before on this device.
+    pub(super) before_here: u32,
+    /// Episodes before on any device.
+    pub(super) before: u32,
+}
+
+impl Habit {
+    /// Returns how surprising the alert is: the mean of what the two rates say about one minute, in
+    /// natural units of information.
+    pub(super) fn surprise(self) -> f64 {
+        let of = |per_day: f64| -(per_day / (24.0 * 60.0)).min(1.0).ln();
+        f64::midpoint(of(self.per_day_here), of(self.per_day))
+    }
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Anywhere {
+    episodes: u32,
+    last: Millis,
+}
+
+/// What is usual at one client.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Habits {
+    since: Option<Millis>,
+    #[serde(with = "state::pairs")]
+    pairs: HashMap<(u32, u32), Pair, Hasher>,
+    kinds: HashMap<u32, Anywhere, Hasher>,
+    /// Pairs that were forgotten to make room.
+    pub(super) forgotten: u64,
+}
+
+impl Habits {
+    /// Notes an alert. Returns how usual it was before, and its pair to be changed.
+    pub(super) fn note(&mut self, kind: u32, device: u32, now: Millis) -> (Habit, &mut Pair) {
+        let since = *self.since.get_or_insert(now);
+        if self.pairs.len() >= PAIRS && !self.pairs.contains_key(&(kind, device)) {
+            self.forget();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a time span in hours")]
+        let hours = (now - since) as f64 / (3_600 * SECOND) as f64;
+        let rate = |episodes: u32| {
+            (f64::from(episodes) + ASSUMED_EPISODES) * 24.0 / (hours + ASSUMED_HOURS)
+        };
+        let anywhere = self.kinds.entry(kind);
+        let anywhere = anywhere.or_insert(Anywhere {
+            episodes: 0,
+            last: Millis::MIN / 2,
+        });
+        let before = anywhere.episodes;
+        anywhere.episodes += u32::from(now - anywhere.last > QUIET);
+        anywhere.last = now;
+        let pair = self.pairs.entry((kind, device)).or_insert(Pair {
+            episodes: 0,
+            last: Millis::MIN / 2,
+            incident: None,
+            live: false,
+        });
+        let before_here = pair.episodes;
+        let starts = now - pair.last > QUIET;
+        pair.episodes += u32::from(starts);
+        pair.last = now;
+        let habit = Habit {
+            starts,
+            per_day_here: rate(before_here),
+            per_day: rate(before),
+            before_here,
+            before,
+        };
+        (habit, pair)
+    }
+
+    pub(super) fn pair(&mut self, kind: u32, device: u32) -> Option<&mut Pair> {
+        self.pairs.get_mut(&(kind, device))
+    }
+
+    /// Forgets the half of the pairs that was not seen for longest; those that are live stay.
+    fn forget(&mut self) {
+        let mut seen: Vec<Millis> = self.pairs.values().map(|pair| pair.last).collect();
+        let middle = seen.len() / 2;
+        let (_, median, _) = seen.select_nth_unstable(middle);
+        let (median, before) = (*median, self.pairs.len());
+        self.pairs.retain(|_, pair| pair.live || pair.last > median);
+        if self.pairs.len() > PAIRS / 2 + middle {
+            // Everything is live or of one moment: no order is left to go by.
+            self.pairs.retain(|_, pair| pair.live);
+        }
+        self.forgotten += (before - self.pairs.len()) as u64;
+    }
+}

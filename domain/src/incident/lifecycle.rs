@@ -1,0 +1,120 @@
+//! What happens to incidents as time goes on: clearing, ranks, ends.
+
+use std::cmp::Reverse;
+
+use super::{
+    Millis, QUIET, REOPEN,
+    correlator::{Correlator, Due},
+    ranking,
+    record::{Incident, IncidentId, State},
+};
+
+/// Times are taken as not later than the year 9999.
+const LATEST: Millis = 253_402_300_799_999;
+
+impl Correlator {
+    /// Takes note that an alert cleared.
+    pub fn clear(&mut self, at_ms: i64, title: &str, device: &str) {
+        self.advance(at_ms);
+        let (kind, device) = (self.names.kind(title), self.names.device(device));
+        let Some(pair) = self.habits.pair(kind, device).filter(|pair| pair.live) else {
+            return;
+        };
+        pair.live = false;
+        let record = pair.incident.and_then(|id| self.records.get_mut(&id));
+        if let Some(record) = record {
+            record.live = record.live.saturating_sub(1);
+            record.last = self.now;
+            if record.live == 0 {
+                record.state = State::Cleared;
+                self.due
+                    .push(Reverse((self.now + REOPEN, record.id, Due::End)));
+            }
+        }
+    }
+
+    /// Moves time on: ranks and ends what is due.
+    pub fn advance(&mut self, at_ms: i64) {
+        self.now = self.now.max(at_ms.clamp(0, LATEST));
+        self.settle();
+    }
+
+    /// Ranks and ends what was due before now.
+    fn settle(&mut self) {
+        while let Some(Reverse((at, id, what))) = self.due.peek().copied() {
+            if at >= self.now {
+                break;
+            }
+            self.due.pop();
+            match what {
+                Due::Rank => self.rank(id, at),
+                Due::End => self.end(id, at),
+            }
+        }
+    }
+
+    fn rank(&mut self, id: IncidentId, at: Millis) {
+        self.anchors.retain(|anchor| ranking::matters(anchor, at));
+        if let Some(record) = self.records.get_mut(&id) {
+            record.priority = Some(ranking::rank(record, &self.anchors, &self.names, at));
+            if record.ended {
+                self.finish_one(id);
+            }
+        }
+    }
+
+    /// Ends an incident if nothing came since it was planned.
+    fn end(&mut self, id: IncidentId, at: Millis) {
+        let Some(record) = self.records.get_mut(&id) else {
+            return;
+        };
+        if record.live > 0 {
+            // It ends when its alerts clear.
+            return;
+        }
+        let patience = if record.state == State::Cleared {
+            REOPEN
+        } else {
+            QUIET
+        };
+        if record.last + patience > at {
+            let next = record.last + patience;
+            self.due.push(Reverse((next, id, Due::End)));
+            return;
+        }
+        if record.state == State::Open {
+            record.state = State::Quiet;
+        }
+        record.ended = true;
+        if record.priority.is_some() {
+            self.finish_one(id);
+        }
+    }
+
+    fn finish_one(&mut self, id: IncidentId) {
+        if let Some(record) = self.records.remove(&id) {
+            let incident = self.view(&record);
+            self.finished.push(incident);
+        }
+    }
+
+    /// Returns the incidents that are ranked and over, and forgets them.
+    pub fn take_finished(&mut self) -> Vec<Incident> {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// Ranks and ends everything, as if nothing came any more, and returns what was left.
+    pub fn finish(&mut self) -> Vec<Incident> {
+        for record in self.records.values_mut() {
+            if record.live > 0 {
+                record.live = 0;
+                self.due
+                    .push(Reverse((record.last + QUIET, record.id, Due::End)));
+            }
+        }
+        // Nothing is due later than what the last moment made due.
+        self.now = Millis::MAX;
+        self.settle();
+        self.take_finished()
+    }
+}
