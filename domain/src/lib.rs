@@ -22,4 +22,5 @@ pub mod proof;
 pub mod rings;
 pub mod risk;
 pub mod script;
+pub mod vulnerability;
 pub mod windows;

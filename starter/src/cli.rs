@@ -11,6 +11,7 @@ use crate::{
     audit::{self, AuditCommand},
     control::{self, AmendArgs, AskArgs, ExtendArgs, HaltArgs},
     decide::{self, DecideArgs},
+    eval::{self, EvalCommand},
     health::{self, HealthArgs},
     letters::{self, LettersCommand},
     output::{Format, USAGE_OR_CONNECTION},
@@ -90,6 +91,9 @@ pub enum Command {
     /// List, show, retry and drop what needs a person
     #[command(subcommand)]
     DeadLetters(LettersCommand),
+    /// Try the analysis on records from a file; needs no server
+    #[command(subcommand)]
+    Eval(EvalCommand),
 }
 
 /// About patch deployments.
@@ -148,6 +152,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Policies(command) => policies::run(&setup, &command).await,
         Command::Audit(command) => audit::run(&setup, &command).await,
         Command::DeadLetters(command) => letters::run(&setup, &command).await,
+        Command::Eval(command) => eval::run(&command),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod control;
 pub mod decide;
 pub mod dev;
+pub mod eval;
 pub mod file;
 pub mod health;
 pub mod letters;
