@@ -1,6 +1,6 @@
 //! One line of `autoops eval deadlines`: a flat CVE record in, its deadlines and score out.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Deref};
 
 use domain::{
     device::Exposure,
@@ -15,6 +15,19 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
+/// Text that stays in the line it was read from, unless it has escapes.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A record as its publisher wrote it. Labels and unknown fields are passed over.
 #[derive(Debug, Deserialize)]
 pub(super) struct Record<'a> {
@@ -22,17 +35,17 @@ pub(super) struct Record<'a> {
     #[serde(borrow)]
     pub(super) id: Cow<'a, str>,
     #[serde(borrow, default)]
-    cna_vector: Option<Cow<'a, str>>,
+    cna_vector: Option<Text<'a>>,
     #[serde(borrow, default)]
-    kev_at_record: Option<Cow<'a, str>>,
+    kev_at_record: Option<Text<'a>>,
     #[serde(borrow, default)]
-    cwes: Vec<Option<Cow<'a, str>>>,
+    cwes: Vec<Option<Text<'a>>>,
     #[serde(borrow, default)]
-    affected: Vec<Vec<Option<Cow<'a, str>>>>,
+    affected: Vec<Vec<Option<Text<'a>>>>,
     #[serde(borrow, default)]
-    ref_tags: Vec<Option<Cow<'a, str>>>,
+    ref_tags: Vec<Option<Text<'a>>>,
     #[serde(borrow, default)]
-    description: Option<Cow<'a, str>>,
+    description: Option<Text<'a>>,
 }
 
 /// What is printed for a record.
