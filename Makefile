@@ -58,6 +58,13 @@ bench: cargo ## Patch 100, 1000 and 10000 simulated devices; AUTOOPS_BENCH_DEVIC
 	@scripts/step "1/2 programs and bench" cargo build --release --workspace --bins --bench scale --locked
 	@scripts/step "2/2 bench" cargo bench --workspace --bench scale --locked
 
+# The records are few and written by hand: they show what comes out. Figures on real data: docs/priorities.md.
+.PHONY: eval
+eval: cargo ## Try the analysis on a few records, and measure how fast it ranks; needs no server
+	@scripts/step "1/2 program" cargo build -p autoops-starter --bin autoops --locked
+	@$(TARGET)/debug/autoops eval deadlines --explain --kev starter/fixtures/eval/kev.json < starter/fixtures/eval/records.jsonl
+	@scripts/step "2/2 bench" cargo bench -p autoops-domain --bench ranking --locked
+
 .PHONY: check
 check: toolchain ## Format, lints and documentation, without tests
 	@scripts/step "1/3 format" cargo fmt --all --check

@@ -26,4 +26,5 @@ pub mod rings;
 pub mod risk;
 pub mod script;
 pub mod seal;
+pub mod vulnerability;
 pub mod windows;

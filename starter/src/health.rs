@@ -239,7 +239,12 @@ fn problems(health: &Health) -> Vec<String> {
         }
     }
     problems.extend(health.store.error.clone());
-    problems.extend(health.objects.iter().filter_map(|place| place.error.clone()));
+    problems.extend(
+        health
+            .objects
+            .iter()
+            .filter_map(|place| place.error.clone()),
+    );
     for upstream in health
         .upstreams
         .iter()
