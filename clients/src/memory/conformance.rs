@@ -8,10 +8,14 @@
 )]
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use domain::{
     failure::{Classify, FailureKind},
     ids::ClientId,
@@ -356,30 +360,66 @@ async fn the_current_model_is_switched_for_all_at_once(memory: Shared) {
     assert_eq!(memory.current_model().await.unwrap(), Some(new));
 }
 
-/// A re-embedding job: all pages, `limit` at a time, at most so many of them.
-async fn re_embed(memory: &Shared, to: &ModelName, limit: usize, pages: usize) -> Vec<String> {
-    let (mut done, mut after) = (vec![], None);
-    for _ in 0..pages {
-        let page = memory.lacking(to, after.as_deref(), limit).await.unwrap();
-        let embeddings = page.incidents.iter().map(|incident| Embedding {
-            incident: incident.clone(),
-            vector: along(&[(9, 1.0)]),
-        });
-        let embeddings: Vec<Embedding> = embeddings.collect();
-        let outcomes = memory.embed(to, embeddings).await.unwrap();
-        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Kept));
-        done.extend(page.incidents.into_iter().map(|incident| incident.id));
-        after = page.next;
-        if after.is_none() {
-            break;
+/// A model that knows one vector, and falls silent after so many texts.
+#[derive(Debug)]
+struct Model {
+    name: ModelName,
+    left: AtomicUsize,
+    seen: Mutex<Vec<String>>,
+}
+
+/// It fell silent.
+#[derive(Debug, thiserror::Error)]
+#[error("silent")]
+struct Silent;
+
+impl Classify for Silent {
+    fn kind(&self) -> FailureKind {
+        FailureKind::Unavailable
+    }
+}
+
+impl Model {
+    fn new(name: &ModelName, texts: usize) -> Self {
+        Self {
+            name: name.clone(),
+            left: AtomicUsize::new(texts),
+            seen: Mutex::default(),
         }
     }
-    done
+
+    fn seen(&self) -> Vec<String> {
+        let mut seen = self.seen.lock().unwrap().clone();
+        seen.sort();
+        seen
+    }
+}
+
+#[async_trait]
+impl Embedder for Model {
+    type Error = Silent;
+
+    fn model(&self) -> &ModelName {
+        &self.name
+    }
+
+    async fn vectors(&self, texts: &[String]) -> Result<Vec<Vector>, Silent> {
+        let left = self.left.load(Ordering::Relaxed);
+        if left < texts.len() {
+            return Err(Silent);
+        }
+        self.left.store(left - texts.len(), Ordering::Relaxed);
+        self.seen.lock().unwrap().extend_from_slice(texts);
+        Ok(vec![along(&[(9, 1.0)]); texts.len()])
+    }
 }
 
 async fn a_re_embedding_goes_on_where_it_stopped_and_leaves_nothing_out(memory: Shared) {
-    let records: Vec<Record> = (0..25)
-        .map(|number| record("7", &format!("{number:02}"), "text", along(&[(0, 1.0)])))
+    let records: Vec<Record> = (0..250)
+        .map(|number| {
+            let text = format!("text {number}");
+            record("7", &format!("{number:03}"), &text, along(&[(0, 1.0)]))
+        })
         .collect();
     keep(&memory, records.clone()).await;
     keep(
@@ -400,21 +440,28 @@ async fn a_re_embedding_goes_on_where_it_stopped_and_leaves_nothing_out(memory: 
             }
         }
     };
-    until(count, |lacking| *lacking == 25).await;
-    let mut done = re_embed(&memory, &to, 10, 1).await;
-    assert!(
-        (9..=10).contains(&done.len()),
-        "one page, then it is killed"
-    );
-    done.extend(re_embed(&memory, &to, 10, 100).await);
-    done.sort();
-    let all: Vec<String> = records
-        .iter()
-        .map(|record| record.incident.id.clone())
-        .collect();
-    assert_eq!(done, all, "each exactly once");
+    until(count, |lacking| *lacking == 250).await;
+    let job = async |texts: usize| {
+        let model = Model::new(&to, texts);
+        let done = re_embed(memory.as_ref(), &model, &|| ()).await;
+        (done, model.seen())
+    };
+    let (stopped, mut seen) = job(150).await;
+    let stopped = stopped.unwrap_err();
+    assert_eq!(stopped.kind(), FailureKind::Unavailable, "{stopped}");
+    assert_eq!(memory.current_model().await.unwrap(), None);
+    let first = seen.len();
+    until(count, |lacking| *lacking == 250 - first).await;
+    let (done, rest) = job(1000).await;
+    let done = done.unwrap();
+    assert!(done.is_current && done.refused.is_empty(), "{done:?}");
+    seen.extend(rest);
+    seen.sort();
+    let mut all: Vec<_> = records.iter().map(|r| r.incident.words()).collect();
+    all.sort();
+    assert_eq!(seen, all, "each exactly once");
+    assert_eq!(memory.current_model().await.unwrap().as_ref(), Some(&to));
     until(count, |lacking| *lacking == 0).await;
-    memory.use_model(&to).await.unwrap();
     let asked = by_model("7", "new", along(&[(9, 1.0)]));
     until(|| memory.recall(&asked), |hits| hits.len() == 10).await;
     // New words make the vector an old one; the same words do not.

@@ -11,6 +11,7 @@ mod error;
 mod fusion;
 mod opensearch;
 mod port;
+mod re_embed;
 mod record;
 
 #[cfg(any(test, feature = "conformance"))]
@@ -22,6 +23,7 @@ pub use self::{
     error::MemoryError,
     opensearch::OpenSearchConfig,
     port::{Embedding, Hit, MOST_HITS, Memory, MemoryResult, Near, Outcome, Page, Parts, Question},
+    re_embed::{Embedder, ReEmbedError, ReEmbedded, re_embed},
     record::{DIMENSIONS, Incident, ModelName, ModelVector, Record, Vector},
 };
 use crate::config::{MemoryKind, MemorySection};
