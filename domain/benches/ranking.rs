@@ -83,17 +83,15 @@ fn deriving(c: &mut Criterion) {
             features.add_vector(vector.as_ref());
             features.add_weakness("CWE-78");
             features.add_text(black_box(&text));
-            (
-                derive::automatable(vector.as_ref(), features),
-                derive::technical_impact(vector.as_ref(), features),
-                Weights::built_in().score(
-                    features,
-                    History {
-                        vendor: 20,
-                        product: 3,
-                    },
-                ),
-            )
+            let automatable = derive::automatable(vector.as_ref(), features);
+            let impact = derive::technical_impact(vector.as_ref(), features);
+            features.add_outcome(automatable.value, impact.value);
+            let history = History {
+                vendor: 20,
+                product: 3,
+            };
+            let score = Weights::built_in().score(features, history);
+            (automatable, impact, score)
         });
     });
 }

@@ -131,6 +131,7 @@ pub(super) fn answer<'a>(
     let history = kev.history(affected);
     let automatable = derive::automatable(vector.as_ref(), features);
     let impact = derive::technical_impact(vector.as_ref(), features);
+    features.add_outcome(automatable.value, impact.value);
     let listed = kev.listed(&record.id).is_some();
     let in_kev = record.kev_at_record.is_some() || listed;
     let deadline = |exposure| {
