@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use clients::{objects::Objects, seal, store::Store};
+use clients::{
+    objects::Objects,
+    seal::{self, Sealed},
+    store::Store,
+};
 use contracts::activities::seal::{SealInput, SealResult};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 use tokio::sync::Notify;
@@ -53,15 +57,21 @@ impl SealActivities {
                 }
             }
         };
-        let parts = &sealed.seal.parts;
-        Ok(SealResult {
-            sequence: sealed.seal.sequence,
-            parts: parts.len() as u64,
-            entries: parts.iter().map(|part| part.entries).sum(),
-            root: sealed.seal.hash,
-            through: sealed.seal.through,
-            is_new: sealed.is_new,
-        })
+        Ok(result_of(sealed))
+    }
+}
+
+/// Says what sealing came to, as workflows see it.
+#[must_use]
+pub fn result_of(sealed: Sealed) -> SealResult {
+    let parts = &sealed.seal.parts;
+    SealResult {
+        sequence: sealed.seal.sequence,
+        parts: parts.len() as u64,
+        entries: parts.iter().map(|part| part.entries).sum(),
+        root: sealed.seal.hash,
+        through: sealed.seal.through,
+        is_new: sealed.is_new,
     }
 }
 

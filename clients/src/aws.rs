@@ -10,6 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 /// Longest time in which a connection has to stand.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// Both halves of the key pair that engines on this machine know.
+pub const LOCAL_KEY: &str = "local";
+
 /// A fixed key pair, for simulators: real accounts use the AWS credential chain.
 #[derive(Debug, Clone)]
 pub struct StaticCredentials {
@@ -20,12 +23,12 @@ pub struct StaticCredentials {
 }
 
 impl StaticCredentials {
-    /// For an engine on this machine, which wants some and takes any.
+    /// For an engine on this machine: some want just this one, others take any.
     #[must_use]
     pub fn of_this_machine() -> Self {
         Self {
-            access_key: "local".into(),
-            secret_key: "local".into(),
+            access_key: LOCAL_KEY.into(),
+            secret_key: LOCAL_KEY.into(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clients::{
+    aws::LOCAL_KEY,
     config::{CALLBACK_KEY, NVD_API_KEY, SUPEROPS_TOKEN},
     objects::S3Config,
     people::load_people,
@@ -145,9 +146,10 @@ pub fn worker_env(
         ("NO_COLOR", "1".to_owned()),
         // Nobody likes to wait long after Ctrl-C; what is cut off goes on at the next start.
         ("AUTOOPS_DRAIN_SECS", "5".to_owned()),
-        // The simulator of Bedrock takes any key; the SDK wants one, and must not look for others.
-        ("AWS_ACCESS_KEY_ID", "demo".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "demo".to_owned()),
+        // The simulator of Bedrock takes any key, engines that stand for AWS want this one; the SDK must not look
+        // for others.
+        ("AWS_ACCESS_KEY_ID", LOCAL_KEY.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", LOCAL_KEY.to_owned()),
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
         ("AWS_CONFIG_FILE", NO_FILE.to_owned()),

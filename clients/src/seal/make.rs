@@ -132,10 +132,10 @@ async fn missing(
             if day > through {
                 return Ok(parts);
             }
-            alive();
             let of_day = Day {
                 actions,
                 objects,
+                alive,
                 client,
                 day,
             };
@@ -152,6 +152,7 @@ async fn missing(
 struct Day<'a> {
     actions: &'a dyn Actions,
     objects: &'a Objects,
+    alive: &'a (dyn Fn() + Sync),
     client: ClientId,
     day: Date,
 }
@@ -164,6 +165,7 @@ impl Day<'_> {
         let mut copied = BTreeMap::new();
         let mut last = 0;
         for key in self.objects.list(&below).await? {
+            (self.alive)();
             let number = key.number().and_then(|number| u32::try_from(number).ok());
             let number = number.ok_or_else(|| damaged(&key, &"its name is not ours"))?;
             let part = read_part(self.objects, &key, (&self.client, self.day)).await?;
@@ -205,6 +207,7 @@ impl Day<'_> {
         let mut fresh = Vec::new();
         let mut cursor = None;
         loop {
+            (self.alive)();
             let page = self
                 .actions
                 .audit_of_day(&self.client, self.day, cursor.as_deref(), PAGE)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use axum::{Router, error_handling::HandleError, http::StatusCode};
-use clients::objects::S3Config;
+use clients::{aws::LOCAL_KEY, objects::S3Config};
 use s3s::{HttpError, auth::SimpleAuth, service::S3ServiceBuilder};
 use s3s_fs::FileSystem;
 
@@ -35,7 +35,7 @@ impl S3Local {
         }
         let files = FileSystem::new(folder).map_err(|error| anyhow!("S3 server: {error:?}"))?;
         let mut service = S3ServiceBuilder::new(files);
-        service.set_auth(SimpleAuth::from_single("local", "local"));
+        service.set_auth(SimpleAuth::from_single(LOCAL_KEY, LOCAL_KEY));
         let service = HandleError::new(service.build(), async |error: HttpError| {
             (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}"))
         });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use activities::seal::result_of;
 use clients::seal;
 use contracts::activities::seal::{SealInput, SealResult};
 use jiff::Timestamp;
@@ -33,14 +34,6 @@ impl FakeSeals {
         let when = (input.through, Timestamp::now());
         let sealed = seal::seal(actions, world.objects(), when, &|| ()).await;
         let sealed = sealed.map_err(|e| failure("audit.unavailable", &e.to_string(), true))?;
-        let parts = &sealed.seal.parts;
-        Ok(SealResult {
-            sequence: sealed.seal.sequence,
-            parts: parts.len() as u64,
-            entries: parts.iter().map(|part| part.entries).sum(),
-            root: sealed.seal.hash,
-            through: sealed.seal.through,
-            is_new: sealed.is_new,
-        })
+        Ok(result_of(sealed))
     }
 }
