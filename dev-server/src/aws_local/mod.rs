@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clients::{aws::StaticCredentials, store::DynamoConfig};
+use reqwest::StatusCode;
 
 pub use opensearch::OpenSearchLocal;
 pub use s3::S3Local;
@@ -34,6 +35,8 @@ const REGION: &str = "eu-central-1";
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(50);
+/// Lines of its log that are told when an engine does not come up.
+const LAST_WORDS: usize = 30;
 
 /// A running DynamoDB Local, in memory or in a folder.
 #[derive(Debug)]
@@ -78,15 +81,9 @@ impl DynamoLocal {
             url: format!("http://127.0.0.1:{port}"),
             process,
         };
-        let begin = Instant::now();
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        while http.get(&local.url).send().await.is_err() {
-            if !local.process.is_running() || begin.elapsed() > START {
-                let words = std::fs::read_to_string(log).unwrap_or_default();
-                bail!("DynamoDB Local does not come up: {}", words.trim());
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        // It refuses what it is asked here, but it answers.
+        JARS.until(&local.process, (&local.url, |_| true), START, log)
+            .await?;
         Ok(local)
     }
 
@@ -135,6 +132,31 @@ impl Jars {
             );
         }
         skipped
+    }
+
+    /// Waits until a process made of them answers at an address as it should.
+    async fn until(
+        &self,
+        process: &Guarded,
+        (url, is_good): (&str, fn(StatusCode) -> bool),
+        longest: Duration,
+        log: &Path,
+    ) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        loop {
+            let answer = http.get(url).send().await;
+            if answer.is_ok_and(|answer| is_good(answer.status())) {
+                return Ok(());
+            }
+            if !process.is_running() || begin.elapsed() > longest {
+                let words = std::fs::read_to_string(log).unwrap_or_default();
+                let words: Vec<&str> = words.trim().lines().collect();
+                let last = &words[words.len().saturating_sub(LAST_WORDS)..];
+                bail!("{} does not come up: {}", self.title, last.join("\n"));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Finds them, unless they were never fetched.

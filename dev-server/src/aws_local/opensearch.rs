@@ -1,12 +1,10 @@
 //! OpenSearch with k-NN, on one node.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clients::{aws::StaticCredentials, memory::OpenSearchConfig};
+use reqwest::StatusCode;
 
 use super::{Jars, REGION};
 use crate::{
@@ -25,7 +23,6 @@ const NODE: &str = include_str!("OpenSearchNode.java");
 /// It takes 10 seconds where nothing else runs.
 const START: Duration = Duration::from_secs(180);
 const STOP: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A running OpenSearch.
 #[derive(Debug)]
@@ -58,26 +55,15 @@ impl OpenSearchLocal {
             url: format!("http://127.0.0.1:{port}"),
             process,
         };
-        let begin = Instant::now();
-        let http = reqwest::Client::builder().no_proxy().build()?;
         // Yellow: every index that is there can be read and written.
         let health = format!(
             "{}/_cluster/health?wait_for_status=yellow&timeout=1s",
             local.url
         );
-        loop {
-            let answer = http.get(&health).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(local);
-            }
-            if !local.process.is_running() || begin.elapsed() > START {
-                let words = std::fs::read_to_string(log).unwrap_or_default();
-                let last: Vec<&str> = words.lines().rev().take(30).collect();
-                let last: Vec<&str> = last.into_iter().rev().collect();
-                bail!("OpenSearch does not come up: {}", last.join("\n"));
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        let is_good = |status: StatusCode| status.is_success();
+        JARS.until(&local.process, (&health, is_good), START, log)
+            .await?;
+        Ok(local)
     }
 
     /// Says how a memory reaches the indexes with a prefix.
