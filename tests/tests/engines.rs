@@ -3,6 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+use std::panic::AssertUnwindSafe;
+
+use futures::{FutureExt, StreamExt, stream};
+
 #[path = "engines/cuts.rs"]
 mod cuts;
 #[path = "engines/dynamo.rs"]
@@ -15,3 +19,19 @@ mod opensearch;
 mod s3;
 #[path = "engines/writes.rs"]
 mod writes;
+
+/// Runs checks, some at the same time, each as `run` does it; names those that do not hold.
+async fn broken<C>(
+    checks: impl IntoIterator<Item = (&'static str, C)>,
+    at_once: usize,
+    run: impl AsyncFn(C),
+) -> Vec<&'static str> {
+    let all = stream::iter(checks).map(|(name, check)| {
+        let held = AssertUnwindSafe(run(check)).catch_unwind();
+        held.map(move |held| held.err().map(|_| name))
+    });
+    all.buffer_unordered(at_once)
+        .filter_map(std::future::ready)
+        .collect()
+        .await
+}

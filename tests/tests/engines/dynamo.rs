@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    panic::AssertUnwindSafe,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -19,9 +18,10 @@ use domain::{
     failure::{Classify, FailureKind},
     outcome::DeviceOutcome,
 };
-use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::json;
+
+use crate::broken;
 
 /// Checks at the same time.
 const AT_ONCE: usize = 6;
@@ -51,21 +51,13 @@ pub(crate) async fn fresh(local: &DynamoLocal) -> DynamoConfig {
 #[test]
 fn the_store_on_dynamodb_does_what_every_store_must() {
     on_dynamo(async |local| {
-        let checks = stream::iter(conformance::checks()).map(|(name, check)| {
-            let local = &local;
-            async move {
-                let config = fresh(local).await;
-                let one = Store::dynamodb(&config).await.unwrap();
-                let other = Store::dynamodb(&config).await.unwrap();
-                let held = AssertUnwindSafe(check(one, other)).catch_unwind().await;
-                held.err().map(|_| name)
-            }
+        let broken = broken(conformance::checks(), AT_ONCE, async |check| {
+            let config = fresh(&local).await;
+            let one = Store::dynamodb(&config).await.unwrap();
+            let other = Store::dynamodb(&config).await.unwrap();
+            check(one, other).await;
         });
-        let broken: Vec<_> = checks
-            .buffer_unordered(AT_ONCE)
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
+        let broken = broken.await;
         assert!(broken.is_empty(), "{broken:?}");
         local.stop().await;
     });

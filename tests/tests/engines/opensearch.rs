@@ -1,6 +1,6 @@
 //! The memory on OpenSearch with k-NN.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
 use clients::memory::{
     self, Incident, Memory, Near, Outcome, Question, Record,
@@ -8,8 +8,9 @@ use clients::memory::{
 };
 use dev_server::aws_local::OpenSearchLocal;
 use domain::failure::{Classify, FailureKind};
-use futures::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
+
+use crate::broken;
 
 /// Checks at the same time.
 const AT_ONCE: usize = 4;
@@ -59,20 +60,14 @@ async fn raw(local: &OpenSearchLocal, verb: &str, path: &str, body: Option<Value
 fn the_memory_on_opensearch_does_what_every_memory_must() {
     on_opensearch(async |local| {
         let numbered = (0..).zip(conformance::checks());
-        let checks = stream::iter(numbered).map(|(number, (name, check))| {
+        let numbered = numbered.map(|(number, (name, check))| (name, (number, check)));
+        let broken = broken(numbered, AT_ONCE, async |(number, check)| {
             let config = local.config(&format!("t{number}"));
-            async move {
-                let one = memory::opensearch(&config).await.unwrap();
-                let other = memory::opensearch(&config).await.unwrap();
-                let held = AssertUnwindSafe(check(one, other)).catch_unwind().await;
-                held.err().map(|_| name)
-            }
+            let one = memory::opensearch(&config).await.unwrap();
+            let other = memory::opensearch(&config).await.unwrap();
+            check(one, other).await;
         });
-        let broken: Vec<_> = checks
-            .buffer_unordered(AT_ONCE)
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
+        let broken = broken.await;
         assert!(broken.is_empty(), "{broken:?}");
         what_is_new_to_a_strict_index_is_refused(&local).await;
         what_is_gone_or_of_others_says_what_to_do(&local).await;

@@ -8,7 +8,11 @@ use clients::{
 };
 use dev_server::aws_local::S3Local;
 use domain::failure::{Classify, FailureKind};
-use futures::FutureExt;
+
+use crate::broken;
+
+/// Checks at the same time.
+const AT_ONCE: usize = 4;
 
 fn on_s3<F: Future<Output = ()>>(story: impl FnOnce(S3Local) -> F) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -20,17 +24,13 @@ fn on_s3<F: Future<Output = ()>>(story: impl FnOnce(S3Local) -> F) {
 
 #[test]
 fn objects_on_s3_do_what_every_storage_of_objects_must() {
-    let mut broken = Vec::new();
-    for (name, check) in conformance::checks() {
-        let held = std::panic::catch_unwind(|| {
-            on_s3(async |server| {
-                let objects = Objects::on_s3(&server.config()).await.unwrap();
-                check(objects).boxed().await;
-                server.stop().await;
-            });
-        });
-        broken.extend(held.err().map(|_| name));
-    }
+    let held = broken(conformance::checks(), AT_ONCE, async |check| {
+        let folder = tempfile::tempdir().unwrap();
+        let server = S3Local::start(0, folder.path()).await.unwrap();
+        check(Objects::on_s3(&server.config()).await.unwrap()).await;
+        server.stop().await;
+    });
+    let broken = tokio::runtime::Runtime::new().unwrap().block_on(held);
     assert!(broken.is_empty(), "{broken:?}");
 }
 
