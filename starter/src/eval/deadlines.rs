@@ -5,7 +5,7 @@
 
 use std::{
     fmt::Display,
-    io::{BufRead, Read, Write},
+    io::{BufRead, Write},
     path::PathBuf,
 };
 
@@ -14,10 +14,11 @@ use clap::Args;
 use domain::{ids::CveId, vulnerability::kev::Kev};
 use serde_json::{Map, Value};
 
-use super::record::{self, Record};
+use super::{
+    lines::{self, LINE_BYTES},
+    record::{self, Record},
+};
 
-/// Longest line that is read, in bytes; a longer one is passed over.
-const LONGEST_LINE: usize = 1 << 20;
 /// How many flaws are told one by one; the rest is counted.
 const TOLD: u64 = 100;
 
@@ -61,16 +62,13 @@ fn answer_all(
 ) -> anyhow::Result<()> {
     let mut line = Vec::new();
     for number in 1_u64.. {
-        line.clear();
-        let mut part = input.by_ref().take(LONGEST_LINE as u64);
-        if part.read_until(b'\n', &mut line)? == 0 {
+        if !lines::whole(input, &mut line)? {
             break;
         }
-        if line.len() == LONGEST_LINE && !line.ends_with(b"\n") {
+        if lines::is_cut(&line) {
             flaws.tell(format_args!(
-                "line {number}: longer than {LONGEST_LINE} bytes; no answer"
+                "line {number}: longer than {LINE_BYTES} bytes; no answer"
             ))?;
-            input.skip_until(b'\n')?;
             continue;
         }
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -241,7 +239,7 @@ not json
     fn a_line_without_end_does_not_fill_the_memory() {
         let long = format!(
             "{}\n{{\"id\":\"CVE-2024-0005\"}}",
-            "x".repeat(3 * LONGEST_LINE)
+            "x".repeat(3 * LINE_BYTES)
         );
         let (found, told, _) = answers(&long);
         assert_eq!(found.len(), 1);

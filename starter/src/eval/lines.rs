@@ -1,37 +1,36 @@
 //! Lines of any bytes and any length, in bounded memory.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 /// Bytes of a line that are kept.
 pub(super) const LINE_BYTES: usize = 1 << 20;
 
-/// Reads the next line without its end into `line`, at most [`LINE_BYTES`] of it. Returns false at
-/// the end of the input.
-pub(super) fn next(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+/// Reads the next line with its line feed into `line`, at most [`LINE_BYTES`] of it; what is longer
+/// has no line feed, and its rest is passed over. Returns false at the end of the input.
+pub(super) fn whole(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
-    let mut any = false;
-    loop {
-        let buffer = match input.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if buffer.is_empty() {
-            return Ok(any);
-        }
-        any = true;
-        let end = buffer.iter().position(|byte| *byte == b'\n');
-        let part = &buffer[..end.unwrap_or(buffer.len())];
-        let room = LINE_BYTES - line.len();
-        line.extend_from_slice(&part[..part.len().min(room)]);
-        let used = end.map_or(buffer.len(), |end| end + 1);
-        input.consume(used);
-        if end.is_some() {
-            if line.last() == Some(&b'\r') {
-                line.pop();
-            }
-            return Ok(true);
-        }
+    let mut part = input.by_ref().take(LINE_BYTES as u64);
+    if part.read_until(b'\n', line)? == 0 {
+        return Ok(false);
     }
+    if is_cut(line) {
+        input.skip_until(b'\n')?;
+    }
+    Ok(true)
+}
+
+/// Tells whether a line that [`whole`] has read was longer than that.
+pub(super) fn is_cut(line: &[u8]) -> bool {
+    line.len() == LINE_BYTES && !line.ends_with(b"\n")
+}
+
+/// As [`whole`], without the end of the line.
+pub(super) fn next(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    let any = whole(input, line)?;
+    if line.pop_if(|byte| *byte == b'\n').is_some() {
+        line.pop_if(|byte| *byte == b'\r');
+    }
+    Ok(any)
 }
 
 /// Tells on standard error how many there were of something, if any.
