@@ -112,8 +112,7 @@ impl Setup {
     /// The development environment, unless a file or one of these variables says something else.
     fn dev_unless(&self, variables: &[&str]) -> Option<&DevEnvironment> {
         let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let named =
-            self.config.is_some() || [FILE_VARIABLE].iter().any(set) || variables.iter().any(set);
+        let named = self.config.is_some() || set(&FILE_VARIABLE) || variables.iter().any(set);
         self.dev.as_ref().filter(|_| !named)
     }
 

@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, time::Duration};
 use clients::store::{
     Bucket, ClientRecord, DeadLetter, DeviceRow, LetterFilter, LetterState, PolicyVersion,
     StatusFilter, Store, StoreResult,
-    conformance::{record, row, sealed, status},
+    conformance::{self, record, row, sealed, status},
 };
 use domain::{
     audit::AuditRecord,
     dead_letter::LetterKind,
     deployment::Stage,
-    device::{Device, Platform, standing},
+    device::Device,
     ids::{ClientId, DeviceId, PersonId, PlanId},
     outcome::DeviceOutcome,
     people::{Person, Role},
@@ -380,23 +380,10 @@ fn letter(token: &str) -> DeadLetter {
 }
 
 fn devices(token: &str) -> Vec<Device> {
-    let tags = BTreeSet::new();
-    let (criticality, exposure) = standing(&tags, Platform::WindowsServer);
     let device = |number| Device {
         id: device_id(token, number),
-        client: client(token),
-        site: None,
-        name: format!("device {number}"),
-        platform: Platform::WindowsServer,
-        os_version: String::new(),
-        tags: tags.clone(),
-        criticality,
-        exposure,
-        time_zone: None,
-        online: true,
-        last_communicated_at: None,
-        last_reported_at: None,
         seen_at: at(0),
+        ..conformance::device(number, token, 0)
     };
     (0..DEVICES).map(device).collect()
 }

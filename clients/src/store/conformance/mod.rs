@@ -161,7 +161,8 @@ pub fn row(device: u32, attempt: u32, outcome: DeviceOutcome) -> DeviceRow {
     }
 }
 
-fn device(number: u32, of: &str, seen: i64) -> Device {
+/// Makes a device of a client, seen at a second.
+pub fn device(number: u32, of: &str, seen: i64) -> Device {
     let tags = BTreeSet::new();
     let (criticality, exposure) = standing(&tags, Platform::WindowsServer);
     Device {
