@@ -128,7 +128,7 @@ pub(super) fn answer<'a>(
         };
         (at(0), at(1))
     });
-    let history = kev.history(affected);
+    let history = kev.histories().of(affected);
     let automatable = derive::automatable(vector.as_ref(), features);
     let impact = derive::technical_impact(vector.as_ref(), features);
     features.add_outcome(automatable.value, impact.value);
