@@ -28,6 +28,7 @@ pub use self::{
 };
 use crate::{
     bedrock::BedrockConfig,
+    intel::{FeedConfig, IntelConfig, Upstream},
     nvd::{self, NvdConfig},
     secret::{Secret, SecretError, Use},
     store::Bucket,
@@ -84,6 +85,10 @@ pub struct Config {
     pub environment: EnvironmentSection,
     superops: SuperOpsConfig,
     nvd: NvdSection,
+    kev: FeedConfig,
+    epss: FeedConfig,
+    msrc: FeedConfig,
+    cve_services: FeedConfig,
     bedrock: BedrockSection,
     /// Where records are kept.
     pub store: StoreSection,
@@ -194,6 +199,21 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns what the sources need that have no key.
+    ///
+    /// # Errors
+    /// When a value is not allowed.
+    pub fn intel(&self) -> Result<IntelConfig, ConfigError> {
+        let config = IntelConfig {
+            kev: self.kev.clone(),
+            epss: self.epss.clone(),
+            msrc: self.msrc.clone(),
+            cve_services: self.cve_services.clone(),
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
     /// Returns what the Bedrock client needs; `None` when the model is turned off.
     ///
     /// # Errors
@@ -251,10 +271,16 @@ impl Config {
             capacity,
             per: Duration::from_secs(secs),
         };
-        Ok(BTreeMap::from([
+        let intel = self.intel()?;
+        let feeds = Upstream::ALL.into_iter().map(|upstream| {
+            let requests = intel.of(upstream).requests_per_minute;
+            (upstream.as_str().to_owned(), bucket(requests, 60))
+        });
+        let others = [
             (superops::BUCKET.to_owned(), bucket(for_superops, 60)),
             (nvd::BUCKET.to_owned(), bucket(for_nvd, 30)),
-        ]))
+        ];
+        Ok(others.into_iter().chain(feeds).collect())
     }
 }
 

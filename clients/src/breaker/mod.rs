@@ -30,7 +30,15 @@ pub use note::{Note, State, read_note};
 use crate::store::Counters;
 
 /// Every system that has a breaker.
-pub const UPSTREAMS: [&str; 3] = ["superops", "nvd", "bedrock"];
+pub const UPSTREAMS: [&str; 7] = [
+    "superops",
+    "nvd",
+    "bedrock",
+    "kev",
+    "epss",
+    "msrc",
+    "cve_services",
+];
 
 /// How long a probe may be under way before its note says nothing any more.
 const PROBE: Duration = Duration::from_secs(60);

@@ -113,13 +113,7 @@ pub(super) fn refused(message: impl Into<String>) -> NvdError {
 
 /// Reads a request that got no answer. Without its URL: an error text goes into logs.
 pub(super) fn transport(error: reqwest::Error) -> NvdError {
-    let detail = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "the connection was lost"
-    };
+    let detail = crate::http::lost(&error);
     NvdError::Unavailable {
         detail: detail.to_owned(),
         retry_after: None,

@@ -1,4 +1,5 @@
-//! NVD, the vulnerability database of NIST: one CVE per call over its CVE API 2.0.
+//! NVD, the vulnerability database of NIST: one CVE per call, or a page of what was
+//! modified, over its CVE API 2.0.
 //!
 //! Each call is one HTTP request and first takes from the shared bucket [`BUCKET`]; nothing is
 //! tried twice. A wrong key and a wrong parameter are both a 404, an unknown CVE is a 200 without
@@ -16,7 +17,12 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{ids::CveId, patch::CveFacts};
+use domain::{
+    ids::CveId,
+    patch::CveFacts,
+    vulnerability::nvd_json::{self, Page},
+};
+use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -25,6 +31,7 @@ pub use error::NvdError;
 
 use crate::{
     breaker::Breaker,
+    http::{self, NoBody},
     rate_limit::{Permit, RateLimiter},
     secret::Secret,
     store::Counters,
@@ -32,8 +39,8 @@ use crate::{
 
 /// Name of the shared bucket that every request takes from.
 pub const BUCKET: &str = "nvd";
-/// The most we read of one answer: the largest known entries have a few megabytes.
-const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// The most we read of one answer: a full page has about 10 megabytes.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The vulnerability database.
 #[derive(Debug)]
@@ -86,20 +93,49 @@ impl Nvd {
     /// # Errors
     /// See [`NvdError`]; [`NvdError::NotFound`] only when NVD answered that it has no such CVE.
     pub async fn lookup_cve(&self, cve: &CveId) -> Result<CveFacts, NvdError> {
+        let body = self.ask(&[("cveId", cve.as_str())]).await?;
+        answer::read(&body, cve)
+    }
+
+    /// Reads a page of what was modified within a window of at most 120 days, from row `start`.
+    ///
+    /// # Errors
+    /// See [`NvdError`].
+    pub async fn modified(
+        &self,
+        window: (Timestamp, Timestamp),
+        start: u64,
+        now: Timestamp,
+    ) -> Result<Page, NvdError> {
+        // Times without a zone are UTC.
+        let time = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S.000").to_string();
+        let (from, to, start) = (time(window.0), time(window.1), start.to_string());
+        let query = [
+            ("lastModStartDate", from.as_str()),
+            ("lastModEndDate", to.as_str()),
+            ("startIndex", start.as_str()),
+        ];
+        let body = self.ask(&query).await?;
+        nvd_json::read(&body, now).map_err(|error| NvdError::Malformed {
+            detail: error.to_string(),
+        })
+    }
+
+    async fn ask(&self, query: &[(&str, &str)]) -> Result<Vec<u8>, NvdError> {
         let mut permit = self.breaker.ask().await?;
         self.take().await?;
         permit.begins();
         let answer = match &self.key {
-            Some(key) => self.get_with(key, cve).await,
-            None => self.get(cve, None).await,
+            Some(key) => self.get_with(key, query).await,
+            None => self.get(query, None).await,
         };
         permit.ended(answer.as_ref().err()).await;
         answer
     }
 
-    async fn get_with(&self, key: &Secret, cve: &CveId) -> Result<CveFacts, NvdError> {
+    async fn get_with(&self, key: &Secret, query: &[(&str, &str)]) -> Result<Vec<u8>, NvdError> {
         let value = key.current().await;
-        let answer = self.get(cve, Some(&value)).await;
+        let answer = self.get(query, Some(&value)).await;
         match answer {
             Err(NvdError::Unauthorized { .. }) if key.refused(&value).await => {
                 Err(NvdError::Rotated)
@@ -108,8 +144,12 @@ impl Nvd {
         }
     }
 
-    async fn get(&self, cve: &CveId, key: Option<&SecretString>) -> Result<CveFacts, NvdError> {
-        let mut request = self.http.get(&self.url).query(&[("cveId", cve.as_str())]);
+    async fn get(
+        &self,
+        query: &[(&str, &str)],
+        key: Option<&SecretString>,
+    ) -> Result<Vec<u8>, NvdError> {
+        let mut request = self.http.get(&self.url).query(query);
         if let Some(key) = key {
             let mut key = HeaderValue::from_str(key.expose_secret())
                 .map_err(|_| error::refused("the API key cannot be a header"))?;
@@ -125,7 +165,14 @@ impl Nvd {
             }
             return Err(error);
         }
-        answer::read(&body_of(response).await?, cve)
+        http::body(response, MAX_ANSWER_BYTES)
+            .await
+            .map_err(|error| match error {
+                NoBody::TooLarge => NvdError::Malformed {
+                    detail: "the answer is too large".to_owned(),
+                },
+                NoBody::Lost(error) => error::transport(error),
+            })
     }
 
     /// NVD keeps on refusing an address that goes on asking.
@@ -149,17 +196,4 @@ impl Nvd {
             }),
         }
     }
-}
-
-async fn body_of(mut response: reqwest::Response) -> Result<Vec<u8>, NvdError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(error::transport)? {
-        if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(NvdError::Malformed {
-                detail: "the answer is too large".to_owned(),
-            });
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }

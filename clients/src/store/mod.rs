@@ -37,6 +37,8 @@ pub struct Store {
     pub executions: Arc<dyn Executions>,
     /// Devices, their online snapshot and leases.
     pub inventory: Arc<dyn Inventory>,
+    /// Facts about vulnerabilities and updates.
+    pub vulnerabilities: Arc<dyn Vulnerabilities>,
     /// People and their roles.
     pub identities: Arc<dyn Identities>,
     /// Counters, token buckets and flags.
@@ -107,6 +109,7 @@ impl Store {
             actions: records.clone(),
             executions: records.clone(),
             inventory: records.clone(),
+            vulnerabilities: records.clone(),
             identities: records.clone(),
             counters: records.clone(),
             outbox: records.clone(),

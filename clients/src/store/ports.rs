@@ -11,10 +11,11 @@ use domain::{
     deployment::DeploymentStatus,
     device::Device,
     guardrail::ForbiddenDevice,
-    ids::{ClientId, DeviceId, KbId, PersonId, PlanId},
+    ids::{ClientId, CveId, DeviceId, KbId, PersonId, PlanId},
     outcome::{DeviceOutcome, DeviceResult},
     people::Person,
     plan::{PlanDocument, PlanRequest},
+    vulnerability::{cvrf::Update, record::VulnerabilityRecord},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -320,6 +321,42 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     ) -> StoreResult<Lease>;
     /// Gives a lease back; only the owner's own, anything else is left as it is.
     async fn release_lease(&self, device: &DeviceId, owner: &str) -> StoreResult<()>;
+}
+
+/// What a reader of a source remembers; moved on condition that nobody else moved it meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReaderState {
+    /// 1, 2, 3 …
+    pub version: u64,
+    /// What it remembers.
+    pub body: serde_json::Value,
+}
+
+/// Facts about vulnerabilities and updates.
+#[async_trait]
+pub trait Vulnerabilities: Send + Sync + fmt::Debug {
+    /// Adds what a source said to the records, and returns how many it changed; words that are known
+    /// and only have been said again change nothing but their time.
+    async fn merge_vulnerabilities(&self, records: Vec<VulnerabilityRecord>) -> StoreResult<u64>;
+    /// Reads records; those that are not known are left out.
+    async fn get_vulnerabilities(&self, ids: &[CveId]) -> StoreResult<Vec<VulnerabilityRecord>>;
+    /// Lists the followed ones ([`VulnerabilityRecord::is_followed`]) by id.
+    async fn list_followed(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<VulnerabilityRecord>>;
+    /// Adds what a document says to the updates, and returns how many it changed.
+    async fn merge_updates(&self, updates: Vec<Update>) -> StoreResult<u64>;
+    /// Reads updates; those that are not known are left out.
+    async fn get_updates(&self, kbs: &[KbId]) -> StoreResult<Vec<Update>>;
+    /// Reads what the reader of a source remembers.
+    async fn reader_state(&self, name: &str) -> StoreResult<Option<ReaderState>>;
+    /// Lets the reader of a source remember something; `state.version` follows the one it has seen.
+    ///
+    /// # Errors
+    /// `Conflict` when somebody else moved it meanwhile.
+    async fn move_reader(&self, name: &str, state: ReaderState) -> StoreResult<()>;
 }
 
 /// People and their roles.

@@ -14,6 +14,7 @@ mod executions;
 mod inventory;
 mod letters;
 mod policies;
+mod vulnerabilities;
 
 use std::{
     collections::BTreeSet,
@@ -39,6 +40,7 @@ use serde_json::json;
 
 use self::{
     chains::*, changes::*, counters::*, executions::*, inventory::*, letters::*, policies::*,
+    vulnerabilities::*,
 };
 use super::*;
 
@@ -253,6 +255,9 @@ checks! {
     a_blocked_bucket_gives_nothing_until_then
     a_bucket_never_gives_more_than_its_capacity_in_any_window
     counters_flags_and_claims
+    what_sources_say_is_merged_in_any_order
+    updates_gather_what_they_close
+    of_two_readers_one_moves_on
     every_visible_write_is_a_change_in_order
 }
 

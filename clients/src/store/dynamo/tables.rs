@@ -70,6 +70,7 @@ impl Table {
             "policy" => Self::Policies,
             "audit" | "audit-chains" | "audit-days" => Self::Actions,
             "plan" | "status" | "kb" | "results" | "dead-letters" | "letters" => Self::Executions,
+            "cve" | "update" | "reader" | "followed" => Self::Intel,
             "client" | "device" | "devices" => Self::Inventory,
             "people" | "people-of" => Self::Identities,
             "counter" | "bucket" | "flag" | "claim" => Self::Counters,

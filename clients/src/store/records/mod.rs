@@ -10,6 +10,7 @@ pub(super) mod items;
 mod letters;
 mod plan_items;
 mod policies;
+mod vulnerabilities;
 
 use std::fmt;
 
