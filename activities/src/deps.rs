@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use clients::{
-    bedrock::Bedrock, notify::Notify, nvd::Nvd, objects::Objects, secret::Secret, store::Store,
-    superops::SuperOps,
+    bedrock::Bedrock, intel::Intel, notify::Notify, nvd::Nvd, objects::Objects, secret::Secret,
+    store::Store, superops::SuperOps,
 };
 use jiff::Timestamp;
 
@@ -49,6 +49,8 @@ pub struct Deps {
     pub superops: Arc<SuperOps>,
     /// NVD.
     pub nvd: Arc<Nvd>,
+    /// Sources of vulnerability facts that need no key.
+    pub intel: Arc<Intel>,
     /// The model; absent when it is switched off.
     pub model: Option<Arc<Bedrock>>,
     /// How people are told.

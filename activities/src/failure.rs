@@ -4,8 +4,8 @@
 use std::{error::Error, fmt};
 
 use clients::{
-    bedrock::BedrockError, notify::NotifyError, nvd::NvdError, seal::SealError, store::StoreError,
-    superops::SuperOpsError,
+    bedrock::BedrockError, intel::IntelError, notify::NotifyError, nvd::NvdError, seal::SealError,
+    store::StoreError, superops::SuperOpsError,
 };
 use contracts::failures;
 use domain::{
@@ -149,6 +149,7 @@ macro_rules! systems {
 
 systems! {
     StoreError => "store",
+    IntelError => "intel",
     SuperOpsError => "superops",
     NvdError => "nvd",
     BedrockError => "bedrock",

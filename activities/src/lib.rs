@@ -13,6 +13,7 @@ pub mod approvals;
 mod deps;
 mod failure;
 mod guardrails;
+pub mod intel;
 pub mod inventory;
 pub mod model;
 pub mod notify;

@@ -9,6 +9,7 @@ use crate::{
     Deps,
     approvals::ApprovalActivities,
     guardrails::Guardrails,
+    intel::{IntelActivities, IntelNvdActivities},
     inventory::{InventoryActivities, InventorySyncActivities},
     model::ModelActivities,
     notify::NotifyActivities,
@@ -39,6 +40,7 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
             let guardrails = Guardrails::new(deps.store.clone(), Arc::clone(&deps.clock));
             options
                 .register_activities(ApprovalActivities::new(deps, guardrails.clone()))
+                .register_activities(IntelActivities::new(deps))
                 .register_activities(InventoryActivities::new(deps))
                 .register_activities(ModelActivities::new(deps))
                 .register_activities(NotifyActivities::new(deps))
@@ -56,7 +58,9 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
             options.register_activities(InventorySyncActivities::new(deps));
         }
         queues::NVD => {
-            options.register_activities(NvdActivities::new(deps));
+            options
+                .register_activities(NvdActivities::new(deps))
+                .register_activities(IntelNvdActivities::new(deps));
         }
         _ => {}
     }
@@ -84,7 +88,7 @@ mod tests {
             );
         }
         found.sort_unstable();
-        let mut declared = contracts::activities::ALL.map(str::to_owned);
+        let mut declared: Vec<_> = contracts::activities::all().map(str::to_owned).collect();
         declared.sort_unstable();
         assert_eq!(found, declared);
     }

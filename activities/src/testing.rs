@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use clients::{
     bedrock::{Bedrock, BedrockConfig, StaticCredentials},
+    intel::{FeedConfig, Intel, IntelConfig},
     notify::LogNotifier,
     nvd::{Nvd, NvdConfig},
     objects::Objects,
-    rate_limit::Unlimited,
+    rate_limit::{RateLimiter, Unlimited},
     store::{ClientRecord, Store},
     superops::{SuperOps, SuperOpsConfig},
 };
@@ -17,7 +18,7 @@ use domain::{
     ids::{ClientId, PlanId},
     plan::PlanRequest,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::{
@@ -31,12 +32,13 @@ use crate::{Clock, Deps, Settings, guardrails::Guardrails, plans::PlanActivities
 pub(crate) const NOW: &str = "2026-11-03T10:00:30Z";
 pub(crate) const CLIENT: &str = "4100000000000000001";
 
+/// A clock that stands still, so many seconds after [`NOW`].
 #[derive(Debug)]
-struct Still;
+struct Still(i64);
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
-        NOW.parse().unwrap()
+        NOW.parse::<Timestamp>().unwrap() + SignedDuration::from_secs(self.0)
     }
 }
 
@@ -62,14 +64,28 @@ impl World {
             base_url: server.uri(),
             ..NvdConfig::default()
         };
+        let feed = FeedConfig {
+            base_url: server.uri(),
+            timeout_secs: 1,
+            requests_per_minute: 60,
+            breaker: NvdConfig::default().breaker,
+        };
+        let intel = IntelConfig {
+            kev: feed.clone(),
+            epss: feed.clone(),
+            msrc: feed.clone(),
+            cve_services: feed,
+        };
+        let limiter: Arc<dyn RateLimiter> = Arc::new(Unlimited);
         let deps = Deps {
             store: Store::embedded(&folder.path().join("autoops.db")).unwrap(),
             objects: Objects::in_folder(&folder.path().join("objects")).unwrap(),
             superops: Arc::new(SuperOps::new(superops, Arc::new(Unlimited)).unwrap()),
             nvd: Arc::new(Nvd::new(nvd, Arc::new(Unlimited)).unwrap()),
+            intel: Arc::new(Intel::new(&intel, &limiter).unwrap()),
             model: None,
             notifier: Arc::new(LogNotifier),
-            clock: Arc::new(Still),
+            clock: Arc::new(Still(0)),
             settings: Settings {
                 accept_claimed_identity: true,
                 decision_key: Some("decision key of thirty-two letters".into()),
@@ -82,6 +98,11 @@ impl World {
             server,
             _folder: folder,
         }
+    }
+
+    /// Lets the clock stand so many seconds after [`NOW`].
+    pub(crate) fn later(&mut self, secs: i64) {
+        self.deps.clock = Arc::new(Still(secs));
     }
 
     pub(crate) async fn with_model(mut self) -> Self {

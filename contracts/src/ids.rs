@@ -13,6 +13,7 @@ use crate::device::Intent;
 const DEPLOYMENT: &str = "patch-deployment/";
 const DEVICE: &str = "device-patch/";
 const SEAL: &str = "daily-seal/";
+const INTEL: &str = "intel-sync/";
 
 /// Builds the workflow id of a deployment.
 #[must_use]
@@ -36,6 +37,12 @@ pub fn plan_of_text(text: &str) -> Option<PlanId> {
 #[must_use]
 pub fn daily_seal(through: Date) -> String {
     format!("{SEAL}{through}")
+}
+
+/// Builds the workflow id of a reading of vulnerability sources that somebody asks for.
+#[must_use]
+pub fn intel_sync(name: &str) -> String {
+    format!("{INTEL}{name}")
 }
 
 /// One run over one device: a first attempt, a later one from the stragglers lane, or a rollback.

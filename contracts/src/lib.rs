@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod device;
 pub mod failures;
 pub mod ids;
+pub mod intel;
 pub mod message;
 pub mod queues;
 pub mod seal;

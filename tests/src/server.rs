@@ -14,7 +14,8 @@ use temporalio_client::Client;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions, runtime::RuntimeOptions};
 use tokio::sync::{OnceCell, mpsc};
 use workflows::{
-    daily_seal::DailySeal, device_patch::DevicePatch, patch_deployment::PatchDeployment,
+    daily_seal::DailySeal, device_patch::DevicePatch, intel_sync::IntelSync,
+    patch_deployment::PatchDeployment,
 };
 
 use crate::{fakes, faults::Gate, world::Worlds};
@@ -202,6 +203,8 @@ pub fn options(queue: &str, worlds: &Arc<Worlds>) -> WorkerOptions {
             .register_workflow::<DevicePatch>()
             .unwrap()
             .register_workflow::<DailySeal>()
+            .unwrap()
+            .register_workflow::<IntelSync>()
             .unwrap();
     }
     fakes::register(&mut options, queue, worlds);
@@ -227,7 +230,7 @@ mod tests {
             );
         }
         found.sort_unstable();
-        let mut declared = contracts::activities::ALL.map(str::to_owned);
+        let mut declared: Vec<_> = contracts::activities::all().map(str::to_owned).collect();
         declared.sort_unstable();
         assert_eq!(found, declared);
     }

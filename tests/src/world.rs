@@ -37,7 +37,11 @@ impl Worlds {
     pub(crate) fn of_workflow(&self, workflow_id: &str) -> Result<Arc<World>, ActivityError> {
         let plan = plan_of_deployment(workflow_id)
             .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan))
-            .or_else(|| workflow_id.strip_prefix("daily-seal/")?.parse().ok());
+            .or_else(|| {
+                let kinds = ["daily-seal/", "intel-sync/"];
+                let name = kinds.iter().find_map(|kind| workflow_id.strip_prefix(kind));
+                name?.parse().ok()
+            });
         let worlds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let world = plan.and_then(|plan| worlds.get(&plan)?.upgrade());
         world.ok_or_else(|| {

@@ -7,9 +7,11 @@ use anyhow::Context;
 use clients::{
     bedrock::Bedrock,
     config::{Config, Secrets},
+    intel::Intel,
     notify::LogNotifier,
     nvd::{self, Nvd},
     objects::Objects,
+    rate_limit::RateLimiter,
     store::{Bucket, Store, TokenBucketLimiter},
     superops::{self, SuperOps},
 };
@@ -26,6 +28,7 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
     // Everything that can be wrong on paper is read before a file is made.
     let superops = config.superops(secrets).await?;
     let nvd = config.nvd(secrets).await?;
+    let intel = config.intel()?;
     let bedrock = config.bedrock()?;
     let callback = config.callback(secrets).await?;
     let decision_key = config.decision_key(secrets).await?;
@@ -56,10 +59,13 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
         None => None,
     };
     let superops = SuperOps::new(superops, limiter.clone())?;
-    let nvd = Nvd::new(nvd, limiter)?;
+    let nvd = Nvd::new(nvd, limiter.clone())?;
+    let limiter: Arc<dyn RateLimiter> = limiter;
+    let intel = Intel::new(&intel, &limiter)?;
     Ok(Deps {
         superops: Arc::new(superops.sharing(Arc::clone(&store.counters))),
         nvd: Arc::new(nvd.sharing(Arc::clone(&store.counters))),
+        intel: Arc::new(intel.sharing(&store.counters)),
         model,
         notifier: Arc::new(LogNotifier),
         clock: Arc::new(SystemClock),

@@ -11,7 +11,8 @@ use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use workflows::{
-    daily_seal::DailySeal, device_patch::DevicePatch, patch_deployment::PatchDeployment,
+    daily_seal::DailySeal, device_patch::DevicePatch, intel_sync::IntelSync,
+    patch_deployment::PatchDeployment,
 };
 
 use crate::args::Tuning;
@@ -112,6 +113,7 @@ fn options(
         options.register_workflow::<PatchDeployment>()?;
         options.register_workflow::<DevicePatch>()?;
         options.register_workflow::<DailySeal>()?;
+        options.register_workflow::<IntelSync>()?;
     }
     activities::register(&mut options, queue, deps);
     Ok(options)

@@ -6,5 +6,6 @@ mod clock;
 pub mod daily_seal;
 pub mod device_patch;
 mod failure;
+pub mod intel_sync;
 mod options;
 pub mod patch_deployment;

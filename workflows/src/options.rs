@@ -137,3 +137,13 @@ pub(crate) fn sealing(
     options.heartbeat_timeout = Some(Duration::from_secs(120));
     in_steps(options, give_up_secs)
 }
+
+/// Reading a source of vulnerability facts: given up after a while, the next run goes on.
+pub(crate) fn reading(
+    queue: &'static str,
+    summary: impl Into<String>,
+    give_up_secs: u64,
+) -> ActivityOptions {
+    let options = options(queue, 120, retry(5, 300, 0), None, summary.into());
+    in_steps(options, give_up_secs)
+}

@@ -7,6 +7,7 @@
 )]
 
 pub mod approvals;
+pub mod intel;
 pub mod inventory;
 pub mod notify;
 pub mod plans;
@@ -18,11 +19,8 @@ pub mod superops;
 pub mod vulnerabilities;
 pub mod windows;
 
-/// Number of [`PATCHING`].
-const PATCHING_COUNT: usize = 29;
-
 /// Activities of patch deployments and device runs, by name.
-pub const PATCHING: [&str; PATCHING_COUNT] = [
+pub const PATCHING: [&str; 29] = [
     "approvals.authorize",
     "inventory.sync_client",
     "inventory.sync_sites_page",
@@ -57,13 +55,19 @@ pub const PATCHING: [&str; PATCHING_COUNT] = [
 /// The activity of seals, by name.
 pub const SEALING: &str = "audit.seal";
 
-/// Name of every declared activity; tests hold tables of faults and registrations against it.
-pub const ALL: [&str; PATCHING_COUNT + 1] = {
-    let mut all = [SEALING; PATCHING_COUNT + 1];
-    let mut next = 0;
-    while next < PATCHING_COUNT {
-        all[next] = PATCHING[next];
-        next += 1;
-    }
-    all
-};
+/// Activities of the reading of sources, by name.
+pub const READING: [&str; 7] = [
+    "intel.read_kev",
+    "intel.list_releases",
+    "intel.read_release",
+    "intel.read_nvd_page",
+    "intel.next_due",
+    "intel.read_record",
+    "intel.read_predictions",
+];
+
+/// Lists the name of every declared activity; tests hold tables of faults and registrations against
+/// it.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    PATCHING.into_iter().chain([SEALING]).chain(READING)
+}

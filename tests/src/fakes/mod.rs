@@ -6,6 +6,7 @@
     reason = "the macro makes the marker types"
 )]
 
+pub mod intel;
 pub mod inventory;
 pub mod people;
 mod planning;
@@ -34,7 +35,8 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
                 .register_activities(inventory::FakeSnapshot::new(worlds()))
                 .register_activities(records::FakeRecords::new(worlds()))
                 .register_activities(risk::FakeRisk::new(worlds()))
-                .register_activities(seal::FakeSeals::new(worlds()));
+                .register_activities(seal::FakeSeals::new(worlds()))
+                .register_activities(intel::FakeIntel::new(worlds()));
         }
         queues::SUPEROPS => {
             options.register_activities(superops::FakeSuperOps::new(worlds()));
@@ -43,7 +45,9 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
             options.register_activities(inventory::FakeSync::new(worlds()));
         }
         queues::NVD => {
-            options.register_activities(risk::FakeNvd::new(worlds()));
+            options
+                .register_activities(risk::FakeNvd::new(worlds()))
+                .register_activities(intel::FakeIntelNvd::new(worlds()));
         }
         _ => {}
     }

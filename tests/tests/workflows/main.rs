@@ -11,6 +11,7 @@ mod faults;
 mod input;
 mod letters;
 mod outages;
+mod reading;
 mod recording;
 mod sealing;
 mod silence;
