@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod campaign;
 pub mod canonical;
 pub mod cause;
 pub mod dead_letter;

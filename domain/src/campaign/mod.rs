@@ -1,0 +1,129 @@
+//! From what devices miss to plans: which update closes what on which device, by when, what rules leave
+//! out, and which devices go together.
+
+mod chain;
+mod draft;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    device::Device,
+    ids::{ClientId, CveId, DeviceId, KbId},
+    patch::PatchFacts,
+    vulnerability::{
+        cvrf::Update, deadline::Deadline, kev::Histories, record::VulnerabilityRecord,
+    },
+};
+
+pub use self::{
+    draft::draft,
+    rules::{Baseline, CampaignRules, Denied, Exception},
+};
+
+/// What the patch list of a device said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchList {
+    /// Device.
+    pub device: DeviceId,
+    /// Its client.
+    pub client: ClientId,
+    /// When the list was read.
+    pub read_at: Timestamp,
+    /// Updates that are missing or failed; without vulnerabilities, which the list does not know.
+    pub missing: Vec<PatchFacts>,
+    /// Updates that are installed.
+    #[serde(default)]
+    pub installed: BTreeSet<KbId>,
+}
+
+/// All that a draft is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Devices of the client.
+    pub devices: Vec<Device>,
+    /// Their patch lists.
+    pub lists: BTreeMap<DeviceId, PatchList>,
+    /// Updates by number.
+    pub updates: BTreeMap<KbId, Update>,
+    /// Vulnerabilities that these updates close.
+    pub vulnerabilities: BTreeMap<CveId, VulnerabilityRecord>,
+    /// How often vendors and products were hit before.
+    pub histories: Histories,
+    /// Pairs that open deployments work on.
+    pub open: BTreeSet<(DeviceId, KbId)>,
+}
+
+/// Plans, the most urgent first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// Plans.
+    pub plans: Vec<DraftPlan>,
+    /// Pairs of device and update that the plans hold.
+    pub pairs: u64,
+    /// Pairs that were left out, by reason, the most frequent first.
+    pub left_out: Vec<LeftOut>,
+    /// Devices whose patch list was never read.
+    pub unread: u64,
+    /// Updates of which no vulnerability is known: that is no sign that they close none.
+    pub without_facts: BTreeSet<KbId>,
+}
+
+/// A plan that can be started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DraftPlan {
+    /// Updates with the vulnerabilities they close on these devices, the most urgent first.
+    pub patches: Vec<DraftPatch>,
+    /// Devices.
+    pub devices: Vec<DeviceId>,
+    /// The strictest deadline of its pairs.
+    pub band: Deadline,
+    /// The earliest day by which a pair has to be closed; absent when that is the next upgrade.
+    #[serde(default)]
+    pub due: Option<Date>,
+    /// That day is over.
+    pub overdue: bool,
+    /// Order inside the deadline, 0 to 1000; larger comes first.
+    pub urgency_permille: u16,
+    /// Devices have to be restarted.
+    pub restart: bool,
+    /// No baseline approves all of it: people are asked whatever policy says.
+    pub needs_approval: bool,
+    /// Why it stands where it stands.
+    pub reasons: Vec<String>,
+}
+
+/// An update of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DraftPatch {
+    /// Update.
+    pub kb: KbId,
+    /// Its title, in the vendor's words.
+    pub title: String,
+    /// What it closes, the most urgent first; at most [`MOST_CVES`].
+    pub cves: Vec<CveId>,
+    /// How many it closes in all.
+    pub closes: u64,
+    /// Missing updates that it brings with it.
+    #[serde(default)]
+    pub supersedes: BTreeSet<KbId>,
+}
+
+/// Most vulnerabilities that a plan names for an update: each is looked up when the plan is assessed.
+pub const MOST_CVES: usize = 20;
+
+/// Pairs that were left out for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Why.
+    pub reason: String,
+    /// How many.
+    pub pairs: u64,
+    /// The first ones.
+    pub examples: Vec<(DeviceId, KbId)>,
+}
