@@ -16,6 +16,7 @@ use crate::{
     device::{Criticality, Device, Exposure},
     ids::{CveId, DeviceId, KbId},
     patch::{PatchFacts, Severity},
+    plan_check::MAX_PATCHES,
     vulnerability::{
         deadline::Deadline,
         ranking::{self, Target, Threat},
@@ -148,6 +149,14 @@ impl<'a> Drafting<'a> {
                     });
                 }
             }
+        }
+        taken.sort_by_key(|one: &Taken<'_>| (one.judged.order(), &one.patch.kb));
+        for late in taken
+            .drain(MAX_PATCHES.min(taken.len())..)
+            .collect::<Vec<_>>()
+        {
+            let pair = (device.id.clone(), late.patch.kb.clone());
+            self.leave_out(pair, "less urgent than what one plan takes".to_owned());
         }
         if !taken.is_empty() {
             self.draft.pairs += taken.len() as u64;

@@ -4,6 +4,7 @@
 mod chain;
 mod draft;
 mod rules;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use crate::{
 pub use self::{
     draft::draft,
     rules::{Baseline, CampaignRules, Denied, Exception},
+    template::PlanTemplate,
 };
 
 /// What the patch list of a device said.

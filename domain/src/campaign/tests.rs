@@ -127,12 +127,12 @@ impl World {
 
 #[test]
 fn what_is_exploited_on_an_exposed_device_comes_first_with_its_day() {
-    let world = World::new(9, &[3])
-        .device(1, &[], &[9], &[8])
-        .device(2, &["exposure:exposed"], &[3], &[2])
-        .device(3, &[], &[3], &[2]);
+    let world =
+        World::new(9, &[3])
+            .device(1, &[], &[9], &[8])
+            .device(2, &["exposure:exposed"], &[3], &[2]);
     let draft = world.draft(&CampaignRules::default());
-    assert_eq!((draft.plans.len(), draft.pairs), (3, 3));
+    assert_eq!((draft.plans.len(), draft.pairs), (2, 2));
     let first = &draft.plans[0];
     assert_eq!(first.devices, [device(2, &[]).id]);
     assert_eq!(first.band, Deadline::Days3Forensic);
@@ -141,7 +141,7 @@ fn what_is_exploited_on_an_exposed_device_comes_first_with_its_day() {
     let why = first.reasons.join("; ");
     assert!(why.contains("CVE-2026-0003"), "{why}");
     assert!(why.contains("known to be exploited"), "{why}");
-    assert_eq!(draft.plans[2].devices, [device(1, &[]).id]);
+    assert_eq!(draft.plans[1].devices, [device(1, &[]).id]);
 }
 
 #[test]
@@ -260,6 +260,33 @@ fn an_update_without_facts_is_ranked_by_its_vendor_and_told_so() {
     let why = &draft.plans[0].reasons[0];
     assert!(why.contains("does not mean that it closes none"), "{why}");
     assert_eq!(draft.plans[0].band, Deadline::OnUpgrade);
+}
+
+#[test]
+fn a_plan_of_a_campaign_passes_the_checks_of_plans() {
+    let world = World::new(9, &[3]).device(1, &["exposure:exposed"], &[3], &[2]);
+    let draft = world.draft(&CampaignRules::default());
+    let template = PlanTemplate::default();
+    let client: ClientId = "7".parse().unwrap();
+    let id = "c-1".parse().unwrap();
+    let request = template.request(id, &client, None, &draft.plans[0], now());
+    assert_eq!(crate::plan_check::check(&request, now()), Ok(()));
+    assert!(request.approval.required);
+    assert_eq!(
+        request.deadline, None,
+        "two days are less than a window is away"
+    );
+    assert_eq!(template.check(&client, now()), Ok(()));
+    let mut odd = template;
+    odd.time_zone = Some("Mars/Base".into());
+    odd.rings = vec![crate::plan::RingSpec {
+        name: "first".into(),
+        devices: vec![device(1, &[]).id],
+        ..crate::plan::RingSpec::default()
+    }];
+    let found = odd.check(&client, now()).unwrap_err().to_string();
+    assert!(found.contains("plan.rings[0].devices"), "{found}");
+    assert!(found.contains("plan."), "{found}");
 }
 
 #[test]
