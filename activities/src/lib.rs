@@ -10,6 +10,7 @@
 )]
 
 pub mod approvals;
+pub mod campaign;
 mod deps;
 mod failure;
 mod guardrails;

@@ -8,6 +8,7 @@ use temporalio_sdk::WorkerOptions;
 use crate::{
     Deps,
     approvals::ApprovalActivities,
+    campaign::{CampaignActivities, PatchListActivities},
     guardrails::Guardrails,
     intel::{IntelActivities, IntelNvdActivities},
     inventory::{InventoryActivities, InventorySyncActivities},
@@ -40,6 +41,7 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
             let guardrails = Guardrails::new(deps.store.clone(), Arc::clone(&deps.clock));
             options
                 .register_activities(ApprovalActivities::new(deps, guardrails.clone()))
+                .register_activities(CampaignActivities::new(deps))
                 .register_activities(IntelActivities::new(deps))
                 .register_activities(InventoryActivities::new(deps))
                 .register_activities(ModelActivities::new(deps))
@@ -55,7 +57,9 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
             options.register_activities(SuperOpsActivities::new(deps));
         }
         queues::INVENTORY => {
-            options.register_activities(InventorySyncActivities::new(deps));
+            options
+                .register_activities(InventorySyncActivities::new(deps))
+                .register_activities(PatchListActivities::new(deps));
         }
         queues::NVD => {
             options

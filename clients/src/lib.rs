@@ -8,6 +8,7 @@ pub mod aws;
 pub mod bedrock;
 pub mod breaker;
 pub mod callback;
+pub mod campaign;
 pub mod config;
 pub mod intel;
 pub mod memory;

@@ -2,7 +2,7 @@
 //! carry no names.
 
 use domain::{
-    ids::{DeviceId, JobId, KbId, PlanId},
+    ids::{ClientId, DeviceId, JobId, KbId, PlanId},
     script::ScriptMode,
 };
 
@@ -14,6 +14,7 @@ const DEPLOYMENT: &str = "patch-deployment/";
 const DEVICE: &str = "device-patch/";
 const SEAL: &str = "daily-seal/";
 const INTEL: &str = "intel-sync/";
+const CAMPAIGN: &str = "patch-campaign/";
 
 /// Builds the workflow id of a deployment.
 #[must_use]
@@ -43,6 +44,12 @@ pub fn daily_seal(through: Date) -> String {
 #[must_use]
 pub fn intel_sync(name: &str) -> String {
     format!("{INTEL}{name}")
+}
+
+/// Builds the workflow id of a campaign that somebody asks for.
+#[must_use]
+pub fn patch_campaign(client: &ClientId, name: &str) -> String {
+    format!("{CAMPAIGN}{client}/{name}")
 }
 
 /// One run over one device: a first attempt, a later one from the stragglers lane, or a rollback.

@@ -3,6 +3,7 @@
 //! sides together.
 
 pub mod activities;
+pub mod campaign;
 pub mod converter;
 pub mod deployment;
 pub mod device;

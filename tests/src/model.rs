@@ -11,6 +11,7 @@ use contracts::activities::{
     superops::RunScriptInput,
 };
 use domain::{
+    campaign::PlanState,
     deployment::DeploymentStatus,
     guardrail::{GuardrailDecision, Verdict},
     ids::{ClientId, DeviceId, KbId, PersonId, PlanId},
@@ -97,6 +98,8 @@ pub struct Model {
     pub leases: BTreeMap<DeviceId, (String, Timestamp)>,
     /// Stragglers given up.
     pub given_up: u32,
+    /// What became of the plans of a campaign.
+    pub plan_states: BTreeMap<u32, PlanState>,
 }
 
 impl Model {
@@ -135,6 +138,7 @@ impl Model {
             rows: BTreeMap::new(),
             leases: BTreeMap::new(),
             given_up: 0,
+            plan_states: BTreeMap::new(),
         }
     }
 

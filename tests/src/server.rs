@@ -15,7 +15,7 @@ use temporalio_sdk::{Runtime, Worker, WorkerOptions, runtime::RuntimeOptions};
 use tokio::sync::{OnceCell, mpsc};
 use workflows::{
     daily_seal::DailySeal, device_patch::DevicePatch, intel_sync::IntelSync,
-    patch_deployment::PatchDeployment,
+    patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
 };
 
 use crate::{fakes, faults::Gate, world::Worlds};
@@ -205,6 +205,8 @@ pub fn options(queue: &str, worlds: &Arc<Worlds>) -> WorkerOptions {
             .register_workflow::<DailySeal>()
             .unwrap()
             .register_workflow::<IntelSync>()
+            .unwrap()
+            .register_workflow::<PatchCampaign>()
             .unwrap();
     }
     fakes::register(&mut options, queue, worlds);

@@ -38,12 +38,15 @@ impl Worlds {
         let plan = plan_of_deployment(workflow_id)
             .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan))
             .or_else(|| {
-                let kinds = ["daily-seal/", "intel-sync/"];
+                let kinds = ["daily-seal/", "intel-sync/", "patch-campaign/7001/"];
                 let name = kinds.iter().find_map(|kind| workflow_id.strip_prefix(kind));
                 name?.parse().ok()
             });
         let worlds = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let world = plan.and_then(|plan| worlds.get(&plan)?.upgrade());
+        // The first deployment of a campaign is played in the campaign's world, others nowhere.
+        let first = |plan: &PlanId| plan.as_str().strip_suffix("-1")?.parse().ok();
+        let found = |plan: &PlanId| worlds.get(plan)?.upgrade();
+        let world = plan.and_then(|plan| found(&plan).or_else(|| found(&first(&plan)?)));
         world.ok_or_else(|| {
             failure(
                 "harness.gone",

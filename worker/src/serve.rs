@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use workflows::{
     daily_seal::DailySeal, device_patch::DevicePatch, intel_sync::IntelSync,
-    patch_deployment::PatchDeployment,
+    patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
 };
 
 use crate::args::Tuning;
@@ -114,6 +114,7 @@ fn options(
         options.register_workflow::<DevicePatch>()?;
         options.register_workflow::<DailySeal>()?;
         options.register_workflow::<IntelSync>()?;
+        options.register_workflow::<PatchCampaign>()?;
     }
     activities::register(&mut options, queue, deps);
     Ok(options)

@@ -8,4 +8,5 @@ pub mod device_patch;
 mod failure;
 pub mod intel_sync;
 mod options;
+pub mod patch_campaign;
 pub mod patch_deployment;

@@ -147,3 +147,14 @@ pub(crate) fn reading(
     let options = options(queue, 120, retry(5, 300, 0), None, summary.into());
     in_steps(options, give_up_secs)
 }
+
+/// Reading a patch list for a campaign: one that cannot be read for a while is left to the next one.
+pub(crate) fn patch_list(summary: impl Into<String>) -> ActivityOptions {
+    let options = inventory(summary);
+    in_steps(options, 3600)
+}
+
+/// Ranking what a client misses: reads all of it from the store.
+pub(crate) fn drafting(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::MAIN, 600, retry(1, 60, 0), None, summary.into())
+}

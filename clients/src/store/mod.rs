@@ -37,6 +37,8 @@ pub struct Store {
     pub executions: Arc<dyn Executions>,
     /// Devices, their online snapshot and leases.
     pub inventory: Arc<dyn Inventory>,
+    /// Campaigns.
+    pub campaigns: Arc<dyn Campaigns>,
     /// Facts about vulnerabilities and updates.
     pub vulnerabilities: Arc<dyn Vulnerabilities>,
     /// People and their roles.
@@ -109,6 +111,7 @@ impl Store {
             actions: records.clone(),
             executions: records.clone(),
             inventory: records.clone(),
+            campaigns: records.clone(),
             vulnerabilities: records.clone(),
             identities: records.clone(),
             counters: records.clone(),

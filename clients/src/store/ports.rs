@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use async_trait::async_trait;
 use domain::{
     audit::{AuditEntry, AuditRecord, ChainHead},
+    campaign::{Campaign, PatchList, PlanState},
     dead_letter::LetterKind,
     deployment::DeploymentStatus,
     device::Device,
@@ -237,6 +238,34 @@ pub trait Executions: Send + Sync + fmt::Debug {
     async fn settle_dead_letter(&self, id: &str, state: LetterState) -> StoreResult<DeadLetter>;
 }
 
+/// Campaigns with the requests of their plans. The store forgets them after [`KEEP_LETTERS`].
+#[async_trait]
+pub trait Campaigns: Send + Sync + fmt::Debug {
+    /// Writes a campaign with the requests of its plans, once; returns what is there, which is that of
+    /// the first writer.
+    async fn put_campaign(
+        &self,
+        campaign: Campaign,
+        requests: Vec<PlanRequest>,
+    ) -> StoreResult<Campaign>;
+    /// Reads a campaign.
+    async fn get_campaign(&self, id: &PlanId) -> StoreResult<Option<Campaign>>;
+    /// Reads the request of a plan by its place.
+    async fn campaign_request(&self, id: &PlanId, number: u32) -> StoreResult<Option<PlanRequest>>;
+    /// Says what became of a plan; once it is started it stays so.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such campaign or plan.
+    async fn put_plan_state(&self, id: &PlanId, number: u32, state: PlanState) -> StoreResult<()>;
+    /// Lists the campaigns of a client, newest first.
+    async fn list_campaigns(
+        &self,
+        client: &ClientId,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<Campaign>>;
+}
+
 /// Which dead letters a list shows; absent means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LetterFilter {
@@ -321,6 +350,14 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     ) -> StoreResult<Lease>;
     /// Gives a lease back; only the owner's own, anything else is left as it is.
     async fn release_lease(&self, device: &DeviceId, owner: &str) -> StoreResult<()>;
+    /// Writes a page of a device's patch list, from 1; the list is replaced when the last page is
+    /// there. A page may be written again.
+    ///
+    /// # Errors
+    /// `Conflict` when the page before it is not there: the reading has to begin anew.
+    async fn put_patch_page(&self, page: PatchList, number: u32, last: bool) -> StoreResult<()>;
+    /// Reads patch lists; devices without one are left out.
+    async fn get_patch_lists(&self, devices: &[DeviceId]) -> StoreResult<Vec<PatchList>>;
 }
 
 /// What a reader of a source remembers; moved on condition that nobody else moved it meanwhile.

@@ -7,6 +7,7 @@
 )]
 
 pub mod approvals;
+pub mod campaign;
 pub mod intel;
 pub mod inventory;
 pub mod notify;
@@ -66,8 +67,21 @@ pub const READING: [&str; 7] = [
     "intel.read_predictions",
 ];
 
+/// Activities of campaigns, by name.
+pub const CAMPAIGNS: [&str; 5] = [
+    "campaign.next_lists",
+    "inventory.read_patch_list",
+    "campaign.draft",
+    "campaign.next_plan",
+    "campaign.note_plan",
+];
+
 /// Lists the name of every declared activity; tests hold tables of faults and registrations against
 /// it.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    PATCHING.into_iter().chain([SEALING]).chain(READING)
+    PATCHING
+        .into_iter()
+        .chain([SEALING])
+        .chain(READING)
+        .chain(CAMPAIGNS)
 }

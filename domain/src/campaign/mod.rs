@@ -14,8 +14,9 @@ use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    canonical,
     device::Device,
-    ids::{ClientId, CveId, DeviceId, KbId},
+    ids::{ClientId, CveId, DeviceId, KbId, PlanId},
     patch::PatchFacts,
     vulnerability::{
         cvrf::Update, deadline::Deadline, kev::Histories, record::VulnerabilityRecord,
@@ -118,6 +119,132 @@ pub struct DraftPatch {
 
 /// Most vulnerabilities that a plan names for an update: each is looked up when the plan is assessed.
 pub const MOST_CVES: usize = 20;
+
+/// A campaign: what it found, and what became of its plans.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Campaign {
+    /// Names it; its plans are called after it.
+    pub id: PlanId,
+    /// Client.
+    pub client: ClientId,
+    /// Its workflow.
+    pub workflow_id: String,
+    /// When the plans were drafted.
+    pub drafted_at: Timestamp,
+    /// Pairs of device and update in the plans.
+    pub pairs: u64,
+    /// Devices of the client.
+    pub devices: u64,
+    /// Pairs that were left out, by reason.
+    pub left_out: Vec<LeftOut>,
+    /// Devices whose patch list was never read.
+    pub unread: u64,
+    /// Updates of which no vulnerability is known.
+    pub without_facts: BTreeSet<KbId>,
+    /// Plans, the most urgent first.
+    pub plans: Vec<CampaignPlan>,
+}
+
+/// A plan of a campaign, without its devices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CampaignPlan {
+    /// Plan.
+    pub plan: PlanId,
+    /// Updates.
+    pub patches: Vec<DraftPatch>,
+    /// How many devices.
+    pub devices: u64,
+    /// The strictest deadline.
+    pub band: Deadline,
+    /// As in [`DraftPlan`].
+    #[serde(default)]
+    pub due: Option<Date>,
+    /// As in [`DraftPlan`].
+    pub overdue: bool,
+    /// As in [`DraftPlan`].
+    pub urgency_permille: u16,
+    /// As in [`DraftPlan`].
+    pub restart: bool,
+    /// As in [`DraftPlan`].
+    pub needs_approval: bool,
+    /// As in [`DraftPlan`].
+    pub reasons: Vec<String>,
+    /// What became of it.
+    pub state: PlanState,
+}
+
+/// What became of a plan of a campaign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum PlanState {
+    /// Not started; a later campaign finds its pairs again.
+    Waiting,
+    /// Its deployment was started.
+    Started {
+        /// When.
+        at: Timestamp,
+    },
+    /// Its deployment could not be started.
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Campaign {
+    /// Makes the record of a draft, with the name of each plan.
+    #[must_use]
+    pub fn new(
+        id: PlanId,
+        client: ClientId,
+        workflow_id: String,
+        at: Timestamp,
+        draft: &Draft,
+    ) -> Self {
+        let plans = draft.plans.iter().enumerate();
+        let plans = plans.filter_map(|(number, plan)| {
+            Some(CampaignPlan {
+                plan: plan_id(&id, number)?,
+                patches: plan.patches.clone(),
+                devices: plan.devices.len() as u64,
+                band: plan.band,
+                due: plan.due,
+                overdue: plan.overdue,
+                urgency_permille: plan.urgency_permille,
+                restart: plan.restart,
+                needs_approval: plan.needs_approval,
+                reasons: plan.reasons.clone(),
+                state: PlanState::Waiting,
+            })
+        });
+        Self {
+            plans: plans.collect(),
+            id,
+            client,
+            workflow_id,
+            drafted_at: at,
+            pairs: draft.pairs,
+            devices: 0,
+            left_out: draft.left_out.clone(),
+            unread: draft.unread,
+            without_facts: draft.without_facts.clone(),
+        }
+    }
+}
+
+/// Names a campaign by its workflow and its start: the same workflow id may come again.
+#[must_use]
+pub fn campaign_id(workflow_id: &str, started_at: Timestamp) -> PlanId {
+    let hash = canonical::sha256(format!("{workflow_id}|{started_at}").as_bytes());
+    let id = format!("c-{}", &hash[..16]).parse();
+    id.unwrap_or_else(|_| unreachable!("letters and digits"))
+}
+
+/// Names a plan of a campaign by its place.
+#[must_use]
+pub fn plan_id(campaign: &PlanId, number: usize) -> Option<PlanId> {
+    format!("{campaign}-{}", number + 1).parse().ok()
+}
 
 /// Pairs that were left out for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
     reason = "the macro makes the marker types"
 )]
 
+pub mod campaign;
 pub mod intel;
 pub mod inventory;
 pub mod people;
@@ -36,13 +37,16 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
                 .register_activities(records::FakeRecords::new(worlds()))
                 .register_activities(risk::FakeRisk::new(worlds()))
                 .register_activities(seal::FakeSeals::new(worlds()))
-                .register_activities(intel::FakeIntel::new(worlds()));
+                .register_activities(intel::FakeIntel::new(worlds()))
+                .register_activities(campaign::FakeCampaign::new(worlds()));
         }
         queues::SUPEROPS => {
             options.register_activities(superops::FakeSuperOps::new(worlds()));
         }
         queues::INVENTORY => {
-            options.register_activities(inventory::FakeSync::new(worlds()));
+            options
+                .register_activities(inventory::FakeSync::new(worlds()))
+                .register_activities(campaign::FakePatchLists::new(worlds()));
         }
         queues::NVD => {
             options

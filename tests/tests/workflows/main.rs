@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has to fail")]
 
 mod approvals;
+mod campaigns;
 mod controls;
 mod deploying;
 mod devices;

@@ -1,5 +1,10 @@
 //! Devices, leases and people.
 
+use domain::{
+    campaign::PatchList,
+    patch::{PatchFacts, Severity},
+};
+
 use super::*;
 
 pub(super) async fn devices_are_never_replaced_by_what_was_seen_before(store: Store) {
@@ -178,4 +183,69 @@ pub(super) async fn who_is_no_longer_of_a_source_may_only_look(store: Store) {
         .unwrap();
     let back = identities.get_person(&lee().id).await.unwrap();
     assert_eq!(back, Some(lee()), "put back into the file");
+}
+
+pub(super) async fn a_patch_list_is_replaced_when_its_last_page_is_there(store: Store) {
+    let inventory = &store.inventory;
+    let page = |missing: &[&str], read: i64| PatchList {
+        device: device_id(1),
+        client: client("7"),
+        read_at: at(read),
+        missing: missing
+            .iter()
+            .map(|kb| PatchFacts {
+                kb: kb.parse().unwrap(),
+                title: String::new(),
+                severity: Severity::Critical,
+                category: String::new(),
+                published: None,
+                restart_required: None,
+                cves: vec![],
+            })
+            .collect(),
+        installed: BTreeSet::from(["5000009".parse().unwrap()]),
+    };
+    let list = async || {
+        let lists = inventory
+            .get_patch_lists(&[device_id(1), device_id(2)])
+            .await;
+        let mut lists = lists.unwrap();
+        let kbs = |list: PatchList| list.missing.into_iter().map(|p| p.kb).collect::<Vec<_>>();
+        lists.pop().map(kbs).unwrap_or_default().len()
+    };
+    inventory
+        .put_patch_page(page(&["5000001"], 1), 1, true)
+        .await
+        .unwrap();
+    assert_eq!(list().await, 1);
+    let lost = inventory
+        .put_patch_page(page(&["5000002"], 2), 3, true)
+        .await;
+    assert!(matches!(lost, Err(StoreError::Conflict { .. })), "{lost:?}");
+    inventory
+        .put_patch_page(page(&["5000001"], 2), 1, false)
+        .await
+        .unwrap();
+    inventory
+        .put_patch_page(page(&["5000002"], 2), 2, false)
+        .await
+        .unwrap();
+    assert_eq!(
+        list().await,
+        1,
+        "the old one holds until the new one is whole"
+    );
+    for _ in 0..2 {
+        inventory
+            .put_patch_page(page(&["5000003"], 2), 3, true)
+            .await
+            .unwrap();
+        assert_eq!(list().await, 3);
+    }
+    // A shorter list, from the start.
+    inventory
+        .put_patch_page(page(&[], 3), 1, true)
+        .await
+        .unwrap();
+    assert_eq!(list().await, 0);
 }

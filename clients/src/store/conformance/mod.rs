@@ -7,6 +7,7 @@
     reason = "a check may fail where it stands"
 )]
 
+mod campaigns;
 mod chains;
 mod changes;
 mod counters;
@@ -39,8 +40,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use self::{
-    chains::*, changes::*, counters::*, executions::*, inventory::*, letters::*, policies::*,
-    vulnerabilities::*,
+    campaigns::*, chains::*, changes::*, counters::*, executions::*, inventory::*, letters::*,
+    policies::*, vulnerabilities::*,
 };
 use super::*;
 
@@ -250,6 +251,8 @@ checks! {
     of_many_who_settle_a_dead_letter_at_once_one_wins
     devices_are_never_replaced_by_what_was_seen_before
     a_lease_belongs_to_one_owner_until_it_ends
+    a_patch_list_is_replaced_when_its_last_page_is_there
+    a_campaign_is_written_once_and_its_plans_are_noted
     people_are_read_as_written
     who_is_no_longer_of_a_source_may_only_look
     a_blocked_bucket_gives_nothing_until_then

@@ -69,7 +69,8 @@ impl Table {
         Ok(match name.split('/').next().unwrap_or_default() {
             "policy" => Self::Policies,
             "audit" | "audit-chains" | "audit-days" => Self::Actions,
-            "plan" | "status" | "kb" | "results" | "dead-letters" | "letters" => Self::Executions,
+            "plan" | "status" | "kb" | "results" | "dead-letters" | "letters" | "campaign"
+            | "campaigns" => Self::Executions,
             "cve" | "update" | "reader" | "followed" => Self::Intel,
             "client" | "device" | "devices" => Self::Inventory,
             "people" | "people-of" => Self::Identities,

@@ -2,6 +2,7 @@
 //! know how to read and write items inside a transaction ([`Backend`]).
 
 mod actions;
+mod campaigns;
 mod counters;
 mod executions;
 mod identities;

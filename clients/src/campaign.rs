@@ -1,0 +1,177 @@
+//! Gathers what a campaign is made of from the store; asks no outside system.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    campaign::{Campaign, Facts, PlanState},
+    ids::{ClientId, DeviceId, KbId},
+    vulnerability::kev::Histories,
+};
+
+use crate::store::{StatusFilter, Store, StoreResult};
+
+const PAGE: usize = 200;
+/// Replaced updates are followed so far back.
+const LONGEST_CHAIN: usize = 60;
+/// Campaigns whose plans may not have been sealed yet.
+const RECENT: usize = 5;
+
+/// Reads all about a client.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn gather(store: &Store, client: &ClientId) -> StoreResult<Facts> {
+    let mut facts = Facts::default();
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = store
+            .inventory
+            .list_devices(client, cursor.as_deref(), PAGE);
+        let page = page.await?;
+        let ids: Vec<DeviceId> = page.items.iter().map(|device| device.id.clone()).collect();
+        let lists = store.inventory.get_patch_lists(&ids).await?;
+        let lists = lists.into_iter().map(|list| (list.device.clone(), list));
+        facts.lists.extend(lists);
+        facts.devices.extend(page.items);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    updates(store, &mut facts).await?;
+    vulnerabilities(store, &mut facts).await?;
+    facts.histories = histories(store).await?;
+    facts.open = open_pairs(store, client).await?;
+    Ok(facts)
+}
+
+/// The missing updates, and those they replace.
+async fn updates(store: &Store, facts: &mut Facts) -> StoreResult<()> {
+    let missing = facts.lists.values().flat_map(|list| &list.missing);
+    let mut wanted: BTreeSet<KbId> = missing.map(|patch| patch.kb.clone()).collect();
+    let mut asked = BTreeSet::new();
+    for _ in 0..LONGEST_CHAIN {
+        let kbs: Vec<KbId> = wanted.difference(&asked).cloned().collect();
+        if kbs.is_empty() {
+            break;
+        }
+        wanted.clear();
+        for chunk in kbs.chunks(PAGE) {
+            for update in store.vulnerabilities.get_updates(chunk).await? {
+                wanted.extend(update.supersedes.iter().cloned());
+                facts.updates.insert(update.kb.clone(), update);
+            }
+        }
+        asked.extend(kbs);
+    }
+    Ok(())
+}
+
+async fn vulnerabilities(store: &Store, facts: &mut Facts) -> StoreResult<()> {
+    let ids = facts.updates.values().flat_map(|update| &update.cves);
+    let ids: BTreeSet<_> = ids.cloned().collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    for chunk in ids.chunks(PAGE) {
+        let found = store.vulnerabilities.get_vulnerabilities(chunk).await?;
+        let found = found.into_iter().map(|record| (record.id.clone(), record));
+        facts.vulnerabilities.extend(found);
+    }
+    Ok(())
+}
+
+/// What the reader of CISA's catalogue remembers; without it nobody was hit before.
+async fn histories(store: &Store) -> StoreResult<Histories> {
+    let state = store.vulnerabilities.reader_state("kev").await?;
+    let histories = state.and_then(|state| state.body.get("histories").cloned());
+    let histories = histories.and_then(|value| serde_json::from_value(value).ok());
+    Ok(histories.unwrap_or_default())
+}
+
+/// What open deployments work on: by their sealed plans, and by campaigns whose plans are not sealed
+/// yet.
+async fn open_pairs(store: &Store, client: &ClientId) -> StoreResult<BTreeSet<(DeviceId, KbId)>> {
+    let mut pairs = BTreeSet::new();
+    let filter = StatusFilter {
+        client: Some(client.clone()),
+        needs_approval: false,
+        open: true,
+    };
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = store
+            .executions
+            .list_statuses(&filter, cursor.as_deref(), PAGE);
+        let page = page.await?;
+        for status in page.items.iter().filter(|status| status.revision > 0) {
+            let plan = store.executions.get_plan(&status.plan, status.revision);
+            if let Some(plan) = plan.await? {
+                let devices = plan.document.devices.into_iter().map(|device| device.id);
+                add(&mut pairs, devices, &plan.document.actions.install);
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let recent = store.campaigns.list_campaigns(client, None, RECENT).await?;
+    for campaign in &recent.items {
+        unsealed(store, campaign, &mut pairs).await?;
+    }
+    Ok(pairs)
+}
+
+async fn unsealed(
+    store: &Store,
+    campaign: &Campaign,
+    pairs: &mut BTreeSet<(DeviceId, KbId)>,
+) -> StoreResult<()> {
+    for (number, plan) in (0..).zip(&campaign.plans) {
+        if !matches!(plan.state, PlanState::Started { .. }) {
+            continue;
+        }
+        let status = store.executions.get_status(&plan.plan).await?;
+        if status.is_some_and(|status| status.revision > 0 || status.outcome.is_some()) {
+            continue;
+        }
+        if let Some(request) = store
+            .campaigns
+            .campaign_request(&campaign.id, number)
+            .await?
+        {
+            let kbs: Vec<KbId> = request.patches.iter().map(|p| p.kb.clone()).collect();
+            add(pairs, request.devices.ids.into_iter(), &kbs);
+        }
+    }
+    Ok(())
+}
+
+fn add(
+    pairs: &mut BTreeSet<(DeviceId, KbId)>,
+    devices: impl Iterator<Item = DeviceId>,
+    kbs: &[KbId],
+) {
+    for device in devices {
+        pairs.extend(kbs.iter().map(|kb| (device.clone(), kb.clone())));
+    }
+}
+
+/// Counts open deployments: of the client, and of all.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn open_deployments(store: &Store, client: &ClientId) -> StoreResult<(u32, u32)> {
+    let mut counts = BTreeMap::new();
+    for of in [Some(client.clone()), None] {
+        let filter = StatusFilter {
+            client: of.clone(),
+            needs_approval: false,
+            open: true,
+        };
+        // A few more than any limit are enough.
+        let page = store.executions.list_statuses(&filter, None, 1000).await?;
+        let count = u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+        counts.insert(of.is_none(), count);
+    }
+    Ok((counts[&false], counts[&true]))
+}

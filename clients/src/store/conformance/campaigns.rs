@@ -1,0 +1,93 @@
+//! Campaigns.
+
+use domain::campaign::{Campaign, CampaignPlan, Draft, PlanState};
+use domain::vulnerability::deadline::Deadline;
+
+use super::*;
+
+fn campaign(id: &str, drafted: i64, plans: u32) -> (Campaign, Vec<PlanRequest>) {
+    let mut campaign = Campaign::new(
+        plan(id),
+        client("7"),
+        format!("patch-campaign/7/{id}"),
+        at(drafted),
+        &Draft::default(),
+    );
+    campaign.plans = (0..plans)
+        .map(|number| CampaignPlan {
+            plan: plan(&format!("{id}-{}", number + 1)),
+            patches: vec![],
+            devices: 1,
+            band: Deadline::Days14,
+            due: None,
+            overdue: false,
+            urgency_permille: 7,
+            restart: true,
+            needs_approval: true,
+            reasons: vec![],
+            state: PlanState::Waiting,
+        })
+        .collect();
+    let request = |number: u32| PlanRequest {
+        id: Some(plan(&format!("{id}-{}", number + 1))),
+        ..sealed("p", 1, &[1], 9).request
+    };
+    (campaign, (0..plans).map(request).collect())
+}
+
+pub(super) async fn a_campaign_is_written_once_and_its_plans_are_noted(store: Store) {
+    let campaigns = &store.campaigns;
+    let (first, requests) = campaign("c-1", 1, 60);
+    let written = campaigns
+        .put_campaign(first.clone(), requests.clone())
+        .await;
+    assert_eq!(written.unwrap(), first);
+    let (another, _) = campaign("c-1", 9, 1);
+    let repeated = campaigns.put_campaign(another, vec![]).await.unwrap();
+    assert_eq!(repeated, first, "the first one holds");
+    let last = campaigns.campaign_request(&plan("c-1"), 59).await.unwrap();
+    assert_eq!(last.as_ref(), requests.last());
+    assert_eq!(
+        campaigns.campaign_request(&plan("c-1"), 60).await.unwrap(),
+        None
+    );
+
+    let begun = PlanState::Started { at: at(2) };
+    let refused = PlanState::Refused { why: "late".into() };
+    for (number, state) in [
+        (0, begun.clone()),
+        (0, refused.clone()),
+        (1, refused.clone()),
+    ] {
+        campaigns
+            .put_plan_state(&plan("c-1"), number, state)
+            .await
+            .unwrap();
+    }
+    let noted = campaigns.get_campaign(&plan("c-1")).await.unwrap().unwrap();
+    assert_eq!(noted.plans[0].state, begun, "what is started stays so");
+    assert_eq!(noted.plans[1].state, refused);
+    let unknown = campaigns.put_plan_state(&plan("c-1"), 60, begun).await;
+    assert!(
+        matches!(unknown, Err(StoreError::NotFound { .. })),
+        "{unknown:?}"
+    );
+
+    let (second, requests) = campaign("c-2", 2, 1);
+    campaigns.put_campaign(second, requests).await.unwrap();
+    let begin = Instant::now();
+    let newest = loop {
+        let list = campaigns
+            .list_campaigns(&client("7"), None, 1)
+            .await
+            .unwrap();
+        if list.items[0].id == plan("c-2") || begin.elapsed() > PATIENCE {
+            break list;
+        }
+    };
+    assert_eq!(newest.items[0].id, plan("c-2"));
+    let rest = campaigns
+        .list_campaigns(&client("7"), newest.next.as_deref(), 9)
+        .await;
+    assert_eq!(rest.unwrap().items, [noted]);
+}

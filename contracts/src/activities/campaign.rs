@@ -1,0 +1,166 @@
+//! Steps of a campaign.
+
+use std::convert::Infallible;
+
+use domain::{
+    campaign::{CampaignRules, PlanState, PlanTemplate},
+    ids::{ClientId, DeviceId, PersonId, PlanId},
+    plan::PlanRequest,
+};
+use serde::{Deserialize, Serialize};
+use temporalio_macros::activity_definitions;
+
+use crate::campaign::CampaignLimits;
+
+/// Asks whose patch lists have to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextListsInput {
+    /// Client.
+    pub client: ClientId,
+    /// Those that were read longer ago than so many seconds.
+    pub older_secs: u64,
+    /// Where the last page ended.
+    #[serde(default)]
+    pub after: Option<DeviceId>,
+}
+
+/// Devices whose patch lists have to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextListsResult {
+    /// Some of a page of devices, perhaps none.
+    pub devices: Vec<DeviceId>,
+    /// Where to go on; absent at the end.
+    pub next: Option<DeviceId>,
+}
+
+/// Names a page of a device's patch list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadListInput {
+    /// Client.
+    pub client: ClientId,
+    /// Device.
+    pub device: DeviceId,
+    /// From 1.
+    pub page: u32,
+}
+
+/// What a page of a patch list said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadListResult {
+    /// Missing updates on it.
+    pub missing: u32,
+    /// Go on with the next page.
+    pub has_more: bool,
+}
+
+/// Asks for plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DraftInput {
+    /// Names the campaign.
+    pub campaign: PlanId,
+    /// Client.
+    pub client: ClientId,
+    /// Workflow of the campaign.
+    pub workflow_id: String,
+    /// Who answers for the plans.
+    #[serde(default)]
+    pub requested_by: Option<PersonId>,
+    /// What goes, and what does not.
+    pub rules: CampaignRules,
+    /// What plans have in common.
+    pub plan: PlanTemplate,
+}
+
+/// What was drafted; the plans are in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DraftResult {
+    /// Plans.
+    pub plans: u32,
+    /// Pairs of device and update in them.
+    pub pairs: u64,
+    /// Pairs that were left out.
+    pub left_out: u64,
+    /// Devices whose patch list was never read.
+    pub unread: u64,
+}
+
+/// Asks for the next plan to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextPlanInput {
+    /// The campaign.
+    pub campaign: PlanId,
+    /// Client.
+    pub client: ClientId,
+    /// Place of the plan, from 0.
+    pub number: u32,
+    /// How many deployments may be open.
+    pub limits: CampaignLimits,
+}
+
+/// The next plan, or why it is not started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextPlanResult {
+    /// Start this one.
+    Start(Box<PlanRequest>),
+    /// It waits for the next campaign.
+    Held(String),
+}
+
+/// Says what became of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotePlanInput {
+    /// The campaign.
+    pub campaign: PlanId,
+    /// Place of the plan, from 0.
+    pub number: u32,
+    /// What became of it.
+    pub state: PlanState,
+}
+
+/// Steps of a campaign.
+#[derive(Debug)]
+pub struct CampaignActivities;
+
+#[activity_definitions]
+impl CampaignActivities {
+    /// Finds devices whose patch lists have to be read; asks the store only.
+    #[activity(name = "campaign.next_lists")]
+    pub fn next_lists(_: NextListsInput) -> Result<NextListsResult, Infallible> {
+        unimplemented!()
+    }
+
+    /// Ranks what devices miss, and makes plans of it.
+    #[activity(name = "campaign.draft")]
+    pub fn draft(_: DraftInput) -> Result<DraftResult, Infallible> {
+        unimplemented!()
+    }
+
+    /// Reads the next plan, if there is room for its deployment.
+    #[activity(name = "campaign.next_plan")]
+    pub fn next_plan(_: NextPlanInput) -> Result<NextPlanResult, Infallible> {
+        unimplemented!()
+    }
+
+    /// Writes down what became of a plan.
+    #[activity(name = "campaign.note_plan")]
+    pub fn note_plan(_: NotePlanInput) -> Result<(), Infallible> {
+        unimplemented!()
+    }
+}
+
+/// Patch lists, on the queue of the inventory.
+#[derive(Debug)]
+pub struct PatchListActivities;
+
+#[activity_definitions]
+impl PatchListActivities {
+    /// Reads a page of a device's patch list into the store; one request.
+    #[activity(name = "inventory.read_patch_list")]
+    pub fn read_patch_list(_: ReadListInput) -> Result<ReadListResult, Infallible> {
+        unimplemented!()
+    }
+}
+
+pub use campaign_activities::{Draft, NextLists, NextPlan, NotePlan};
+pub use patch_list_activities::ReadPatchList;

@@ -1,0 +1,158 @@
+//! Workflow `PatchCampaign`.
+
+use domain::{
+    campaign::{CampaignRules, PlanTemplate},
+    ids::{ClientId, DeviceId, PersonId, PlanId},
+    input::Problem,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Input of a campaign; all but the client may be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatchCampaignInput {
+    /// Client.
+    pub client: ClientId,
+    /// Who answers for its plans.
+    #[serde(default)]
+    pub requested_by: Option<PersonId>,
+    /// What goes, and what does not.
+    #[serde(default)]
+    pub rules: CampaignRules,
+    /// What its plans have in common.
+    #[serde(default)]
+    pub plan: PlanTemplate,
+    /// Sizes and times.
+    #[serde(default)]
+    pub limits: CampaignLimits,
+    /// State of the run before; only the workflow itself may set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carry: Option<CampaignCarry>,
+}
+
+/// Sizes and times of a campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CampaignLimits {
+    /// A patch list that was read within so many seconds is good enough.
+    pub list_secs: u64,
+    /// Patch lists that are read at the same time.
+    pub lists_at_once: u32,
+    /// No deployment is started while the client has so many open ones.
+    pub most_open_of_client: u32,
+    /// No deployment is started while all clients together have so many open ones.
+    pub most_open: u32,
+    /// A new run begins after so many events.
+    pub continue_after_events: u32,
+}
+
+impl Default for CampaignLimits {
+    fn default() -> Self {
+        Self {
+            list_secs: 12 * 3600,
+            lists_at_once: 10,
+            most_open_of_client: 5,
+            most_open: 50,
+            continue_after_events: 4000,
+        }
+    }
+}
+
+impl CampaignLimits {
+    /// Says what cannot be used.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (field, value, least, most) in [
+            ("lists_at_once", self.lists_at_once, 1, 50),
+            ("most_open_of_client", self.most_open_of_client, 1, 500),
+            ("most_open", self.most_open, 1, 1000),
+            (
+                "continue_after_events",
+                self.continue_after_events,
+                50,
+                10_000,
+            ),
+        ] {
+            if !(least..=most).contains(&value) {
+                let allowed = format!("{least} to {most}");
+                problems.push(Problem::new(format!("limits.{field}"), value, allowed));
+            }
+        }
+        problems
+    }
+}
+
+/// What a run hands to the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignCarry {
+    /// Names the campaign.
+    pub id: PlanId,
+    /// Where it stands.
+    pub step: CampaignStep,
+    /// What was done so far.
+    pub done: CampaignCounts,
+}
+
+/// Where a campaign stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "step")]
+pub enum CampaignStep {
+    /// Reads the inventory, from this page of devices on.
+    Inventory {
+        /// From 1.
+        page: u32,
+    },
+    /// Reads patch lists.
+    Lists {
+        /// Where the last page of devices ended.
+        #[serde(default)]
+        after: Option<DeviceId>,
+    },
+    /// Ranks and makes plans.
+    Draft,
+    /// Starts deployments.
+    Start {
+        /// Place of the next plan.
+        next: u32,
+    },
+}
+
+/// What a campaign did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CampaignCounts {
+    /// Patch lists that were read.
+    pub lists: u64,
+    /// Patch lists that could not be read.
+    pub lists_failed: u64,
+    /// Plans that were drafted.
+    pub plans: u32,
+    /// Pairs of device and update in them.
+    pub pairs: u64,
+    /// Pairs that were left out.
+    pub left_out: u64,
+    /// Devices whose patch list was never read.
+    pub unread: u64,
+    /// Deployments that were started.
+    pub started: u32,
+    /// Deployments that could not be started.
+    pub refused: u32,
+}
+
+/// What a campaign came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchCampaignResult {
+    /// Names it; the store has its plans under this name.
+    pub campaign: PlanId,
+    /// What it did.
+    #[serde(flatten)]
+    pub counts: CampaignCounts,
+    /// Why plans were not started; the next campaign finds their pairs again.
+    #[serde(default)]
+    pub held: Option<String>,
+    /// When it ended.
+    pub ended_at: Timestamp,
+}

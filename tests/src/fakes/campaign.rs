@@ -1,0 +1,130 @@
+//! Campaigns: every device of the model has an old patch list, and each plan takes one device.
+
+use std::sync::Arc;
+
+use contracts::activities::campaign::{
+    DraftInput, DraftResult, NextListsInput, NextListsResult, NextPlanInput, NextPlanResult,
+    NotePlanInput, ReadListInput, ReadListResult,
+};
+use domain::ids::DeviceId;
+use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
+
+use crate::{faults::failure, plan, world::Worlds};
+
+/// Devices of a page.
+const PAGE: usize = 2;
+
+/// Steps of a campaign that ask the store only.
+#[derive(Debug)]
+pub struct FakeCampaign(Arc<Worlds>);
+
+/// Patch lists.
+#[derive(Debug)]
+pub struct FakePatchLists(Arc<Worlds>);
+
+impl FakeCampaign {
+    pub(crate) fn new(worlds: Arc<Worlds>) -> Self {
+        Self(worlds)
+    }
+}
+
+impl FakePatchLists {
+    pub(crate) fn new(worlds: Arc<Worlds>) -> Self {
+        Self(worlds)
+    }
+}
+
+#[activities]
+impl FakeCampaign {
+    /// Finds devices, two a page.
+    #[activity(definition = contracts::activities::campaign::NextLists)]
+    pub async fn next_lists(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: NextListsInput,
+    ) -> Result<NextListsResult, ActivityError> {
+        let all: Vec<DeviceId> = self
+            .0
+            .of(&ctx)?
+            .read(|m| m.devices.keys().cloned().collect());
+        let rest = all
+            .iter()
+            .filter(|id| input.after.as_ref().is_none_or(|after| *id > after));
+        let devices: Vec<DeviceId> = rest.take(PAGE).cloned().collect();
+        let next = devices
+            .last()
+            .filter(|last| Some(*last) != all.last())
+            .cloned();
+        Ok(NextListsResult { devices, next })
+    }
+
+    /// Makes a plan for each device.
+    #[activity(definition = contracts::activities::campaign::Draft)]
+    pub async fn draft(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        _: DraftInput,
+    ) -> Result<DraftResult, ActivityError> {
+        let plans = self.0.of(&ctx)?.read(|m| m.devices.len());
+        Ok(DraftResult {
+            plans: u32::try_from(plans).unwrap(),
+            pairs: plans as u64,
+            left_out: 0,
+            unread: 0,
+        })
+    }
+
+    /// Reads the next plan, if there is room for its deployment.
+    #[activity(definition = contracts::activities::campaign::NextPlan)]
+    pub async fn next_plan(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: NextPlanInput,
+    ) -> Result<NextPlanResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        if input.number >= input.limits.most_open_of_client {
+            return Ok(NextPlanResult::Held(
+                "the client has open deployments".into(),
+            ));
+        }
+        let number = input.number as usize;
+        let request = world.read(|m| {
+            let device = m.devices.keys().nth(number)?.clone();
+            let mut request = plan::request(m);
+            request.devices.ids = vec![device];
+            request.id = format!("{}-{}", m.plan, number + 1).parse().ok();
+            Some(request)
+        });
+        let request = request.ok_or_else(|| failure("store.not_found", "no such plan", false))?;
+        Ok(NextPlanResult::Start(Box::new(request)))
+    }
+
+    /// Writes down what became of a plan.
+    #[activity(definition = contracts::activities::campaign::NotePlan)]
+    pub async fn note_plan(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: NotePlanInput,
+    ) -> Result<(), ActivityError> {
+        let world = self.0.of(&ctx)?;
+        world.change(|m| m.plan_states.insert(input.number, input.state));
+        Ok(())
+    }
+}
+
+#[activities]
+impl FakePatchLists {
+    /// Reads a patch list of two pages.
+    #[activity(definition = contracts::activities::campaign::ReadPatchList)]
+    pub async fn read_patch_list(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: ReadListInput,
+    ) -> Result<ReadListResult, ActivityError> {
+        self.0.of(&ctx)?;
+        Ok(ReadListResult {
+            missing: 1,
+            has_more: input.page < 2,
+        })
+    }
+}

@@ -1,0 +1,363 @@
+//! Workflow `PatchCampaign`: from what the devices of a client miss to deployments. Reads inventory and
+//! patch lists, ranks, makes plans, starts their deployments in order while there is room, and ends: a
+//! deployment lives on without its campaign.
+
+#![expect(
+    missing_debug_implementations,
+    reason = "the macro makes the marker types"
+)]
+
+use contracts::{
+    activities::{
+        campaign::{
+            Draft, DraftInput, NextLists, NextListsInput, NextPlan, NextPlanInput, NextPlanResult,
+            NotePlan, NotePlanInput, ReadListInput, ReadPatchList,
+        },
+        inventory::{SyncClient, SyncClientInput, SyncDevicesPage, SyncPageInput, SyncSitesPage},
+    },
+    campaign::{
+        CampaignCarry, CampaignCounts, CampaignStep, PatchCampaignInput, PatchCampaignResult,
+    },
+    deployment::DeploymentInput,
+    ids,
+    message::Message,
+    search,
+};
+use domain::{
+    campaign::{PlanState, campaign_id},
+    ids::{DeviceId, PlanId},
+    input::InvalidInput,
+    plan::PlanRequest,
+};
+use temporalio_common::search_attributes::SearchAttributes;
+use temporalio_workflow::{
+    ActivityExecutionError, ChildWorkflowOptions, ChildWorkflowStartError, ContinueAsNewOptions,
+    ParentClosePolicy, StartChildWorkflowExecutionFailedCause, WorkflowCancellationToken,
+    WorkflowContext, WorkflowContextView, WorkflowIdReusePolicy, WorkflowResult,
+    WorkflowTermination, join_all, workflow, workflow_methods,
+};
+
+use crate::{
+    clock,
+    failure::{self, Failed},
+    options,
+    patch_deployment::PatchDeployment,
+};
+
+/// Input of a campaign, or what is wrong with it; and where it stands.
+#[workflow]
+#[derive(Debug)]
+pub struct PatchCampaign {
+    input: Result<PatchCampaignInput, InvalidInput>,
+    carry: Option<CampaignCarry>,
+}
+
+#[workflow_methods]
+impl PatchCampaign {
+    #[init]
+    fn new(_: &WorkflowContextView, input: Message<PatchCampaignInput>) -> Self {
+        let input = input.into_result();
+        Self {
+            carry: input.as_ref().ok().and_then(|input| input.carry.clone()),
+            input,
+        }
+    }
+
+    /// Finds and starts.
+    #[run(name = "PatchCampaign")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<PatchCampaignResult> {
+        let now = clock::now(ctx);
+        let input = ctx.state(|campaign| campaign.input.clone());
+        let checked = input.and_then(|input| {
+            let mut problems = input.rules.problems();
+            problems.extend(input.limits.problems());
+            if let Err(found) = input.plan.check(&input.client, now) {
+                problems.extend(found.problems);
+            }
+            InvalidInput::when(problems).map(|()| input)
+        });
+        let input = checked.map_err(failure::invalid_input)?;
+        let carry = ctx.state(|campaign| campaign.carry.clone());
+        let workflow_id = ctx.workflow_id().to_owned();
+        let carry = carry.unwrap_or_else(|| CampaignCarry {
+            id: campaign_id(&workflow_id, now),
+            step: CampaignStep::Inventory { page: 1 },
+            done: CampaignCounts::default(),
+        });
+        let client = search::CLIENT.value_set(input.client.to_string());
+        ctx.upsert_search_attributes(vec![client]);
+        let mut work = Work {
+            ctx,
+            input: PatchCampaignInput {
+                carry: None,
+                ..input
+            },
+            workflow_id,
+            carry,
+        };
+        work.go().await
+    }
+
+    /// Where it stands.
+    #[query(name = "status")]
+    pub fn status(&self, _: &WorkflowContextView) -> Option<CampaignCarry> {
+        self.carry.clone()
+    }
+}
+
+struct Work<'a> {
+    ctx: &'a WorkflowContext<PatchCampaign>,
+    input: PatchCampaignInput,
+    workflow_id: String,
+    carry: CampaignCarry,
+}
+
+impl Work<'_> {
+    async fn go(&mut self) -> WorkflowResult<PatchCampaignResult> {
+        let mut held = None;
+        loop {
+            self.show();
+            self.continue_if_due()?;
+            let next = match self.carry.step.clone() {
+                CampaignStep::Inventory { page } => self.inventory(page).await?,
+                CampaignStep::Lists { after } => self.lists(after).await?,
+                CampaignStep::Draft => self.draft().await?,
+                CampaignStep::Start { next } if next < self.carry.done.plans => {
+                    match self.start(next).await? {
+                        None => CampaignStep::Start { next: next + 1 },
+                        Some(why) => {
+                            held = Some(why);
+                            break;
+                        }
+                    }
+                }
+                CampaignStep::Start { .. } => break,
+            };
+            self.carry.step = next;
+        }
+        let stage = search::STAGE.value_set("done".to_owned());
+        self.ctx.upsert_search_attributes(vec![stage]);
+        self.ctx.set_current_details(self.details(held.as_deref()));
+        Ok(PatchCampaignResult {
+            campaign: self.carry.id.clone(),
+            counts: self.carry.done,
+            held,
+            ended_at: clock::now(self.ctx),
+        })
+    }
+
+    /// The client and its sites before the first page of devices.
+    async fn inventory(&self, page: u32) -> Result<CampaignStep, WorkflowTermination> {
+        let client = self.input.client.clone();
+        let of = |page| SyncPageInput {
+            client: client.clone(),
+            page,
+            max_age_secs: 0,
+            wanted: vec![],
+        };
+        if page == 1 {
+            let known = SyncClientInput {
+                client: client.clone(),
+            };
+            let how = options::inventory("read the client");
+            ended(self.ctx.execute_activity(SyncClient, known, how).await)?;
+            for page in 1.. {
+                let how = options::inventory(format!("read sites, page {page}"));
+                let read = self.ctx.execute_activity(SyncSitesPage, of(page), how);
+                if !ended(read.await)?.has_more {
+                    break;
+                }
+            }
+        }
+        let how = options::inventory(format!("read devices, page {page}"));
+        let read = self.ctx.execute_activity(SyncDevicesPage, of(page), how);
+        Ok(if ended(read.await)?.has_more {
+            CampaignStep::Inventory { page: page + 1 }
+        } else {
+            CampaignStep::Lists { after: None }
+        })
+    }
+
+    /// Patch lists of a page of devices. One that cannot be read does not hold the others up: its
+    /// device is ranked by the list before, or counted as unread.
+    async fn lists(
+        &mut self,
+        after: Option<DeviceId>,
+    ) -> Result<CampaignStep, WorkflowTermination> {
+        let limits = self.input.limits;
+        let input = NextListsInput {
+            client: self.input.client.clone(),
+            older_secs: limits.list_secs,
+            after,
+        };
+        let how = options::store("whose patch lists are old");
+        let due = ended(self.ctx.execute_activity(NextLists, input, how).await)?;
+        for some in due.devices.chunks(limits.lists_at_once.max(1) as usize) {
+            let reads = some.iter().map(|device| self.list(device));
+            for read in join_all(reads.collect::<Vec<_>>()).await {
+                match read {
+                    Ok(()) => self.carry.done.lists += 1,
+                    Err(_) => self.carry.done.lists_failed += 1,
+                }
+            }
+        }
+        Ok(match due.next {
+            Some(after) => CampaignStep::Lists { after: Some(after) },
+            None => CampaignStep::Draft,
+        })
+    }
+
+    async fn list(&self, device: &DeviceId) -> Result<(), ActivityExecutionError> {
+        for page in 1.. {
+            let input = ReadListInput {
+                client: self.input.client.clone(),
+                device: device.clone(),
+                page,
+            };
+            let how = options::patch_list(format!("patch list of {device}, page {page}"));
+            let read = self.ctx.execute_activity(ReadPatchList, input, how).await?;
+            if !read.has_more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn draft(&mut self) -> Result<CampaignStep, WorkflowTermination> {
+        let input = DraftInput {
+            campaign: self.carry.id.clone(),
+            client: self.input.client.clone(),
+            workflow_id: self.workflow_id.clone(),
+            requested_by: self.input.requested_by.clone(),
+            rules: self.input.rules.clone(),
+            plan: self.input.plan.clone(),
+        };
+        let how = options::drafting("rank and make plans");
+        let drafted = ended(self.ctx.execute_activity(Draft, input, how).await)?;
+        let done = &mut self.carry.done;
+        (done.plans, done.pairs) = (drafted.plans, drafted.pairs);
+        (done.left_out, done.unread) = (drafted.left_out, drafted.unread);
+        Ok(CampaignStep::Start { next: 0 })
+    }
+
+    /// Starts a deployment; says why it did not when there is no room.
+    async fn start(&mut self, number: u32) -> Result<Option<String>, WorkflowTermination> {
+        let input = NextPlanInput {
+            campaign: self.carry.id.clone(),
+            client: self.input.client.clone(),
+            number,
+            limits: self.input.limits,
+        };
+        let how = options::store(format!("plan {}", number + 1));
+        let request = match ended(self.ctx.execute_activity(NextPlan, input, how).await)? {
+            NextPlanResult::Held(why) => return Ok(Some(why)),
+            NextPlanResult::Start(request) => *request,
+        };
+        let state = match self.deploy(request).await {
+            Ok(()) => {
+                self.carry.done.started += 1;
+                PlanState::Started {
+                    at: clock::now(self.ctx),
+                }
+            }
+            Err(why) => {
+                self.carry.done.refused += 1;
+                PlanState::Refused { why }
+            }
+        };
+        let noted = NotePlanInput {
+            campaign: self.carry.id.clone(),
+            number,
+            state,
+        };
+        let how = options::store(format!("note plan {}", number + 1));
+        ended(self.ctx.execute_activity(NotePlan, noted, how).await)?;
+        Ok(None)
+    }
+
+    async fn deploy(&self, request: PlanRequest) -> Result<(), String> {
+        let Some(plan) = request.id.clone() else {
+            return Err("the plan has no name".to_owned());
+        };
+        let input = DeploymentInput::from(request);
+        let started = self.ctx.start_child_workflow(
+            PatchDeployment::run,
+            Message::from(input),
+            self.child_options(&plan),
+        );
+        match started.await {
+            Ok(_) => Ok(()),
+            // By this campaign, before the answer was lost: names are its own.
+            Err(ChildWorkflowStartError::StartFailed {
+                cause: StartChildWorkflowExecutionFailedCause::WorkflowAlreadyExists,
+                ..
+            }) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn child_options(&self, plan: &PlanId) -> ChildWorkflowOptions {
+        let client = search::CLIENT.value_set(self.input.client.to_string());
+        ChildWorkflowOptions::builder()
+            .workflow_id(ids::patch_deployment(plan))
+            .parent_close_policy(ParentClosePolicy::Abandon)
+            .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
+            .cancellation_token(WorkflowCancellationToken::new())
+            .static_summary(format!("plan {plan} of campaign {}", self.carry.id))
+            .search_attributes(SearchAttributes::new([client]))
+            .build()
+    }
+
+    fn continue_if_due(&self) -> Result<(), WorkflowTermination> {
+        let limit = self.input.limits.continue_after_events;
+        if !self.ctx.continue_as_new_suggested() && self.ctx.history_length() < limit {
+            return Ok(());
+        }
+        let input = PatchCampaignInput {
+            carry: Some(self.carry.clone()),
+            ..self.input.clone()
+        };
+        self.ctx
+            .continue_as_new(Message::from(input), ContinueAsNewOptions::default())?;
+        Ok(())
+    }
+
+    fn show(&self) {
+        let carry = self.carry.clone();
+        let stage = match &carry.step {
+            CampaignStep::Inventory { .. } => "inventory",
+            CampaignStep::Lists { .. } => "lists",
+            CampaignStep::Draft => "planning",
+            CampaignStep::Start { .. } => "starting",
+        };
+        self.ctx.state_mut(|campaign| campaign.carry = Some(carry));
+        let stage = search::STAGE.value_set(stage.to_owned());
+        self.ctx.upsert_search_attributes(vec![stage]);
+        self.ctx.set_current_details(self.details(None));
+    }
+
+    fn details(&self, held: Option<&str>) -> String {
+        let CampaignCounts {
+            lists,
+            lists_failed,
+            plans,
+            pairs,
+            left_out,
+            unread,
+            started,
+            refused,
+        } = self.carry.done;
+        let mut details = format!(
+            "Campaign `{}`\n\n| Patch lists read | failed | never read | Plans | Pairs | left out | Started | refused |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n| {lists} | {lists_failed} | {unread} | {plans} | {pairs} | {left_out} | {started} | {refused} |\n",
+            self.carry.id
+        );
+        if let Some(held) = held {
+            details += &format!("\nHeld: {held}\n");
+        }
+        details
+    }
+}
+
+fn ended<T>(result: Result<T, ActivityExecutionError>) -> Result<T, WorkflowTermination> {
+    result.map_err(|error| Failed::of(&error).into_termination())
+}
