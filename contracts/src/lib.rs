@@ -10,5 +10,6 @@ pub mod failures;
 pub mod ids;
 pub mod message;
 pub mod queues;
+pub mod schedule;
 pub mod seal;
 pub mod search;
