@@ -8,7 +8,7 @@ use std::{
 };
 
 use clients::{objects::Objects, store::Store};
-use contracts::ids::{DeviceRun, plan_of_deployment};
+use contracts::ids::{DeviceRun, Scheduled, plan_of_deployment};
 use domain::{audit::AuditEntry, ids::PlanId};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
@@ -37,7 +37,15 @@ impl Worlds {
     pub(crate) fn of_workflow(&self, workflow_id: &str) -> Result<Arc<World>, ActivityError> {
         let plan = plan_of_deployment(workflow_id)
             .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan))
-            .or_else(|| workflow_id.strip_prefix("daily-seal/")?.parse().ok());
+            .or_else(|| workflow_id.strip_prefix("daily-seal/")?.parse().ok())
+            .or_else(|| {
+                Scheduled::of_workflow(workflow_id)?
+                    .0
+                    .name()
+                    .as_str()
+                    .parse()
+                    .ok()
+            });
         let worlds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let world = plan.and_then(|plan| worlds.get(&plan)?.upgrade());
         world.ok_or_else(|| {

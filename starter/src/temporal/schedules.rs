@@ -84,8 +84,8 @@ pub struct Standing {
     pub skipped: i64,
     /// Runs left out because the server was away for too long.
     pub missed: i64,
-    state: ScheduleState,
-    conflict_token: Vec<u8>,
+    pub(crate) state: ScheduleState,
+    pub(crate) conflict_token: Vec<u8>,
 }
 
 /// A run of a schedule.
@@ -99,6 +99,29 @@ pub struct Run {
     pub at: Option<Timestamp>,
     /// How the workflow is, as far as the schedule has heard.
     pub status: Option<String>,
+}
+
+#[cfg(test)]
+impl Standing {
+    /// A schedule that goes on, without an entry.
+    pub(crate) fn example() -> Self {
+        Self {
+            ours: true,
+            entry: None,
+            as_applied: true,
+            half_made: false,
+            paused: false,
+            note: String::new(),
+            next: vec![],
+            recent: vec![],
+            running: vec![],
+            runs: 0,
+            skipped: 0,
+            missed: 0,
+            state: ScheduleState::default(),
+            conflict_token: vec![],
+        }
+    }
 }
 
 impl Temporal {

@@ -12,6 +12,7 @@ mod input;
 mod letters;
 mod outages;
 mod recording;
+mod schedules;
 mod sealing;
 mod silence;
 mod stragglers;
