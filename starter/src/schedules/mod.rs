@@ -24,7 +24,7 @@ use self::show::{Moment, describe, next_of, row, shown};
 use crate::{
     output,
     setup::Setup,
-    temporal::{Standing, Temporal},
+    temporal::{Run, Standing, Temporal},
 };
 
 /// Next runs that are shown.
@@ -93,6 +93,8 @@ struct Report<'a> {
     words: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     next: Vec<Moment>,
 }
@@ -199,12 +201,12 @@ async fn trigger(setup: &Setup, temporal: &Temporal, name: &ScheduleName) -> any
             .rev()
             .find(|run| !before.recent.iter().any(|old| old.run_id == run.run_id));
         if let Some(run) = new {
-            let id = run.workflow_id.as_str();
+            let id = &run.workflow_id;
             return told(
                 setup,
                 name,
                 &format!("was triggered: {id} is started"),
-                Some(id),
+                Some(run),
                 vec![],
             );
         }
@@ -226,7 +228,7 @@ fn told(
     setup: &Setup,
     name: &ScheduleName,
     what: &str,
-    workflow_id: Option<&str>,
+    run: Option<&Run>,
     next: Vec<Moment>,
 ) -> anyhow::Result<()> {
     let words = format!("schedule {name} {what}");
@@ -234,7 +236,8 @@ fn told(
         return output::json(&Report {
             name,
             words: &words,
-            workflow_id,
+            workflow_id: run.map(|run| run.workflow_id.as_str()),
+            run_id: run.map(|run| run.run_id.as_str()),
             next,
         });
     }

@@ -9,17 +9,15 @@ use croner::{
     time::{CivilDate, CivilDateTime, CivilTime, Weekday},
 };
 use domain::input::Problem;
-use jiff::{
-    Timestamp, ToSpan,
-    civil::DateTime,
-    tz::{AmbiguousOffset, TimeZone},
-};
+use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 /// Shortest time between two runs, in seconds: a run is a workflow.
 const LEAST_SECS: u64 = 10;
 /// Longest time between two runs, in seconds.
 const MOST_SECS: u64 = 366 * 24 * 3600;
+/// Last year the server looks at.
+const LAST_YEAR: i16 = 2100;
 /// What a cron line may look like.
 const CRON: &str = "five fields (minute, hour, day of month, month, day of week) of numbers, names of \
                     three letters and * , - /, such as 30 2 * * mon-fri, for a time that comes";
@@ -80,8 +78,7 @@ impl When {
         }
     }
 
-    /// Computes the next runs after a moment. In the hour that a clock repeats, the server may leave
-    /// out or add a run of a cron line that runs more than once a day.
+    /// Computes the next runs after a moment.
     #[must_use]
     pub fn next(&self, zone: &TimeZone, after: Timestamp, count: usize) -> Vec<Timestamp> {
         match self {
@@ -132,31 +129,61 @@ fn cron(line: &str) -> Result<Cron, CronError> {
 }
 
 fn next_of(cron: &Cron, zone: &TimeZone, after: Timestamp, count: usize) -> Vec<Timestamp> {
-    // From before any change of the clock that is still going on.
-    let start = zone.to_datetime(after).saturating_sub(3.hours());
-    let mut next: Vec<_> = cron
-        .iter_after(Wall(start))
-        .filter_map(|wall| instant(zone, wall.0))
-        .filter(|at| *at > after)
-        .take(count)
-        .collect();
-    next.sort_unstable();
-    next
+    let runs = std::iter::successors(Some(after), |at| next_after(cron, zone, *at));
+    runs.skip(1).take(count).collect()
 }
 
-/// Finds the moment of a time on the clock as the server does: what a clock leaps over does not run,
-/// and of a time that comes twice it takes the one that Go's `time.Date` takes.
-fn instant(zone: &TimeZone, wall: DateTime) -> Option<Timestamp> {
-    let offset = match zone.to_ambiguous_timestamp(wall).offset() {
-        AmbiguousOffset::Unambiguous { offset } => offset,
-        AmbiguousOffset::Gap { .. } => return None,
-        AmbiguousOffset::Fold { .. } => {
-            let as_utc = TimeZone::UTC.to_timestamp(wall).ok()?;
-            let guess = zone.to_offset(as_utc).to_timestamp(wall).ok()?;
-            zone.to_offset(guess)
+/// Finds the next run as the server does (`service/worker/scheduler/calendar.go` of version 1.29.1),
+/// the hour that a clock repeats included.
+fn next_after(cron: &Cron, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+    let find = |from, inclusive| Some(cron.find_next_occurrence(&Wall(from), inclusive).ok()?.0);
+    let mut wall = zone.to_datetime(after);
+    let mut is_repeated = zone.to_datetime(after - 1.hour()).hour() == wall.hour();
+    loop {
+        let hour = start_of_hour(wall)?;
+        let next = find(wall, false).filter(|next| next.year() <= LAST_YEAR);
+        if let Some(next) = next
+            && start_of_hour(next)? == hour
+            && is_repeated
+        {
+            return Some(moment(zone, next)? + 1.hour());
         }
-    };
-    offset.to_timestamp(wall).ok()
+        let leaves_hour = match next {
+            Some(next) => start_of_hour(next)? != hour,
+            None => true,
+        };
+        if leaves_hour && !is_repeated {
+            let first = find(hour, true)?;
+            let length = moment(zone, hour + 1.hour())? - moment(zone, hour)?;
+            if start_of_hour(first)? == hour && length.as_secs() > 3600 {
+                return Some(moment(zone, first)? + 1.hour());
+            }
+        }
+        let next = next?;
+        let at = moment(zone, next)?;
+        // What the clock leaps over is left out.
+        if zone.to_datetime(at).hour() == next.hour() {
+            return Some(at);
+        }
+        wall = start_of_hour(next)? + 1.hour() - 1.second();
+        is_repeated = false;
+    }
+}
+
+fn start_of_hour(wall: DateTime) -> Option<DateTime> {
+    wall.with()
+        .minute(0)
+        .second(0)
+        .subsec_nanosecond(0)
+        .build()
+        .ok()
+}
+
+/// Finds the moment of a time on the clock as Go's `time.Date` does.
+fn moment(zone: &TimeZone, wall: DateTime) -> Option<Timestamp> {
+    let as_utc = TimeZone::UTC.to_timestamp(wall).ok()?;
+    let guess = zone.to_offset(as_utc).to_timestamp(wall).ok()?;
+    zone.to_offset(guess).to_timestamp(wall).ok()
 }
 
 /// A time on the clock, without a zone.
@@ -238,7 +265,7 @@ mod tests {
 
     /// As seen of the server, version 1.29.1: see the story in `tests/tests/workflows`.
     #[test]
-    fn what_the_clock_leaps_over_is_left_out_and_what_it_repeats_runs_once() {
+    fn what_the_clock_leaps_over_is_left_out_and_what_it_repeats_is_as_on_the_server() {
         assert_eq!(
             next("30 2 * * *", "Europe/Berlin", "2027-03-27T00:00:00Z", 2),
             ["2027-03-27T01:30:00Z", "2027-03-29T00:30:00Z"]
@@ -248,8 +275,12 @@ mod tests {
             ["2027-10-31T01:30:00Z", "2027-11-01T01:30:00Z"]
         );
         assert_eq!(
-            next("30 1 * * *", "America/New_York", "2026-10-31T12:00:00Z", 2),
-            ["2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"]
+            next("30 1 * * *", "America/New_York", "2026-10-31T12:00:00Z", 3),
+            [
+                "2026-11-01T05:30:00Z",
+                "2026-11-01T06:30:00Z",
+                "2026-11-02T06:30:00Z"
+            ]
         );
     }
 
