@@ -252,13 +252,13 @@ mod tests {
     use crate::testing::{World, client, environment};
 
     fn row(kb: &str, status: &str) -> Value {
-        json!({ "patch": { "kbNumber": kb, "title": format!("update {kb}"), "severity": "Critical",
-            "category": "Security Updates" }, "kbNumber": kb, "status": status, "installationStatus": status })
+        json!({ "installationStatus": status, "patchDetail": { "title": format!("update {kb}"),
+            "severity": "Critical", "category": "Security Updates", "kbNumbers": [{ "kbNumber": kb }] } })
     }
 
     /// Plays the patch list of every device.
     async fn lists(world: &World, rows: &[Value]) {
-        let data = json!({ "getAssetPatchDetails": { "patches": rows, "listInfo": { "hasMore": false } } });
+        let data = json!({ "getAssetPatchDetails": { "assetPatches": rows, "listInfo": { "hasMore": null } } });
         Mock::given(body_string_contains("getAssetPatchDetails"))
             .respond_with(ResponseTemplate::new(200).set_body_json(json!({ "data": data })))
             .mount(&world.server)

@@ -2,19 +2,19 @@
 //! carry no names.
 
 use domain::{
-    ids::{ClientId, DeviceId, JobId, KbId, PlanId},
+    ids::{ClientId, DeviceId, JobId, KbId, PlanId, ScheduleName},
     script::ScriptMode,
 };
 
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date};
 
-use crate::device::Intent;
+use crate::{device::Intent, schedule::ScheduleKind};
 
 const DEPLOYMENT: &str = "patch-deployment/";
 const DEVICE: &str = "device-patch/";
 const SEAL: &str = "daily-seal/";
-const INTEL: &str = "intel-sync/";
-const CAMPAIGN: &str = "patch-campaign/";
+/// Length of what the server appends to the id of a scheduled workflow: `-2026-12-01T04:00:00Z`.
+const APPENDED: usize = 21;
 
 /// Builds the workflow id of a deployment.
 #[must_use]
@@ -40,16 +40,72 @@ pub fn daily_seal(through: Date) -> String {
     format!("{SEAL}{through}")
 }
 
-/// Builds the workflow id of a reading of vulnerability sources that somebody asks for.
-#[must_use]
-pub fn intel_sync(name: &str) -> String {
-    format!("{INTEL}{name}")
+/// What a schedule starts, under one id. The server appends the time of each run to it, so a parser
+/// of these ids takes both forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    kind: ScheduleKind,
+    client: Option<ClientId>,
+    name: ScheduleName,
 }
 
-/// Builds the workflow id of a campaign that somebody asks for.
-#[must_use]
-pub fn patch_campaign(client: &ClientId, name: &str) -> String {
-    format!("{CAMPAIGN}{client}/{name}")
+impl Scheduled {
+    /// Names it; `None` when the kind needs a client and there is none, or the other way round.
+    #[must_use]
+    pub fn new(kind: ScheduleKind, client: Option<ClientId>, name: ScheduleName) -> Option<Self> {
+        (kind.needs_client() == client.is_some()).then_some(Self { kind, client, name })
+    }
+
+    /// Returns the kind.
+    #[must_use]
+    pub fn kind(&self) -> ScheduleKind {
+        self.kind
+    }
+
+    /// Returns the client, where the kind has one.
+    #[must_use]
+    pub fn client(&self) -> Option<&ClientId> {
+        self.client.as_ref()
+    }
+
+    /// Returns the name of the schedule.
+    #[must_use]
+    pub fn name(&self) -> &ScheduleName {
+        &self.name
+    }
+
+    /// Builds the workflow id without a time: `patch-campaign/{client}/{name}` or
+    /// `daily-seal/{name}`.
+    #[must_use]
+    pub fn workflow_id(&self) -> String {
+        let Self { kind, client, name } = self;
+        match client {
+            Some(client) => format!("{kind}/{client}/{name}"),
+            None => format!("{kind}/{name}"),
+        }
+    }
+
+    /// Reads a workflow id, and the time that the server has appended to it.
+    #[must_use]
+    pub fn of_workflow(workflow_id: &str) -> Option<(Self, Option<Timestamp>)> {
+        let (path, at) = match split_time(workflow_id) {
+            Some((path, at)) => (path, Some(at)),
+            None => (workflow_id, None),
+        };
+        let (kind, rest) = path.split_once('/')?;
+        let kind: ScheduleKind = kind.parse().ok()?;
+        let (client, name) = match rest.split_once('/') {
+            Some((client, name)) => (Some(client.parse().ok()?), name),
+            None => (None, rest),
+        };
+        Some((Self::new(kind, client, name.parse().ok()?)?, at))
+    }
+}
+
+/// Takes off the time; no name of ours has colons or capital letters in it.
+fn split_time(workflow_id: &str) -> Option<(&str, Timestamp)> {
+    let (path, time) = workflow_id.split_at_checked(workflow_id.len().checked_sub(APPENDED)?)?;
+    Some((path, time.strip_prefix('-')?.parse().ok()?))
 }
 
 /// One run over one device: a first attempt, a later one from the stragglers lane, or a rollback.
@@ -151,6 +207,46 @@ mod tests {
                 .job(ScriptMode::Install, Some(&"KB5034441".parse().unwrap()), 0)
                 .unwrap();
             assert_eq!(DeviceRun::of_job(&job).as_ref(), Some(&run));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_scheduled_id_reads_back_with_and_without_a_time(
+            kind in proptest::sample::select(&ScheduleKind::ALL[..]),
+            client in "[A-Za-z0-9_-]{1,40}",
+            name in "[a-z][a-z0-9]{0,9}(-[a-z0-9]{1,9}){0,3}",
+            second in 0_i64..4_102_444_800,
+        ) {
+            let client = kind.needs_client().then(|| client.parse().unwrap());
+            let scheduled = Scheduled::new(kind, client, name.parse().unwrap()).unwrap();
+            let plain = scheduled.workflow_id();
+            proptest::prop_assert_eq!(Scheduled::of_workflow(&plain), Some((scheduled.clone(), None)));
+            let at = Timestamp::from_second(second).unwrap();
+            let appended = format!("{plain}-{at}");
+            proptest::prop_assert_eq!(Scheduled::of_workflow(&appended), Some((scheduled, Some(at))));
+        }
+    }
+
+    #[test]
+    fn ids_of_schedules_say_what_they_are() {
+        let id = "patch-campaign/7000000000000000001/weekly-2026-12-01T04:00:00Z";
+        let (scheduled, at) = Scheduled::of_workflow(id).unwrap();
+        assert_eq!(scheduled.kind(), ScheduleKind::PatchCampaign);
+        assert_eq!(scheduled.client().unwrap().as_str(), "7000000000000000001");
+        assert_eq!(scheduled.name().as_str(), "weekly");
+        assert_eq!(at, Some("2026-12-01T04:00:00Z".parse().unwrap()));
+        for other in [
+            "daily-seal/2026-11-28",
+            "daily-seal/7/nightly",
+            "patch-campaign/weekly",
+            "intel-sync/",
+            "intel-sync/feeds-2026-12-01T04:00:00",
+            "intel-sync/feeds-2026-13-01T04:00:00Z",
+            "daily-seal/äöüäöüäöüäöü",
+            "patch-deployment/weekly",
+        ] {
+            assert_eq!(Scheduled::of_workflow(other), None, "{other}");
         }
     }
 

@@ -12,5 +12,6 @@ pub mod ids;
 pub mod intel;
 pub mod message;
 pub mod queues;
+pub mod schedule;
 pub mod seal;
 pub mod search;

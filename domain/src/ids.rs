@@ -104,6 +104,15 @@ id!(
     DeviceId, "device id", "1 to 40 letters, digits, - or _ (the SuperOps assetId)", opaque
 );
 id!(
+    /// Names one schedule; part of the ids of the workflows it starts.
+    ScheduleName, "schedule name", "1 to 48 characters: lower-case words, digits too, joined by -, starting with a letter",
+    |v| {
+        let word = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let ok = v.len() <= 48 && v.starts_with(|c: char| c.is_ascii_lowercase()) && v.split('-').all(word);
+        ok.then(|| v.to_owned())
+    }
+);
+id!(
     /// A person who requests, approves or watches.
     PersonId, "person", "1 to 64 of a-z, 0-9 and . _ @ -, starting with a letter or digit",
     |v| slug(v, &['.', '_', '@'], 64)

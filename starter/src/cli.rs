@@ -16,6 +16,7 @@ use crate::{
     letters::{self, LettersCommand},
     output::{Format, USAGE_OR_CONNECTION},
     policies::{self, PoliciesCommand},
+    schedules::{self, SchedulesCommand},
     setup::Setup,
     start::{self, StartArgs},
     status::{self, ListArgs, StatusArgs},
@@ -85,6 +86,9 @@ pub enum Command {
     /// Check, list, apply and try policies
     #[command(subcommand)]
     Policies(PoliciesCommand),
+    /// Apply, list, pause and trigger what runs by the clock
+    #[command(subcommand)]
+    Schedules(SchedulesCommand),
     /// Show and verify the audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -150,6 +154,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Amend(args) => control::amend(&setup, &args).await,
         Command::Extend(args) => control::extend(&setup, &args).await,
         Command::Policies(command) => policies::run(&setup, &command).await,
+        Command::Schedules(command) => schedules::run(&setup, &command).await,
         Command::Audit(command) => audit::run(&setup, &command).await,
         Command::DeadLetters(command) => letters::run(&setup, &command).await,
         Command::Eval(command) => eval::run(&command),

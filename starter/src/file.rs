@@ -1,4 +1,4 @@
-//! Files people write: YAML, of which JSON is a part. What is wrong is named by field.
+//! Files people write: YAML, of which JSON is a part, and TOML. What is wrong is named by field.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -14,6 +14,21 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// # Errors
 /// When the file cannot be read, is too big or is neither YAML nor JSON.
 pub fn value(path: &Path) -> anyhow::Result<serde_json::Value> {
+    read(path, parse)
+}
+
+/// Reads a TOML file, or stdin for `-`, as a JSON value.
+///
+/// # Errors
+/// When the file cannot be read, is too big or is no TOML.
+pub fn toml(path: &Path) -> anyhow::Result<serde_json::Value> {
+    read(path, parse_toml)
+}
+
+fn read(
+    path: &Path,
+    parse: impl Fn(&str) -> anyhow::Result<serde_json::Value>,
+) -> anyhow::Result<serde_json::Value> {
     let name = path.display().to_string();
     let text = if name == "-" {
         text(std::io::stdin().lock())
@@ -22,6 +37,42 @@ pub fn value(path: &Path) -> anyhow::Result<serde_json::Value> {
     }
     .with_context(|| name.clone())?;
     parse(&text).with_context(|| name)
+}
+
+/// Reads TOML text as a JSON value.
+///
+/// # Errors
+/// With line and column of what is wrong.
+pub fn parse_toml(text: &str) -> anyhow::Result<serde_json::Value> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
+        let line = before.matches('\n').count() + 1;
+        anyhow::anyhow!("line {line}: {}", error.message())
+    })?;
+    json_of(toml::Value::Table(table))
+}
+
+/// JSON has no times; a workflow reads them as text.
+fn json_of(value: toml::Value) -> anyhow::Result<serde_json::Value> {
+    use serde_json::Value as Json;
+    Ok(match value {
+        toml::Value::String(text) => Json::String(text),
+        toml::Value::Integer(number) => Json::from(number),
+        toml::Value::Float(number) => serde_json::Number::from_f64(number)
+            .map(Json::Number)
+            .with_context(|| format!("`{number}` is not allowed: a finite number"))?,
+        toml::Value::Boolean(is) => Json::Bool(is),
+        toml::Value::Datetime(at) => Json::String(at.to_string()),
+        toml::Value::Array(items) => {
+            Json::Array(items.into_iter().map(json_of).collect::<Result<_, _>>()?)
+        }
+        toml::Value::Table(fields) => {
+            let fields = fields
+                .into_iter()
+                .map(|(key, value)| Ok((key, json_of(value)?)));
+            Json::Object(fields.collect::<anyhow::Result<_>>()?)
+        }
+    })
 }
 
 /// Reads a file as a typed value.
@@ -75,6 +126,23 @@ mod tests {
         assert_eq!(value, expected);
         let error = parse("a: 1\nb: [1, 2\n").unwrap_err().to_string();
         assert!(error.contains("line") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn toml_is_read_as_json_and_broken_toml_names_its_line() {
+        let value = parse_toml("a = 1\n[[b]]\nc = 2026-12-01\nd = [1.5, true]\n").unwrap();
+        let expected =
+            serde_json::json!({ "a": 1, "b": [{ "c": "2026-12-01", "d": [1.5, true] }] });
+        assert_eq!(value, expected);
+        let error = parse_toml("a = 1\nb = [1, 2\nc = ü")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("line ") && !error.contains('\n'),
+            "{error}"
+        );
+        let error = parse_toml("a = nan").unwrap_err().to_string();
+        assert!(error.contains("finite"), "{error}");
     }
 
     #[test]

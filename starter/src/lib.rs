@@ -14,6 +14,7 @@ pub mod plan;
 pub mod policies;
 pub mod progress;
 pub mod report;
+pub mod schedules;
 pub mod setup;
 pub mod start;
 pub mod status;

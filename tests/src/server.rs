@@ -91,6 +91,12 @@ impl Site {
         &self.client
     }
 
+    /// Returns where the server is, for programs of ours.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.server.address
+    }
+
     pub(crate) fn worlds(&self) -> &Arc<Worlds> {
         &self.worlds
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clients::{objects::Objects, store::Store};
-use contracts::ids::{DeviceRun, plan_of_deployment};
+use contracts::ids::{DeviceRun, Scheduled, plan_of_deployment};
 use domain::{audit::AuditEntry, ids::PlanId};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
@@ -37,10 +37,14 @@ impl Worlds {
     pub(crate) fn of_workflow(&self, workflow_id: &str) -> Result<Arc<World>, ActivityError> {
         let plan = plan_of_deployment(workflow_id)
             .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan))
+            .or_else(|| workflow_id.strip_prefix("daily-seal/")?.parse().ok())
             .or_else(|| {
-                let kinds = ["daily-seal/", "intel-sync/", "patch-campaign/7001/"];
-                let name = kinds.iter().find_map(|kind| workflow_id.strip_prefix(kind));
-                name?.parse().ok()
+                Scheduled::of_workflow(workflow_id)?
+                    .0
+                    .name()
+                    .as_str()
+                    .parse()
+                    .ok()
             });
         let worlds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         // The first deployment of a campaign is played in the campaign's world, others nowhere.

@@ -1,6 +1,7 @@
 //! How this program talks to Temporal: by wire names and small JSON, as the `temporal` CLI does.
 
 mod deployment;
+mod schedules;
 mod seal;
 mod trouble;
 
@@ -28,6 +29,7 @@ use temporalio_common::{
 
 pub use self::{
     deployment::{Delivered, Deployment, End},
+    schedules::{Run, Standing},
     trouble::Trouble,
 };
 use crate::dev::DevEnvironment;
