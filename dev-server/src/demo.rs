@@ -139,6 +139,13 @@ pub fn worker_env(
         (SUPEROPS_TOKEN, TOKEN.to_owned()),
         ("AUTOOPS_NVD__BASE_URL", info.nvd_url.clone()),
         (NVD_API_KEY, NVD_KEY.to_owned()),
+        ("AUTOOPS_KEV__BASE_URL", info.kev_url.clone()),
+        ("AUTOOPS_EPSS__BASE_URL", info.epss_url.clone()),
+        ("AUTOOPS_MSRC__BASE_URL", info.msrc_url.clone()),
+        (
+            "AUTOOPS_CVE_SERVICES__BASE_URL",
+            info.cve_services_url.clone(),
+        ),
         ("AUTOOPS_BEDROCK__ENDPOINT_URL", info.bedrock_url.clone()),
         ("AUTOOPS_BEDROCK__REGION", REGION.to_owned()),
         ("AUTOOPS_CALLBACK__PUBLIC_URL", info.callback_url.clone()),
