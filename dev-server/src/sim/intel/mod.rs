@@ -9,6 +9,9 @@ pub mod kev;
 pub mod msrc;
 pub(super) mod table;
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Instant};
 
 use axum::{
