@@ -35,6 +35,14 @@ pub struct DevInfo {
     pub superops_url: String,
     /// Simulator of NVD.
     pub nvd_url: String,
+    /// Simulator of CISA's catalogue of known exploited vulnerabilities.
+    pub kev_url: String,
+    /// Simulator of EPSS.
+    pub epss_url: String,
+    /// Simulator of Microsoft's security updates.
+    pub msrc_url: String,
+    /// Simulator of CVE Services.
+    pub cve_services_url: String,
     /// Simulator of Bedrock.
     pub bedrock_url: String,
     /// SQLite file of the store.
@@ -74,6 +82,10 @@ impl DevInfo {
             callback_url: callbacks.url.clone(),
             superops_url: simulators.superops_url(),
             nvd_url: simulators.nvd_url(),
+            kev_url: simulators.kev_url(),
+            epss_url: simulators.epss_url(),
+            msrc_url: simulators.msrc_url(),
+            cve_services_url: simulators.cve_services_url(),
             bedrock_url: simulators.bedrock_url(),
             store_path: data.file("store.sqlite"),
             objects_path: data.file("objects"),
@@ -258,6 +270,10 @@ mod tests {
             callback_url: "http://127.0.0.1:4000".into(),
             superops_url: "http://127.0.0.1:4010/msp".into(),
             nvd_url: "http://127.0.0.1:4020".into(),
+            kev_url: "http://127.0.0.1:4040".into(),
+            epss_url: "http://127.0.0.1:4050".into(),
+            msrc_url: "http://127.0.0.1:4060".into(),
+            cve_services_url: "http://127.0.0.1:4070".into(),
             bedrock_url: "http://127.0.0.1:4030".into(),
             store_path: "/data/store.sqlite".into(),
             objects_path: "/data/objects".into(),
@@ -321,6 +337,10 @@ mod tests {
             "callback_url",
             "superops_url",
             "nvd_url",
+            "kev_url",
+            "epss_url",
+            "msrc_url",
+            "cve_services_url",
             "bedrock_url",
             "store_path",
             "objects_path",

@@ -90,6 +90,10 @@ pub struct Ports {
     pub dynamodb: u16,
     pub s3: u16,
     pub opensearch: u16,
+    pub kev: u16,
+    pub epss: u16,
+    pub msrc: u16,
+    pub cve_services: u16,
 }
 
 impl Ports {
@@ -111,6 +115,10 @@ impl Ports {
             dynamodb: at(8000, 6),
             s3: at(9000, 7),
             opensearch: at(9200, 8),
+            kev: at(4040, 9),
+            epss: at(4050, 10),
+            msrc: at(4060, 11),
+            cve_services: at(4070, 12),
         }
     }
 }
@@ -145,6 +153,7 @@ mod tests {
     fn a_base_moves_all_ports() {
         assert_eq!(Ports::new(None).temporal, 7233);
         assert_eq!(Ports::new(Some(9100)).bedrock, 9105);
+        assert_eq!(Ports::new(Some(9100)).cve_services, 9112);
         assert_eq!(Ports::new(Some(0)).callback, 0);
         assert_eq!(Ports::new(Some(0)).nvd, 0);
     }

@@ -9,6 +9,7 @@ use crate::{
     sim::{
         RunningSim,
         bedrock::{self, BedrockSimOptions},
+        intel::{cve_services, epss, kev, msrc},
         nvd::{self, NvdSimOptions},
         superops::{self, FleetSpec, SuperOpsHandle, SuperOpsSim, SuperOpsSimOptions},
     },
@@ -19,6 +20,10 @@ use crate::{
 pub struct Simulators {
     superops: SuperOpsSim,
     nvd: RunningSim,
+    kev: RunningSim,
+    epss: RunningSim,
+    msrc: RunningSim,
+    cve_services: RunningSim,
     bedrock: RunningSim,
 }
 
@@ -70,9 +75,17 @@ impl Simulators {
             port: ports.bedrock,
             reasoning_every: 3,
         });
+        let kev = kev::start(ports.kev);
+        let epss = epss::start(ports.epss);
+        let msrc = msrc::start(ports.msrc);
+        let cve_services = cve_services::start(ports.cve_services);
         Ok(Self {
             superops: superops.await.context("simulator of SuperOps")?,
             nvd: nvd.await.context("simulator of NVD")?,
+            kev: kev.await.context("simulator of KEV")?,
+            epss: epss.await.context("simulator of EPSS")?,
+            msrc: msrc.await.context("simulator of MSRC")?,
+            cve_services: cve_services.await.context("simulator of CVE Services")?,
             bedrock: bedrock.await.context("simulator of Bedrock")?,
         })
     }
@@ -95,6 +108,30 @@ impl Simulators {
         self.nvd.url.clone()
     }
 
+    /// Base address of CISA's catalogue of known exploited vulnerabilities.
+    #[must_use]
+    pub fn kev_url(&self) -> String {
+        self.kev.url.clone()
+    }
+
+    /// Base address of EPSS.
+    #[must_use]
+    pub fn epss_url(&self) -> String {
+        self.epss.url.clone()
+    }
+
+    /// Base address of Microsoft's security updates.
+    #[must_use]
+    pub fn msrc_url(&self) -> String {
+        self.msrc.url.clone()
+    }
+
+    /// Base address of CVE Services.
+    #[must_use]
+    pub fn cve_services_url(&self) -> String {
+        self.cve_services.url.clone()
+    }
+
     /// Base address of Bedrock.
     #[must_use]
     pub fn bedrock_url(&self) -> String {
@@ -105,6 +142,10 @@ impl Simulators {
     pub async fn stop(self) {
         self.superops.stop().await;
         self.nvd.stop().await;
+        self.kev.stop().await;
+        self.epss.stop().await;
+        self.msrc.stop().await;
+        self.cve_services.stop().await;
         self.bedrock.stop().await;
     }
 }

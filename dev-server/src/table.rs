@@ -15,6 +15,10 @@ pub fn render(info: &DevInfo, options: &RunOptions) -> String {
         ("Temporal server", info.temporal_address.clone()),
         ("SuperOps (simulated)", info.superops_url.clone()),
         ("NVD (simulated)", info.nvd_url.clone()),
+        ("CISA KEV (simulated)", info.kev_url.clone()),
+        ("EPSS (simulated)", info.epss_url.clone()),
+        ("MSRC (simulated)", info.msrc_url.clone()),
+        ("CVE Services (simulated)", info.cve_services_url.clone()),
         ("Bedrock (simulated)", info.bedrock_url.clone()),
         ("Callbacks of devices", info.callback_url.clone()),
         ("Data, logs", format!("{data}, {data}/logs")),
@@ -83,7 +87,9 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "temporal_address": "127.0.0.1:7233", "temporal_cli": "/t", "temporal_ui_url": "http://127.0.0.1:8233",
             "callback_url": "http://127.0.0.1:4000", "superops_url": "http://127.0.0.1:4010/msp",
-            "nvd_url": "http://127.0.0.1:4020", "bedrock_url": "http://127.0.0.1:4030", "store_path": "/s",
+            "nvd_url": "http://127.0.0.1:4020", "kev_url": "http://127.0.0.1:4040",
+            "epss_url": "http://127.0.0.1:4050", "msrc_url": "http://127.0.0.1:4060", "cve_services_url": "http://127.0.0.1:4070",
+            "bedrock_url": "http://127.0.0.1:4030", "store_path": "/s",
             "objects_path": "/o", "memory_path": "/m"
         }))
         .unwrap()
@@ -96,7 +102,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with(['+', '|']))
             .collect();
-        assert_eq!(table.len(), 9);
+        assert_eq!(table.len(), 13);
         assert!(
             table.iter().all(|line| line.len() == table[0].len()),
             "{text}"

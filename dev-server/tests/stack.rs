@@ -109,11 +109,15 @@ fn one_at_a_time_nothing_left_and_on_again() {
             &info.callback_url,
             &info.superops_url,
             &info.nvd_url,
+            &info.kev_url,
+            &info.epss_url,
+            &info.msrc_url,
+            &info.cve_services_url,
             &info.bedrock_url,
         ]
         .map(|address| answers(address))
     };
-    assert_eq!(all(&info), [true; 5]);
+    assert_eq!(all(&info), [true; 9]);
     let script = std::fs::read_to_string(folder.path().join("bin/temporal")).unwrap();
     assert!(script.contains(&info.temporal_address), "{script}");
 
@@ -130,7 +134,7 @@ fn one_at_a_time_nothing_left_and_on_again() {
         ended.status.success() && words.contains("patch start") && words.ends_with("stopped\n"),
         "{words}"
     );
-    assert_eq!(all(&info), [false; 5]);
+    assert_eq!(all(&info), [false; 9]);
     assert!(!folder.path().join("data/dev.json").exists());
     for kept in [
         "temporal.db",

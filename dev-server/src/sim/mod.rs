@@ -1,12 +1,14 @@
 //! Simulators of the outside systems, on their real wire formats. They live here and nowhere else.
 
 pub mod bedrock;
+pub mod intel;
 pub mod nvd;
 pub mod superops;
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -17,7 +19,7 @@ use axum::{
     routing::get,
 };
 use domain::input::{InvalidInput, from_json};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -128,6 +130,44 @@ where
     async fn seen(State(desk): State<Arc<Self>>) -> Json<Vec<E>> {
         Json(desk.log().iter().cloned().collect())
     }
+}
+
+/// Trouble on demand of a service that is only asked. Counts go down as they are used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Every answer comes this late.
+    pub slow_ms: u64,
+    /// The next so many answers are those above the limit: 403 or 429, as of the real service.
+    pub throttle: u32,
+    /// The next so many answers are 503.
+    pub unavailable: u32,
+    /// The next so many answers are not JSON.
+    pub nonsense: u32,
+}
+
+impl Faults {
+    fn slow(&self) -> Duration {
+        Duration::from_millis(self.slow_ms)
+    }
+
+    /// Takes the next trouble that is due.
+    fn trouble(&mut self, throttled: StatusCode) -> Option<Response> {
+        if take(&mut self.unavailable) {
+            Some(StatusCode::SERVICE_UNAVAILABLE.into_response())
+        } else if take(&mut self.throttle) {
+            Some(throttled.into_response())
+        } else if take(&mut self.nonsense) {
+            Some("<html>maintenance</html>".into_response())
+        } else {
+            None
+        }
+    }
+}
+
+/// Whole milliseconds since a moment.
+fn millis_since(moment: Instant) -> u64 {
+    u64::try_from(moment.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Takes one off a count; true while something was left.

@@ -1,4 +1,4 @@
-//! The entries: a table of real CVEs, and invented ones for each odd kind.
+//! The entries: the table all sources share, as NVD writes it.
 
 use anyhow::Context;
 use domain::ids::CveId;
@@ -9,9 +9,16 @@ use jiff::{
 };
 use serde_json::{Value, json};
 
-/// Real Microsoft CVEs.
-const TABLE: &str = include_str!("cves.txt");
-const VENDOR: &str = "secure@microsoft.com";
+use super::odd;
+use crate::sim::intel::{
+    cve_services::CISA_ADP,
+    kev::{REQUIRED_ACTION, named},
+    table::{self, Row, severity},
+};
+
+const MICROSOFT: &str = "secure@microsoft.com";
+/// Parts of a vector of CVSS 3 that count for the base score, with the version in front.
+const BASE_PARTS: usize = 9;
 
 /// One entry, with what the filters look at.
 #[derive(Debug, Clone)]
@@ -21,111 +28,137 @@ pub(super) struct Entry {
     pub(super) last_modified: Timestamp,
     pub(super) kev_added: Option<Timestamp>,
     pub(super) rejected: bool,
-    /// CVSS 3.1 severity.
+    /// CVSS 3 severity.
     pub(super) severity: Option<&'static str>,
     /// The `cve` object on the wire.
     pub(super) body: Value,
 }
 
+impl Entry {
+    /// Makes it modified at a time.
+    pub(super) fn touch(&mut self, at: Timestamp) {
+        self.last_modified = at;
+        self.body["lastModified"] = at.strftime("%Y-%m-%dT%H:%M:%S.%3f").to_string().into();
+        if self.body["vulnStatus"] == "Analyzed" {
+            self.body["vulnStatus"] = "Modified".into();
+        }
+    }
+}
+
 pub(super) fn all() -> anyhow::Result<Vec<Entry>> {
-    let rows = TABLE
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let mut entries = rows
-        .map(|line| real(line).with_context(|| format!("in `{line}`")))
+    let mut entries = table::rows()?
+        .iter()
+        .enumerate()
+        .map(|(place, row)| real(place, row).with_context(|| row.id.to_string()))
         .collect::<anyhow::Result<Vec<Entry>>>()?;
-    entries.extend(odd()?);
+    entries.extend(odd::all()?);
     Ok(entries)
 }
 
-fn real(line: &str) -> anyhow::Result<Entry> {
-    let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-    let [id, title, score, vector, published, kev_added, kev_due, v2] = cells[..] else {
-        anyhow::bail!("a row has eight cells");
+fn real(place: usize, row: &Row) -> anyhow::Result<Entry> {
+    let mut entry = entry(
+        row.id.as_str(),
+        row.title,
+        &row.published.to_string(),
+        "Analyzed",
+    )?;
+    if row.vendor != "Microsoft" {
+        entry.body["sourceIdentifier"] = format!("cna@{}.example", word(row.vendor)).into();
+    }
+    let source = match row.by_analyst {
+        true => CISA_ADP.into(),
+        false => entry.body["sourceIdentifier"].clone(),
     };
-    let tenths: u8 = score.parse()?;
-    let mut metrics = json!({ "cvssMetricV31": [{
-        "source": VENDOR, "type": "Primary",
-        "cvssData": { "version": "3.1", "vectorString": format!("CVSS:3.1/{vector}"),
-            "baseScore": f64::from(tenths) / 10.0, "baseSeverity": severity(tenths),
-            "attackVector": attack_vector(vector) },
+    let newest = row.vector.starts_with("CVSS:4");
+    let vector = match newest {
+        true => row.vector.to_owned(),
+        false => {
+            let base: Vec<&str> = row.vector.split('/').take(BASE_PARTS).collect();
+            base.join("/")
+        }
+    };
+    let list = match row.vector.get(..8) {
+        Some("CVSS:4.0") => "cvssMetricV40",
+        Some("CVSS:3.0") => "cvssMetricV30",
+        _ => "cvssMetricV31",
+    };
+    let severity = severity(row.score_tenths);
+    entry.severity = (!newest).then_some(severity);
+    entry.body["metrics"] = json!({ list: [{
+        "source": source, "type": if newest || row.by_analyst { "Secondary" } else { "Primary" },
+        "cvssData": { "version": row.vector.get(5..8), "vectorString": vector,
+            "baseScore": f64::from(row.score_tenths) / 10.0, "baseSeverity": severity,
+            "attackVector": attack_vector(row.vector) },
     }] });
-    if let Some((score, vector)) = v2.split_once(' ') {
-        metrics["cvssMetricV2"] = json!([{
+    if let Some((tenths, vector)) = row.old_vector {
+        entry.body["metrics"]["cvssMetricV2"] = json!([{
             "source": "nvd@nist.gov", "type": "Primary", "acInsufInfo": false,
-            "baseSeverity": if score.parse::<u8>()? >= 70 { "HIGH" } else { "MEDIUM" },
-            "cvssData": { "version": "2.0", "vectorString": vector,
-                "baseScore": f64::from(score.parse::<u8>()?) / 10.0 },
+            "baseSeverity": if tenths >= 70 { "HIGH" } else { "MEDIUM" },
+            "cvssData": { "version": "2.0", "vectorString": vector, "baseScore": f64::from(tenths) / 10.0 },
         }]);
     }
-    let mut entry = entry(id, title, published, "Analyzed")?;
-    entry.severity = Some(severity(tenths));
-    entry.body["metrics"] = metrics;
-    if !kev_added.is_empty() {
-        entry.kev_added = Some(day(kev_added)?);
-        entry.body["cisaExploitAdd"] = kev_added.into();
-        entry.body["cisaActionDue"] = kev_due.into();
-        entry.body["cisaRequiredAction"] =
-            "Apply mitigations per vendor instructions or discontinue use of the product if mitigations are unavailable.".into();
-        entry.body["cisaVulnerabilityName"] = format!("Microsoft {title}").into();
+    let weakness = row.cwe.unwrap_or("NVD-CWE-noinfo");
+    entry.body["weaknesses"] = json!([{ "source": "nvd@nist.gov", "type": "Primary",
+        "description": [{ "lang": "en", "value": weakness }] }]);
+    if row.vendor == "Microsoft" {
+        entry.body["references"] = json!([{ "source": MICROSOFT, "tags": ["Patch", "Vendor Advisory"],
+            "url": format!("https://msrc.microsoft.com/update-guide/vulnerability/{}", row.id) }]);
+    }
+    let software = software(place, row);
+    if !software.is_empty() {
+        entry.body["configurations"] = json!([{ "nodes": [
+            { "operator": "OR", "negate": false, "cpeMatch": software }] }]);
+    }
+    if let Some(listed) = row.listed {
+        entry.kev_added = Some(day(listed.added)?);
+        entry.body["cisaExploitAdd"] = listed.added.to_string().into();
+        entry.body["cisaActionDue"] = listed.due.to_string().into();
+        entry.body["cisaRequiredAction"] = REQUIRED_ACTION.into();
+        entry.body["cisaVulnerabilityName"] = named(row.vendor, row.title).into();
     }
     Ok(entry)
 }
 
-/// Invented: one of each kind that breaks naive readers.
-fn odd() -> anyhow::Result<Vec<Entry>> {
-    let unscored = entry(
-        "CVE-2099-10001",
-        "Invented: nobody scored it",
-        "2026-05-01",
-        "Awaiting Analysis",
-    )?;
-    let mut deferred = entry(
-        "CVE-2099-10002",
-        "Invented: only the vendor scored it",
-        "2026-05-02",
-        "Deferred",
-    )?;
-    deferred.body["metrics"] = json!({ "cvssMetricV40": [{
-        "source": "cna@vendor.example", "type": "Secondary",
-        "cvssData": { "version": "4.0",
-            "vectorString": "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
-            "baseScore": 9.3, "baseSeverity": "CRITICAL" },
-    }] });
-    let mut rejected = entry(
-        "CVE-2099-10003",
-        "Rejected reason: invented, never was one",
-        "2026-05-03",
-        "Rejected",
-    )?;
-    rejected.rejected = true;
-    let mut context = entry(
-        "CVE-2099-10004",
-        "Invented: on a platform only",
-        "2026-05-04",
-        "Analyzed",
-    )?;
-    context.body["configurations"] = json!([{ "operator": "AND", "negate": false, "nodes": [
-        { "operator": "OR", "negate": false, "cpeMatch": [{ "vulnerable": true,
-            "criteria": "cpe:2.3:a:example:agent:-:*:*:*:*:*:*:*",
-            "matchCriteriaId": "00000000-0000-4000-8000-000000000001" }] },
-        { "operator": "OR", "negate": false, "cpeMatch": [{ "vulnerable": false,
-            "criteria": "cpe:2.3:o:microsoft:windows_10_22h2:-:*:*:*:*:*:*:*",
-            "matchCriteriaId": "00000000-0000-4000-8000-000000000002" }] },
-    ] }]);
-    Ok(vec![unscored, deferred, rejected, context])
+/// Which versions: those before the update of the month, or before the one of the table.
+fn software(place: usize, row: &Row) -> Vec<Value> {
+    let fix = row.fix.iter();
+    let systems = fix.flat_map(|fix| {
+        let systems = fix.families.iter().filter_map(|family| family.system());
+        systems.map(|system| {
+            (
+                format!("o:microsoft:{}", system.cpe),
+                system.version(fix.month),
+            )
+        })
+    });
+    let programs = row.software.iter();
+    let programs = programs.map(|(name, end)| ((*name).to_owned(), (*end).to_owned()));
+    systems
+        .chain(programs)
+        .enumerate()
+        .map(|(at, (name, end))| {
+            json!({ "vulnerable": true, "criteria": format!("cpe:2.3:{name}:*:*:*:*:*:*:*:*"), "versionEndExcluding": end,
+                "matchCriteriaId": format!("00000000-0000-4000-8{at:03}-{place:012}") })
+        })
+        .collect()
 }
 
-fn entry(id: &str, title: &str, published: &str, status: &str) -> anyhow::Result<Entry> {
+fn word(vendor: &str) -> String {
+    let first = vendor.split(' ').next().unwrap_or_default();
+    first.to_lowercase()
+}
+
+pub(super) fn entry(id: &str, title: &str, published: &str, status: &str) -> anyhow::Result<Entry> {
     let id: CveId = id.parse()?;
+    let at = day(published.parse()?)?;
     Ok(Entry {
-        published: day(published)?,
-        last_modified: day(published)?,
+        published: at,
+        last_modified: at,
         kev_added: None,
         rejected: false,
         severity: None,
         body: json!({
-            "id": id, "sourceIdentifier": VENDOR, "published": format!("{published}T00:00:00.000"),
+            "id": id, "sourceIdentifier": MICROSOFT, "published": format!("{published}T00:00:00.000"),
             "lastModified": format!("{published}T00:00:00.000"), "vulnStatus": status, "cveTags": [],
             "descriptions": [{ "lang": "en", "value": title }], "metrics": {}, "references": [],
         }),
@@ -133,23 +166,13 @@ fn entry(id: &str, title: &str, published: &str, status: &str) -> anyhow::Result
     })
 }
 
-fn day(text: &str) -> anyhow::Result<Timestamp> {
-    let midnight: DateTime = text.parse::<Date>()?.into();
+fn day(day: Date) -> anyhow::Result<Timestamp> {
+    let midnight: DateTime = day.into();
     Ok(TimeZone::UTC.to_timestamp(midnight)?)
 }
 
-fn severity(tenths: u8) -> &'static str {
-    match tenths {
-        0 => "NONE",
-        1..40 => "LOW",
-        40..70 => "MEDIUM",
-        70..90 => "HIGH",
-        _ => "CRITICAL",
-    }
-}
-
 fn attack_vector(vector: &str) -> &'static str {
-    match vector.get(..4) {
+    match vector.get(9..13) {
         Some("AV:N") => "NETWORK",
         Some("AV:A") => "ADJACENT_NETWORK",
         Some("AV:L") => "LOCAL",

@@ -1,8 +1,9 @@
 //! A simulated NVD on the real wire: `GET /rest/json/cves/2.0` with its limits and its odd errors,
-//! and handles to make trouble. Real Microsoft CVEs, plus invented ones (year 2099) for each odd
-//! kind of entry.
+//! and handles to make trouble. The real CVEs of the table all sources share, plus invented ones
+//! (year 2099) for each odd kind of entry.
 
 mod entries;
+mod odd;
 mod query;
 
 #[cfg(test)]
@@ -11,7 +12,7 @@ mod tests;
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -20,11 +21,14 @@ use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
+use domain::ids::CveId;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, RunningSim, serve, take};
+pub use super::Faults;
+use super::{Desk, RunningSim, millis_since, serve};
 use entries::Entry;
 
 /// Requests in a rolling window, without and with a key.
@@ -51,23 +55,11 @@ impl fmt::Debug for NvdSimOptions {
     }
 }
 
-/// Trouble on demand. Counts go down as they are used.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Faults {
-    /// Every answer comes this late.
-    pub slow_ms: u64,
-    /// The next so many answers are 403, as above the limit.
-    pub throttle: u32,
-    /// The next so many answers are 503.
-    pub unavailable: u32,
-    /// The next so many answers are not JSON.
-    pub nonsense: u32,
-}
-
 /// One request as the simulator saw it. Never with the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEntry {
+    /// Milliseconds from the start of the simulator until it arrived.
+    pub at: u64,
     /// Query text.
     pub query: String,
     /// Whether a key was sent.
@@ -78,12 +70,19 @@ pub struct LogEntry {
 
 struct World {
     options: NvdSimOptions,
-    entries: Vec<Entry>,
+    entries: Mutex<Vec<Entry>>,
     desk: Arc<Desk<Faults, LogEntry>>,
     recent: Mutex<VecDeque<Instant>>,
+    started: Instant,
 }
 
-/// Starts the simulator.
+impl World {
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts the simulator. `POST /touch` with `{"cve": …}` makes an entry modified now.
 ///
 /// # Errors
 /// When its own data is unreadable or no port can be opened.
@@ -91,12 +90,14 @@ pub async fn start(options: NvdSimOptions) -> anyhow::Result<RunningSim> {
     let port = options.port;
     let world = Arc::new(World {
         options,
-        entries: entries::all()?,
+        entries: Mutex::new(entries::all()?),
         desk: Arc::default(),
         recent: Mutex::default(),
+        started: Instant::now(),
     });
     let router = Router::new()
         .route("/rest/json/cves/2.0", get(cves))
+        .route("/touch", post(touch))
         .with_state(world.clone())
         .merge(world.desk.clone().router());
     serve(router, port).await
@@ -107,12 +108,16 @@ async fn cves(
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Response {
+    let at = millis_since(world.started);
     let raw = raw.unwrap_or_default();
     let key = headers.get("apikey").map(HeaderValue::as_bytes);
-    let slow = world.desk.faults().slow_ms;
-    tokio::time::sleep(Duration::from_millis(slow)).await;
-    let response = answer(&world, &raw, key);
+    // What counts is when it arrived, however late the answer is.
+    let over = over_limit(&world, key.is_some());
+    let slow = world.desk.faults().slow();
+    tokio::time::sleep(slow).await;
+    let response = answer(&world, &raw, key, over);
     world.desk.record(LogEntry {
+        at,
         query: raw,
         with_key: key.is_some(),
         status: response.status().as_u16(),
@@ -120,18 +125,12 @@ async fn cves(
     response
 }
 
-fn answer(world: &World, raw: &str, key: Option<&[u8]>) -> Response {
-    {
-        let mut faults = world.desk.faults();
-        if take(&mut faults.unavailable) {
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
-        }
-        if take(&mut faults.throttle) || over_limit(world, key.is_some()) {
-            return StatusCode::FORBIDDEN.into_response();
-        }
-        if take(&mut faults.nonsense) {
-            return "<html>maintenance</html>".into_response();
-        }
+fn answer(world: &World, raw: &str, key: Option<&[u8]>, over: bool) -> Response {
+    if over {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    if let Some(trouble) = world.desk.faults().trouble(StatusCode::FORBIDDEN) {
+        return trouble;
     }
     if let (Some(sent), Some(right)) = (key, &world.options.api_key)
         && sent != right.as_bytes()
@@ -139,9 +138,24 @@ fn answer(world: &World, raw: &str, key: Option<&[u8]>) -> Response {
         return refused("Invalid apiKey.");
     }
     match query::Query::read(raw) {
-        Ok(query) => Json(query.answer(&world.entries)).into_response(),
+        Ok(query) => Json(query.answer(&world.entries())).into_response(),
         Err(message) => refused(&message),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Touch {
+    cve: CveId,
+}
+
+async fn touch(State(world): State<Arc<World>>, Json(touch): Json<Touch>) -> Response {
+    let mut entries = world.entries();
+    let Some(entry) = entries.iter_mut().find(|entry| entry.id == touch.cve) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    entry.touch(Timestamp::now());
+    Json(&entry.body).into_response()
 }
 
 /// As the real service: 404, no body, the reason in a header.

@@ -3,7 +3,7 @@
 use super::fleet::PatchSpec;
 
 /// Days of publication of the monthly updates, oldest first.
-const DAYS: [&str; 12] = [
+pub(in crate::sim) const DAYS: [&str; 12] = [
     "2023-12-12",
     "2024-01-09",
     "2024-02-13",
@@ -34,26 +34,26 @@ const RATINGS: [&str; 12] = [
 ];
 
 /// Cumulative updates, one per month of [`DAYS`].
-pub(super) const WINDOWS_10: [&str; 12] = [
+pub(in crate::sim) const WINDOWS_10: [&str; 12] = [
     "5033372", "5034122", "5034763", "5035845", "5036892", "5037768", "5039211", "5040427",
     "5041580", "5043064", "5044273", "5046613",
 ];
-pub(super) const WINDOWS_11: [&str; 12] = [
+pub(in crate::sim) const WINDOWS_11: [&str; 12] = [
     "5033375", "5034123", "5034765", "5035853", "5036893", "5037771", "5039212", "5040442",
     "5041585", "5043076", "5044285", "5046633",
 ];
-pub(super) const SERVER_2022: [&str; 12] = [
+pub(in crate::sim) const SERVER_2022: [&str; 12] = [
     "5033118", "5034129", "5034770", "5035857", "5036909", "5037782", "5039227", "5040437",
     "5041160", "5042881", "5044281", "5046616",
 ];
 /// Malicious Software Removal Tool.
-pub(super) const REMOVAL_TOOL: &str = "890830";
+pub(in crate::sim) const REMOVAL_TOOL: &str = "890830";
 /// Microsoft Defender definitions.
-pub(super) const DEFENDER: &str = "2267602";
+pub(in crate::sim) const DEFENDER: &str = "2267602";
 /// Recovery environment update against CVE-2024-20666.
-pub(super) const RECOVERY: &str = "5034441";
+pub(in crate::sim) const RECOVERY: &str = "5034441";
 /// The same for Windows Server 2022.
-pub(super) const RECOVERY_SERVER: &str = "5034439";
+pub(in crate::sim) const RECOVERY_SERVER: &str = "5034439";
 
 /// Every update the simulator knows unless a fleet brings its own.
 pub(super) fn patches() -> Vec<PatchSpec> {

@@ -7,7 +7,7 @@
 mod admin;
 mod arguments;
 mod callback;
-mod catalog;
+pub(in crate::sim) mod catalog;
 mod clock;
 mod device;
 mod faults;
