@@ -9,6 +9,7 @@ pub mod bedrock;
 pub mod breaker;
 pub mod callback;
 pub mod config;
+pub mod ledger;
 pub mod memory;
 pub mod notify;
 pub mod nvd;
