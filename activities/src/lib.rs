@@ -14,6 +14,7 @@ mod deps;
 mod failure;
 mod guardrails;
 pub mod inventory;
+pub mod ledger;
 pub mod model;
 pub mod notify;
 pub mod nvd;

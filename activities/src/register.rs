@@ -10,6 +10,7 @@ use crate::{
     approvals::ApprovalActivities,
     guardrails::Guardrails,
     inventory::{InventoryActivities, InventorySyncActivities},
+    ledger::LedgerActivities,
     model::ModelActivities,
     notify::NotifyActivities,
     nvd::NvdActivities,
@@ -40,6 +41,7 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
             options
                 .register_activities(ApprovalActivities::new(deps, guardrails.clone()))
                 .register_activities(InventoryActivities::new(deps))
+                .register_activities(LedgerActivities::new(deps))
                 .register_activities(ModelActivities::new(deps))
                 .register_activities(NotifyActivities::new(deps))
                 .register_activities(PlanActivities::new(deps, guardrails.clone()))

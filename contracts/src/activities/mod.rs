@@ -8,6 +8,7 @@
 
 pub mod approvals;
 pub mod inventory;
+pub mod ledger;
 pub mod notify;
 pub mod plans;
 pub mod policy;
@@ -19,7 +20,7 @@ pub mod vulnerabilities;
 pub mod windows;
 
 /// Number of [`PATCHING`].
-const PATCHING_COUNT: usize = 29;
+const PATCHING_COUNT: usize = 30;
 
 /// Activities of patch deployments and device runs, by name.
 pub const PATCHING: [&str; PATCHING_COUNT] = [
@@ -30,6 +31,7 @@ pub const PATCHING: [&str; PATCHING_COUNT] = [
     "inventory.get_device",
     "inventory.acquire_lease",
     "inventory.release_lease",
+    "ledger.count",
     "notify.send",
     "plans.check",
     "plans.resolve",

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::ALL`.
-const WRITES: [(&str, &str, &str); 14] = [
+const WRITES: [(&str, &str, &str); 15] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -50,6 +50,11 @@ const WRITES: [(&str, &str, &str); 14] = [
         "inventory.release_lease",
         "lease of the device",
         "only its holder gives it back; one that is free stays free",
+    ),
+    (
+        "ledger.count",
+        "counters of the update, its flag, an audit entry, signals to deployments",
+        "the same plan, device and update: counted already; the flag is set; the server knows the signal",
     ),
     (
         "notify.send",

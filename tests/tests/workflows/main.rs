@@ -9,6 +9,7 @@ mod devices;
 mod durability;
 mod faults;
 mod input;
+mod ledger;
 mod letters;
 mod outages;
 mod recording;
