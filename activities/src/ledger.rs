@@ -1,6 +1,8 @@
 //! The ledger of bad patches: counting devices of all clients, and halting what installs an update
 //! that was stopped.
 
+use std::sync::Arc;
+
 use clients::{
     ledger::{Ledger, Said},
     store::Store,
@@ -15,7 +17,6 @@ use domain::{
     ids::{KbId, PlanId},
     ledger::{self, UNKNOWN_BUILD, build_of},
 };
-use std::sync::Arc;
 use temporalio_client::{
     Client, UntypedSignal, UntypedWorkflow, WorkflowSignalOptions, errors::WorkflowInteractionError,
 };
@@ -103,7 +104,7 @@ impl LedgerActivities {
         let Some(reason) = flag.as_deref().and_then(ledger::reason_of) else {
             return Ok(0);
         };
-        let epoch = Ledger::new(&self.store).page(kb).await?.epoch;
+        let epoch = Ledger::new(&self.store).epoch(kb).await?;
         let plans = self.store.executions.open_deployments_of(kb).await?;
         let mut told = 0;
         for plan in plans {

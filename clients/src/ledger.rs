@@ -239,7 +239,11 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    async fn epoch(&self, kb: &KbId) -> StoreResult<i64> {
+    /// Reads how often an update was cleared.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn epoch(&self, kb: &KbId) -> StoreResult<i64> {
         self.store.counters.read(&epoch_of(kb)).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use autoops_tests::{Deployment, Install, Model, World, plan, run, site};
+use autoops_tests::{Deployment, Install, Lost, Model, World, plan, run, site};
 use clients::ledger::Ledger;
 use contracts::activities::notify::NoticeKind;
 use domain::{
@@ -11,7 +11,8 @@ use domain::{
     ids::{ClientId, KbId},
     ledger::Tally,
     outcome::{DeploymentOutcome, DeviceOutcome},
-    plan::PlanRequest,
+    plan::{PlanRequest, RollbackScope},
+    script::ScriptOutcome,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -223,7 +224,7 @@ fn an_answer_of_the_ledger_that_is_lost_counts_no_device_twice() {
         let site = site().await;
         let [first, second] = two_clients(site, "ledger-twice", 2);
         for world in [&first, &second] {
-            world.change(|m| m.fail("ledger.count", 1, autoops_tests::Lost::Answer));
+            world.change(|m| m.fail("ledger.count", 1, Lost::Answer));
         }
         first.deploy(site, without_gate).await.result().await;
         second
@@ -255,5 +256,43 @@ fn nobody_halts_in_the_name_of_the_ledger() {
         );
         deployment.decide("approve", "dana").await;
         deployment.ends(DeploymentOutcome::Verified).await;
+    });
+}
+
+#[test]
+fn only_what_the_update_did_to_a_device_counts() {
+    run(async {
+        let site = site().await;
+        let counted = async |world: &World| {
+            let store = world.ledger();
+            Ledger::new(&store).page(&kb()).await.unwrap().all
+        };
+        let stuck = World::new(site, "ledger-stuck", 1);
+        stuck.change(|m| {
+            m.device("81").install = Install::Fails { installed: None };
+            m.device("81").uninstall = ScriptOutcome::NotRemovable;
+        });
+        let unread = World::new(site, "ledger-unread", 1);
+        unread.change(|m| m.fail("inventory.get_device", None, Lost::Refused("store.corrupt")));
+        let undone = World::new(site, "ledger-undone", 2);
+        undone.change(|m| m.device("82").install = Install::Fails { installed: None });
+        for world in [&stuck, &unread] {
+            let deployment = world.deploy(site, |_| {}).await;
+            deployment.ends(DeploymentOutcome::Incomplete).await;
+            let ended = world.read(|m| m.outcome_of("81"));
+            assert_eq!(ended, Some(DeviceOutcome::NeedsHuman));
+        }
+        assert_eq!(counted(&stuck).await, Tally { good: 0, bad: 1 });
+        assert_eq!(counted(&unread).await, Tally::default());
+        // The first device was well until the deployment took it back.
+        let deployment = undone
+            .deploy(site, |r| {
+                r.rings = rings_of(&["81", "82"]);
+                r.rollback.scope = RollbackScope::AllDevices;
+            })
+            .await;
+        let result = deployment.ends(DeploymentOutcome::RolledBack).await;
+        assert_eq!(result.counts.of(DeviceOutcome::RolledBack), 2);
+        assert_eq!(counted(&undone).await, Tally { good: 1, bad: 1 });
     });
 }
