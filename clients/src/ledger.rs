@@ -99,14 +99,15 @@ impl<'a> Ledger<'a> {
         let counters = &self.store.counters;
         let (kb, epoch) = (said.kb, self.epoch(said.kb).await?);
         let key = ledger::key_of(said.plan, said.device, kb);
+        // Before it counts: who sees the counts that stop it also sees the time.
+        if said.evidence == Evidence::Bad {
+            self.note_bad(kb, epoch, said.at).await?;
+        }
         for build in [said.build, ALL] {
             let name = counter(kb, epoch, build, said.evidence);
             counters.add(&name, &key, 1).await?;
         }
         self.note_build(kb, epoch, said.build).await?;
-        if said.evidence == Evidence::Bad {
-            self.note_bad(kb, epoch, said.at).await?;
-        }
         let flag = counters.get_flag(&ledger::flag_of(kb)).await?;
         let (of_build, of_all) = (
             self.tally(kb, epoch, said.build).await?,
@@ -203,6 +204,8 @@ impl<'a> Ledger<'a> {
         if self.epoch(kb).await? != epoch {
             return Ok(());
         }
+        // Devices that fail at the same moment say the same, and so write one entry.
+        let at = self.last_bad(kb, epoch).await?.unwrap_or(said.at);
         let key = format!("stop-{epoch}");
         if !self.is_written(kb, &key).await? {
             let record = AuditRecord {
@@ -213,7 +216,7 @@ impl<'a> Ledger<'a> {
                 },
                 what: "ledger_stop".to_owned(),
                 detail: serde_json::json!({ "why": reason, "epoch": epoch }),
-                ..record(kb, said.at)?
+                ..record(kb, at)?
             };
             self.store.actions.append_audit(record).await?;
         }
@@ -222,8 +225,8 @@ impl<'a> Ledger<'a> {
         counters.set_flag(&ledger::flag_of(kb), Some(&flag)).await
     }
 
-    /// Devices that fail at the same moment stop an update for reasons that differ by a count: one
-    /// entry is enough.
+    /// A device that comes a little later stops it for a reason that differs by a count: one entry is
+    /// enough.
     async fn is_written(&self, kb: &KbId, key: &str) -> StoreResult<bool> {
         let (chain, mut after) = (chain_of(kb), 0);
         loop {
