@@ -7,7 +7,9 @@ use clients::{proof, secret::Secret, store::Store};
 use contracts::activities::approvals::AuthorizeInput;
 use domain::{
     approval::Choice,
-    people::{Authority, Identity},
+    ids::KbId,
+    ledger,
+    people::{Authority, ControlAction, Identity, Role},
     proof::SignedDecision,
 };
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
@@ -53,6 +55,9 @@ impl ApprovalActivities {
 
 impl ApprovalActivities {
     async fn look_up(&self, input: &AuthorizeInput) -> Outcome<Authority> {
+        if let Some(kb) = halt_of_ledger(input) {
+            return self.ledger_has_stopped(kb).await;
+        }
         let Some(identity) = self.identity(input).await? else {
             let reason = "the signature of the decision does not fit".to_owned();
             return Ok(Authority::Denied {
@@ -76,6 +81,21 @@ impl ApprovalActivities {
         }))
     }
 
+    /// The ledger signs nothing: what it says is true when its flag says the same.
+    async fn ledger_has_stopped(&self, kb: &KbId) -> Outcome<Authority> {
+        let flag = self.store.counters.get_flag(&ledger::flag_of(kb)).await?;
+        Ok(match flag.as_deref().and_then(ledger::reason_of) {
+            Some(_) => Authority::Allowed {
+                role: Role::Technician,
+                identity: Identity::Proven,
+            },
+            None => Authority::Denied {
+                reason: format!("the ledger has not stopped {kb}"),
+                identity: Identity::Claimed,
+            },
+        })
+    }
+
     /// Says how sure we are who speaks; nothing when a signature was given and does not fit.
     async fn identity(&self, input: &AuthorizeInput) -> Outcome<Option<Identity>> {
         let Some(given) = &input.proof else {
@@ -89,6 +109,12 @@ impl ApprovalActivities {
             .map_err(|error| bug_because("a decision cannot be written as JSON", error))?;
         Ok(fits.then_some(Identity::Proven))
     }
+}
+
+/// The update that the ledger, or somebody in its name, wants halted.
+fn halt_of_ledger(input: &AuthorizeInput) -> Option<&KbId> {
+    let is_ledger = input.action == ControlAction::Halt && input.by.as_str() == ledger::NAME;
+    input.kb.as_ref().filter(|_| is_ledger)
 }
 
 /// What a proof of this decision signs.

@@ -8,6 +8,7 @@ use std::{
 
 use clients::{
     breaker,
+    ledger::Ledger,
     store::{PolicyVersion, Store},
     superops,
 };
@@ -16,6 +17,7 @@ use domain::{
     device::Device,
     guardrail::{ActionType, GuardedDevice, GuardrailDecision, GuardrailFacts},
     ids::{ClientId, KbId},
+    ledger,
 };
 use policy::{Engine, PolicySet, merge};
 
@@ -144,7 +146,7 @@ impl Guardrails {
             stops.paused = self.superops_away().await?;
         }
         for kb in kbs {
-            if let Some(reason) = flags.get_flag(&format!("kb-stop/{kb}")).await? {
+            if let Some(reason) = flags.get_flag(&ledger::flag_of(kb)).await? {
                 stops.stopped.push(StoppedKb {
                     kb: kb.clone(),
                     reason,
@@ -152,6 +154,17 @@ impl Guardrails {
             }
         }
         Ok(stops)
+    }
+
+    /// Says why rings after the first have to wait for what other devices say of an update.
+    pub(crate) async fn held(&self, kbs: &[KbId]) -> Outcome<Option<String>> {
+        let ledger = Ledger::new(&self.store);
+        for kb in kbs {
+            if let Some(why) = ledger.held(kb, self.clock.now()).await? {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
     }
 
     /// Says since when `SuperOps` does not answer: what is started meanwhile only waits.

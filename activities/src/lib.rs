@@ -16,6 +16,7 @@ mod failure;
 mod guardrails;
 pub mod intel;
 pub mod inventory;
+pub mod ledger;
 pub mod model;
 pub mod notify;
 pub mod nvd;

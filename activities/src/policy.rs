@@ -51,7 +51,11 @@ impl PolicyActivities {
 
 impl PolicyActivities {
     async fn ask(&self, input: EvaluateInput) -> Outcome<EvaluateResult> {
-        let stops = self.guardrails.stops(&input.client, &input.kbs).await?;
+        let mut stops = self.guardrails.stops(&input.client, &input.kbs).await?;
+        // A stop halts, and is not hidden behind a wait.
+        if stops.stopped.is_empty() && stops.paused.is_none() && opens_later_ring(&input) {
+            stops.paused = self.guardrails.held(&input.kbs).await?;
+        }
         let meant = self.devices_meant(&input).await?;
         let (known, missing) = self.look_up(&input, meant).await?;
         let question = Question {
@@ -131,6 +135,11 @@ impl PolicyActivities {
             errors: Vec::new(),
         })
     }
+}
+
+/// A first ring goes on while an update is held: what its devices say ends the hold.
+fn opens_later_ring(input: &EvaluateInput) -> bool {
+    input.device.is_none() && input.ring.is_some_and(|ring| ring > 0)
 }
 
 /// Adds planned devices that are not in the inventory any more to those that are forbidden.

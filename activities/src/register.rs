@@ -12,6 +12,7 @@ use crate::{
     guardrails::Guardrails,
     intel::{IntelActivities, IntelNvdActivities},
     inventory::{InventoryActivities, InventorySyncActivities},
+    ledger::LedgerActivities,
     model::ModelActivities,
     notify::NotifyActivities,
     nvd::NvdActivities,
@@ -44,6 +45,7 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
                 .register_activities(CampaignActivities::new(deps))
                 .register_activities(IntelActivities::new(deps))
                 .register_activities(InventoryActivities::new(deps))
+                .register_activities(LedgerActivities::new(deps))
                 .register_activities(ModelActivities::new(deps))
                 .register_activities(NotifyActivities::new(deps))
                 .register_activities(PlanActivities::new(deps, guardrails.clone()))

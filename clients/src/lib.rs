@@ -11,6 +11,7 @@ pub mod callback;
 pub mod campaign;
 pub mod config;
 pub mod intel;
+pub mod ledger;
 pub mod memory;
 pub mod notify;
 pub mod nvd;

@@ -13,6 +13,7 @@ use crate::{
     decide::{self, DecideArgs},
     eval::{self, EvalCommand},
     health::{self, HealthArgs},
+    ledger::{self, LedgerCommand},
     letters::{self, LettersCommand},
     output::{Format, USAGE_OR_CONNECTION},
     policies::{self, PoliciesCommand},
@@ -95,6 +96,9 @@ pub enum Command {
     /// List, show, retry and drop what needs a person
     #[command(subcommand)]
     DeadLetters(LettersCommand),
+    /// Show what is known of an update over all clients, and let a stopped one go again
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Try the analysis on files, without server or network
     #[command(subcommand)]
     Eval(EvalCommand),
@@ -157,6 +161,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Schedules(command) => schedules::run(&setup, &command).await,
         Command::Audit(command) => audit::run(&setup, &command).await,
         Command::DeadLetters(command) => letters::run(&setup, &command).await,
+        Command::Ledger(command) => ledger::run(&setup, &command).await,
         Command::Eval(command) => eval::run(&command),
     }
 }

@@ -8,6 +8,7 @@ pub mod dev;
 pub mod eval;
 pub mod file;
 pub mod health;
+pub mod ledger;
 pub mod letters;
 pub mod output;
 pub mod plan;

@@ -24,10 +24,13 @@ const MOST_MB: f64 = 300.0;
 const LEAST_SHARE_PERCENT: f64 = 10.0;
 /// How much more a device may cost in a larger fleet than in a smaller one.
 const MOST_GROWTH_PERCENT: f64 = 20.0;
+/// A figure of a run.
+type Figure = fn(&Run) -> f64;
+
 /// What may grow so: what a person waits for, and what we ask of workers and of Temporal. What an
 /// event costs the server is shown, but it is the matter of that server: this one keeps all histories
 /// in one SQLite in memory.
-const GROWTHS: [(&str, fn(&Run) -> f64); 3] = [
+const GROWTHS: [(&str, Figure); 3] = [
     ("time", Run::wall_per_device),
     ("CPU of the workers", Run::worker_cpu_per_device),
     ("events", Run::events_per_device),

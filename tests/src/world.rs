@@ -76,6 +76,8 @@ pub struct World {
     changed: watch::Sender<u64>,
     store: Store,
     objects: Objects,
+    /// Of other worlds, which are other clients of the same provider.
+    shared: Mutex<Option<Store>>,
     _folder: tempfile::TempDir,
 }
 
@@ -95,6 +97,7 @@ impl World {
             changed: watch::Sender::new(0),
             store: Store::embedded(&folder.path().join("store.db")).unwrap(),
             objects: Objects::in_folder(&folder.path().join("objects")).unwrap(),
+            shared: Mutex::default(),
             _folder: folder,
         });
         site.worlds().add(plan, &world);
@@ -105,6 +108,19 @@ impl World {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Lets this world count in the ledger of another one, as clients of one provider do.
+    pub fn share_ledger_of(&self, other: &Self) {
+        let shared = Some(other.ledger());
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = shared;
+    }
+
+    /// The store that holds the ledger, and the states of all deployments of the provider.
+    #[must_use]
+    pub fn ledger(&self) -> Store {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.clone().unwrap_or_else(|| self.store.clone())
     }
 
     /// What is kept beside the store.

@@ -111,6 +111,7 @@ async fn look_up<W: AsksPeople>(
         choice: Some(decision.choice),
         request: decision.request.clone(),
         plan_hash: decision.plan_hash.clone(),
+        kb: None,
         proof: decision.proof.clone(),
     };
     authorize(ctx, input).await

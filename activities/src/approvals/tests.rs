@@ -46,6 +46,7 @@ fn decision(by: &str) -> AuthorizeInput {
         choice: Some(Choice::Approve),
         request: Some("first-plan/1".parse().unwrap()),
         plan_hash: Some("beef".to_owned()),
+        kb: None,
         proof: None,
     }
 }
@@ -166,4 +167,45 @@ async fn going_on_after_a_halt_needs_a_lead() {
         ask(&world, resume("lee")).await,
         Authority::Allowed { .. }
     ));
+}
+
+#[tokio::test]
+async fn a_halt_in_the_name_of_the_ledger_is_believed_when_its_flag_says_so() {
+    let mut world = world().await;
+    world.deps.settings.accept_claimed_identity = false;
+    let run = activities(&world);
+    let halt = |kb: &str| AuthorizeInput {
+        by: "ledger".parse().unwrap(),
+        action: ControlAction::Halt,
+        kb: Some(kb.parse().unwrap()),
+        choice: None,
+        ..decision("ledger")
+    };
+    let ask = async |input| run.run(ApprovalActivities::authorize, input).await.unwrap();
+    let flags = &world.deps.store.counters;
+    for (kb, flag) in [
+        ("KB5034441", "ledger: 3 of 4"),
+        ("KB5034442", "lee: prints"),
+    ] {
+        let name = format!("kb-stop/{kb}");
+        flags.set_flag(&name, Some(flag)).await.unwrap();
+    }
+    assert_eq!(
+        ask(halt("KB5034441")).await,
+        Authority::Allowed {
+            role: Role::Technician,
+            identity: Identity::Proven,
+        }
+    );
+    for kb in ["KB5034442", "KB5034443"] {
+        let Authority::Denied { reason, .. } = ask(halt(kb)).await else {
+            panic!("{kb}")
+        };
+        assert_eq!(reason, format!("the ledger has not stopped {kb}"));
+    }
+    let resume = AuthorizeInput {
+        action: ControlAction::Resume,
+        ..halt("KB5034441")
+    };
+    assert!(matches!(ask(resume).await, Authority::Denied { .. }));
 }

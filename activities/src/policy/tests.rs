@@ -1,14 +1,18 @@
-use clients::store::{PolicyVersion, SealedPlan};
+use clients::{
+    ledger::{Ledger, Said},
+    store::{PolicyVersion, SealedPlan},
+};
 use contracts::activities::policy::{EvaluateInput, Figures};
 use domain::{
     guardrail::{ActionType, Verdict},
+    ledger::Evidence,
     plan::{PlanDocument, PlannedActions, PlannedDevice, RebootPolicy, RollbackSpec},
 };
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::{NOT_IN_INVENTORY, PolicyActivities};
-use crate::testing::{World, client, environment, plan, request};
+use crate::testing::{NOW, World, client, environment, plan, request};
 
 async fn world() -> World {
     let world = World::new().await;
@@ -125,6 +129,49 @@ async fn a_pause_and_a_stopped_kb_are_told_beside_the_decision() {
         .await
         .unwrap();
     assert_eq!(held.paused.as_deref(), Some("lee: storm"));
+}
+
+#[tokio::test]
+async fn rings_after_the_first_wait_while_the_ledger_holds_an_update() {
+    let world = world().await;
+    let activities = environment(PolicyActivities::new(&world.deps, world.guardrails()));
+    let ledger = Ledger::new(&world.deps.store);
+    for device in 1..=2 {
+        let said = Said {
+            kb: &"KB5034441".parse().unwrap(),
+            plan: &"elsewhere".parse().unwrap(),
+            device: &device.to_string().parse().unwrap(),
+            build: "10.0.19045",
+            evidence: Evidence::Bad,
+            at: NOW.parse().unwrap(),
+        };
+        ledger.count(&said).await.unwrap();
+    }
+    let paused = async |ring: u32| {
+        let input = EvaluateInput {
+            ring: Some(ring),
+            ..question()
+        };
+        let answer = activities.run(PolicyActivities::evaluate, input).await;
+        answer.unwrap().paused
+    };
+    assert_eq!(paused(0).await, None);
+    let why = paused(1).await.unwrap();
+    assert!(
+        why.starts_with("ledger: KB5034441, over all clients: 2 of 2"),
+        "{why}"
+    );
+    let device = EvaluateInput {
+        device: Some("1".parse().unwrap()),
+        ring: Some(1),
+        ..question()
+    };
+    let answer = activities.run(PolicyActivities::evaluate, device).await;
+    assert_eq!(
+        answer.unwrap().paused,
+        None,
+        "devices of an open ring go on"
+    );
 }
 
 #[tokio::test]

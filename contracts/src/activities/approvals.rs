@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use domain::{
     approval::Choice,
-    ids::{ClientId, PersonId, RequestId},
+    ids::{ClientId, KbId, PersonId, RequestId},
     people::{Authority, ControlAction, Role},
 };
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,9 @@ pub struct AuthorizeInput {
     /// Plan meant.
     #[serde(default)]
     pub plan_hash: Option<String>,
+    /// The update that broke something, for a halt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kb: Option<KbId>,
     /// Signature of the API.
     #[serde(default)]
     pub proof: Option<String>,

@@ -10,6 +10,7 @@ pub mod approvals;
 pub mod campaign;
 pub mod intel;
 pub mod inventory;
+pub mod ledger;
 pub mod notify;
 pub mod plans;
 pub mod policy;
@@ -21,7 +22,7 @@ pub mod vulnerabilities;
 pub mod windows;
 
 /// Activities of patch deployments and device runs, by name.
-pub const PATCHING: [&str; 29] = [
+pub const PATCHING: [&str; 30] = [
     "approvals.authorize",
     "inventory.sync_client",
     "inventory.sync_sites_page",
@@ -29,6 +30,7 @@ pub const PATCHING: [&str; 29] = [
     "inventory.get_device",
     "inventory.acquire_lease",
     "inventory.release_lease",
+    "ledger.count",
     "notify.send",
     "plans.check",
     "plans.resolve",

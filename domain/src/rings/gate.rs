@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::GateSpec;
+use crate::{plan::GateSpec, sequential::SequentialTest};
 
 /// Devices of a ring that were attempted, and how many of those failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,31 +80,12 @@ pub fn gate(spec: &GateSpec, ring_size: u32, counts: &RingCounts, finished: bool
     GateState::Undecided
 }
 
-/// Wald's test in integers, so that every machine and every replay decides alike.
+/// Asks the sequential test, in integers, so that every replay decides alike.
 fn obviously_bad(allowed_percent: u64, attempted: u32, failed: u32) -> bool {
     const WORSE_BY: usize = 25;
     let Ok(p0) = usize::try_from(allowed_percent) else {
         return false;
     };
-    let p1 = (p0 + WORSE_BY).min(99);
-    if p0 == 0 || p1 <= p0 || failed < 2 {
-        return false;
-    }
-    let for_bad = i64::from(failed) * (LN[p1] - LN[p0]);
-    let for_good = i64::from(attempted - failed) * (LN[100 - p0] - LN[100 - p1]);
-    for_bad - for_good >= LN[18]
+    let test = SequentialTest::new(p0, (p0 + WORSE_BY).min(99), 5, 10);
+    failed >= 2 && test.is_some_and(|test| test.weight(attempted - failed, failed) >= test.upper())
 }
-
-/// `1000 ln(k)`, rounded, for k from 1 to 100; the first entry is not used.
-#[rustfmt::skip]
-pub(super) const LN: [i64; 101] = [
-    0, 0, 693, 1_099, 1_386, 1_609, 1_792, 1_946, 2_079, 2_197, 2_303, 2_398,
-    2_485, 2_565, 2_639, 2_708, 2_773, 2_833, 2_890, 2_944, 2_996, 3_045, 3_091, 3_135,
-    3_178, 3_219, 3_258, 3_296, 3_332, 3_367, 3_401, 3_434, 3_466, 3_497, 3_526, 3_555,
-    3_584, 3_611, 3_638, 3_664, 3_689, 3_714, 3_738, 3_761, 3_784, 3_807, 3_829, 3_850,
-    3_871, 3_892, 3_912, 3_932, 3_951, 3_970, 3_989, 4_007, 4_025, 4_043, 4_060, 4_078,
-    4_094, 4_111, 4_127, 4_143, 4_159, 4_174, 4_190, 4_205, 4_220, 4_234, 4_248, 4_263,
-    4_277, 4_290, 4_304, 4_317, 4_331, 4_344, 4_357, 4_369, 4_382, 4_394, 4_407, 4_419,
-    4_431, 4_443, 4_454, 4_466, 4_477, 4_489, 4_500, 4_511, 4_522, 4_533, 4_543, 4_554,
-    4_564, 4_575, 4_585, 4_595, 4_605,
-];

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{gate::LN, *};
+use super::*;
 use crate::{
     device::{Basis, Criticality, Exposure, Known, Platform},
     plan::GateSpec,
@@ -156,16 +156,6 @@ fn state(spec: GateSpec, ring: u32, attempted: u32, failed: u32, finished: bool)
 
 fn failed(state: &GateState) -> bool {
     matches!(state, GateState::Failed { .. })
-}
-
-#[test]
-fn the_table_holds_logarithms() {
-    for k in 1..=100_u8 {
-        let exact = f64::from(k).ln() * 1000.0;
-        #[expect(clippy::cast_precision_loss, reason = "small")]
-        let stored = LN[usize::from(k)] as f64;
-        assert!((stored - exact).abs() <= 0.5, "{k}");
-    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 pub mod campaign;
 pub mod intel;
 pub mod inventory;
+pub mod ledger;
 pub mod people;
 mod planning;
 pub mod plans;
@@ -34,6 +35,7 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
                 .register_activities(plans::FakePlans::new(worlds()))
                 .register_activities(people::FakePeople::new(worlds()))
                 .register_activities(inventory::FakeSnapshot::new(worlds()))
+                .register_activities(ledger::FakeLedger::new(worlds()))
                 .register_activities(records::FakeRecords::new(worlds()))
                 .register_activities(risk::FakeRisk::new(worlds()))
                 .register_activities(seal::FakeSeals::new(worlds()))

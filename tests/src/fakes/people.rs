@@ -2,19 +2,27 @@
 
 use std::sync::Arc;
 
+use clients::{ledger::Ledger, store::StoreError};
 use contracts::activities::{
     approvals::AuthorizeInput,
     notify::NoticeInput,
-    policy::{EvaluateInput, EvaluateResult},
+    policy::{EvaluateInput, EvaluateResult, StoppedKb},
 };
 use domain::{
     approval::Choice,
     guardrail::Verdict,
+    ids::KbId,
+    ledger,
     people::{Authority, ControlAction, Identity, Role},
 };
+use jiff::Timestamp;
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
-use crate::{model::Model, world::Worlds};
+use crate::{
+    faults::failure,
+    model::Model,
+    world::{World, Worlds},
+};
 
 /// Guardrails, approvers, notices.
 #[derive(Debug)]
@@ -36,6 +44,7 @@ impl FakePeople {
         input: EvaluateInput,
     ) -> Result<EvaluateResult, ActivityError> {
         let world = self.0.of(&ctx)?;
+        let (stopped, held) = asked_of_ledger(&world, &input).await?;
         Ok(world.change(|m| {
             // From then on policies are others, for every question.
             if let Some(verdict) = input.ring.and_then(|r| m.verdict_from_ring.remove(&r)) {
@@ -47,10 +56,14 @@ impl FakePeople {
             }
             EvaluateResult {
                 decision,
-                paused: m.paused.clone().or(m
-                    .superops_away
-                    .then(|| "SuperOps does not answer since 10:02 UTC; rings wait".to_owned())),
-                stopped: m.stopped.clone(),
+                paused: m
+                    .paused
+                    .clone()
+                    .or(m
+                        .superops_away
+                        .then(|| "SuperOps does not answer since 10:02 UTC; rings wait".to_owned()))
+                    .or(held),
+                stopped: m.stopped.iter().cloned().chain(stopped).collect(),
             }
         }))
     }
@@ -63,6 +76,11 @@ impl FakePeople {
         input: AuthorizeInput,
     ) -> Result<Authority, ActivityError> {
         let world = self.0.of(&ctx)?;
+        if let (ControlAction::Halt, ledger::NAME, Some(kb)) =
+            (input.action, input.by.as_str(), &input.kb)
+        {
+            return ledger_has_stopped(&world, kb).await;
+        }
         Ok(world.read(|m| authorize(m, &input)))
     }
 
@@ -81,6 +99,45 @@ impl FakePeople {
         });
         Ok(())
     }
+}
+
+/// What the real guardrails read in the store.
+async fn asked_of_ledger(
+    world: &World,
+    input: &EvaluateInput,
+) -> Result<(Vec<StoppedKb>, Option<String>), ActivityError> {
+    let (store, mut stopped, mut held) = (world.ledger(), Vec::new(), None);
+    for kb in &input.kbs {
+        let flag = store.counters.get_flag(&ledger::flag_of(kb)).await;
+        if let Some(reason) = flag.map_err(unavailable)? {
+            let kb = kb.clone();
+            stopped.push(StoppedKb { kb, reason });
+        }
+        if input.device.is_none() && input.ring.is_some_and(|ring| ring > 0) {
+            let asked = Ledger::new(&store).held(kb, Timestamp::now()).await;
+            held = held.or(asked.map_err(unavailable)?);
+        }
+    }
+    Ok((stopped, held))
+}
+
+async fn ledger_has_stopped(world: &World, kb: &KbId) -> Result<Authority, ActivityError> {
+    let flag = world.ledger().counters.get_flag(&ledger::flag_of(kb)).await;
+    let flag = flag.map_err(unavailable)?;
+    Ok(match flag.as_deref().and_then(ledger::reason_of) {
+        Some(_) => Authority::Allowed {
+            role: Role::Technician,
+            identity: Identity::Proven,
+        },
+        None => Authority::Denied {
+            reason: format!("the ledger has not stopped {kb}"),
+            identity: Identity::Claimed,
+        },
+    })
+}
+
+fn unavailable(error: StoreError) -> ActivityError {
+    failure("store.unavailable", &error.to_string(), true)
 }
 
 fn authorize(model: &Model, input: &AuthorizeInput) -> Authority {

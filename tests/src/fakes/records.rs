@@ -56,6 +56,9 @@ impl FakeRecords {
         for letter in input.dead_letters(Timestamp::now()) {
             keep(&world, letter).await?;
         }
+        let executions = world.ledger().executions;
+        let put = executions.put_status(input.status.clone(), None).await;
+        put.map_err(|e| failure("store.unavailable", &e.to_string(), true))?;
         world.change(|m| m.status = Some(input.status));
         Ok(())
     }

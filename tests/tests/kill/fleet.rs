@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 pub(crate) const SPEED: f64 = 1000.0;
 /// Needs a restart, so that a run has every step.
 pub(crate) const KB: &str = "5034122";
+/// Another one of the kind: the ledger counts failures of an update over all jobs.
+pub(crate) const OTHER_KB: &str = "5034763";
 /// Seconds one call of an activity may take: what a call in a killed worker costs.
 const CALL_SECS: u64 = 2;
 
@@ -17,6 +19,8 @@ pub(crate) struct Job {
     pub(crate) plan: String,
     pub(crate) client: String,
     pub(crate) devices: Vec<String>,
+    /// What is installed.
+    pub(crate) kb: &'static str,
     /// Sizes of its rings but the last.
     rings: Vec<u32>,
     /// Who has to agree, all of them.
@@ -66,6 +70,7 @@ impl Job {
             devices: (1..=u64::from(devices))
                 .map(|n| (client * 1000 + n).to_string())
                 .collect(),
+            kb: KB,
             rings,
             people,
             sent: 1 + number % 2,
@@ -87,7 +92,7 @@ impl Job {
         rings.push(json!({ "name": "rest", "rest": true, "gate": gate }));
         let mut plan = json!({
             "id": self.plan, "client": self.client, "requested_by": "tim",
-            "patches": [{ "kb": KB, "cves": ["CVE-2024-20666"] }], "devices": { "all": true },
+            "patches": [{ "kb": self.kb, "cves": ["CVE-2024-20666"] }], "devices": { "all": true },
             "rings": rings,
             "health": { "online_within_secs": 300, "soak_secs": 0 },
             "approval": { "required": true, "quorum": self.people.len(), "timeout_secs": 3600 },
@@ -112,7 +117,7 @@ pub(crate) fn fleet(jobs: &[Job]) -> FleetSpec {
             &job.client,
             format!("Client of {}", job.plan),
             &job.devices,
-            KB,
+            job.kb,
         )
     };
     fleet.clients = jobs.iter().map(of_job).collect();

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    fleet::{Job, KB, SPEED, fleet},
+    fleet::{Job, KB, OTHER_KB, SPEED, fleet},
     rollout::Rollout,
 };
 
@@ -136,7 +136,11 @@ const AWAY: Lie = Lie {
 
 impl Lie {
     fn job(&self, number: u32) -> Job {
-        Job::lied_to(self.scenario, number, self.devices, self.change)
+        // With devices of other scenarios that fail, it would be enough to stop the update for all.
+        let breaks = self.scenario == "breaks_every_third";
+        let mut job = Job::lied_to(self.scenario, number, self.devices, self.change);
+        job.kb = if breaks { OTHER_KB } else { KB };
+        job
     }
 
     async fn play(&self, ground: &Ground, job: &Job) {
@@ -147,7 +151,7 @@ impl Lie {
         } else {
             &job.devices
         };
-        let whom = json!({ "devices": met, "kb": KB });
+        let whom = json!({ "devices": met, "kb": job.kb });
         ground.play(self.scenario, &whom).await;
     }
 

@@ -10,7 +10,13 @@ use autoops_tests::{
     report, wire,
 };
 use clients::{seal::check, store::LetterFilter};
-use contracts::{activities, ids, seal::DailySealResult};
+use contracts::{
+    activities,
+    campaign::PatchCampaignResult,
+    ids,
+    intel::{IntelSyncResult, SourceEnd, SourceReading},
+    seal::DailySealResult,
+};
 use futures::future::join_all;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
@@ -25,7 +31,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 14] = [
+const WRITES: [(&str, &str, &str); 24] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -50,6 +56,11 @@ const WRITES: [(&str, &str, &str); 14] = [
         "inventory.release_lease",
         "lease of the device",
         "only its holder gives it back; one that is free stays free",
+    ),
+    (
+        "ledger.count",
+        "counters of the update, its flag, an audit entry, signals to deployments",
+        "the same plan, device and update: counted already; the flag is set; the server knows the signal",
     ),
     (
         "notify.send",
@@ -96,10 +107,51 @@ const WRITES: [(&str, &str, &str); 14] = [
         "copies of audit entries, a seal, in write-once storage",
         "the same object is there already: it is read and taken as it is",
     ),
+    (
+        "intel.read_kev",
+        "facts of vulnerabilities, what its reader remembers",
+        "it was read a short while ago: nobody is asked",
+    ),
+    (
+        "intel.list_releases",
+        "what its reader remembers",
+        "the documents that are still to be read are the same",
+    ),
+    (
+        "intel.read_release",
+        "facts of vulnerabilities and updates, what its reader remembers",
+        "facts are merged: the same words change nothing",
+    ),
+    (
+        "intel.read_nvd_page",
+        "facts of vulnerabilities, place of the next page",
+        "the next page is read, or nothing when that was the last",
+    ),
+    (
+        "intel.read_record",
+        "facts of a vulnerability",
+        "facts are merged: the same words change nothing",
+    ),
+    (
+        "intel.read_predictions",
+        "facts of vulnerabilities",
+        "facts are merged: the same words change nothing",
+    ),
+    (
+        "inventory.read_patch_list",
+        "patch list of a device",
+        "a page is written whole",
+    ),
+    (
+        "campaign.draft",
+        "campaign, requests of its plans",
+        "the campaign of this name is there already",
+    ),
+    ("campaign.note_plan", "campaign", "what is started stays so"),
 ];
 
 /// Activities that only read: a repeat costs a request.
-const READS: [&str; 16] = [
+const READS: [&str; 19] = [
     "approvals.authorize",
     "inventory.get_device",
     "plans.check",
@@ -116,6 +168,9 @@ const READS: [&str; 16] = [
     "superops.critical_alerts",
     "nvd.lookup_cve",
     "windows.next_opening",
+    "intel.next_due",
+    "campaign.next_lists",
+    "campaign.next_plan",
 ];
 
 /// Each repeat waits a while.
@@ -186,6 +241,8 @@ async fn left_behind(scene: Scene) -> (Vec<String>, Vec<String>) {
                 .map(|row| format!("{action} {} {}", row["device"], row["kb"])),
         );
     }
+    all.extend(read_facts(&ground).await);
+    all.push(campaigned(&ground, away).await);
     all.sort_unstable();
     let repeated = if twice { ground.done_twice() } else { vec![] };
     ground.stop().await;
@@ -208,6 +265,55 @@ async fn sealed(ground: &Ground) -> String {
     assert_eq!(found.broken, []);
     assert_eq!(found.entries, seal.entries);
     format!("{} seals, {} entries", found.seals, found.entries)
+}
+
+/// Reads a little of each source, and says what is known then.
+async fn read_facts(ground: &Ground) -> Vec<String> {
+    let input = json!({ "months": 2, "most_records": 3, "nvd_since": "2024-01-01T00:00:00Z" });
+    let started = start_raw(
+        &ground.client,
+        "IntelSync",
+        "intel-sync/twice",
+        wire::json(&input),
+    );
+    let result = started.await.unwrap();
+    let result = result.get_result(WorkflowGetResultOptions::default());
+    let read: IntelSyncResult = wire::read(&result.await.unwrap());
+    let failed = |reading: &&SourceReading| matches!(reading.end, SourceEnd::Failed { .. });
+    let failed: Vec<_> = read.sources.iter().filter(failed).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    let facts = &ground.store.vulnerabilities;
+    let followed = facts.list_followed(None, 1000).await.unwrap().items;
+    assert!(followed.len() > 20, "{}", followed.len());
+    let facts = followed.iter().map(|record| {
+        let sources: Vec<_> = record.read_at.keys().collect();
+        let vector = record.vector.holds().map(|said| (&said.value, said.source));
+        format!("{} read at {sources:?}: {vector:?}", record.id)
+    });
+    facts.collect()
+}
+
+/// Starts a campaign for whom nothing could be done.
+async fn campaigned(ground: &Ground, job: &Job) -> String {
+    let id = format!("patch-campaign/{}/twice", job.client);
+    let input = json!({ "client": job.client });
+    let started = start_raw(&ground.client, "PatchCampaign", &id, wire::json(&input));
+    let result = started.await.unwrap();
+    let result = result.get_result(WorkflowGetResultOptions::default());
+    let campaign: PatchCampaignResult = wire::read(&result.await.unwrap());
+    let kept = ground
+        .store
+        .campaigns
+        .get_campaign(&campaign.campaign)
+        .await;
+    let kept = kept.unwrap().unwrap();
+    assert!(campaign.counts.started > 0, "{campaign:?}");
+    let plans = kept.plans.iter().map(|plan| {
+        let kbs: Vec<_> = plan.patches.iter().map(|p| (&p.kb, &p.cves)).collect();
+        format!("{} devices, {kbs:?}", plan.devices)
+    });
+    let plans: Vec<String> = plans.collect();
+    format!("campaign: {:?}: {}", campaign.counts, plans.join("; "))
 }
 
 async fn mean_another_plan(ground: &Ground, job: &Job) {

@@ -83,7 +83,7 @@ const fn row(activity: &'static str, told: Told, refused: Ends, seen: &'static s
 }
 
 /// In the order of `contracts::activities::PATCHING`; the one of seals is in `sealing`.
-const TABLE: [Row; 29] = {
+const TABLE: [Row; 30] = {
     use Told::{ComesBack, NotStarted, Plain, Silent, StaysAway, Undone, WrongPlan};
     [
         row(
@@ -127,6 +127,12 @@ const TABLE: [Row; 29] = {
             Plain,
             AS_EVER,
             "the lease ends by itself",
+        ),
+        row(
+            "ledger.count",
+            Plain,
+            AS_EVER,
+            "one count is missing; guardrails and gates go on",
         ),
         row(
             "notify.send",

@@ -10,6 +10,7 @@ mod devices;
 mod durability;
 mod faults;
 mod input;
+mod ledger;
 mod letters;
 mod outages;
 mod reading;

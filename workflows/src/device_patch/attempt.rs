@@ -159,6 +159,7 @@ impl Attempt {
         self.stage(DeviceStage::Done, result.outcome.as_str());
         self.write_down(&result).await;
         self.release_lease().await;
+        self.tell_ledger(&result).await;
         (result, ends.needs_new_approval)
     }
 

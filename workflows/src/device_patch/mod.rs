@@ -9,12 +9,13 @@
 )]
 
 mod attempt;
+mod ledger;
 mod script;
 mod undo;
 mod verify;
 mod waits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::{
     deployment::DeviceFinished,
@@ -23,7 +24,11 @@ use contracts::{
     message::Message,
     search,
 };
-use domain::{ids::JobId, outcome::DeviceResult, script::ScriptReport};
+use domain::{
+    ids::{JobId, KbId},
+    outcome::DeviceResult,
+    script::ScriptReport,
+};
 use jiff::Timestamp;
 use temporalio_workflow::{
     SignalWorkflowOptions, SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext,
@@ -47,6 +52,8 @@ pub struct DevicePatch {
     leased_until: Option<Timestamp>,
     /// A start that changes the device was accepted, or may have been.
     touched: bool,
+    /// Their installation failed, or the device was not healthy after it.
+    in_trouble: BTreeSet<KbId>,
     /// What was installed should be undone, and is not.
     rollback_failed: bool,
     /// The strictest that the deployment has said.

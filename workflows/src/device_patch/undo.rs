@@ -20,6 +20,7 @@ impl Attempt {
         trouble: &str,
         patches: &mut Vec<PatchResult>,
     ) -> Result<Ends, Ends> {
+        self.note_trouble(kbs);
         self.audit("device_unhealthy", kbs, trouble).await;
         patches.retain(|p| !kbs.contains(&p.kb));
         for kb in kbs.iter().rev() {

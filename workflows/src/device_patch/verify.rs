@@ -165,6 +165,7 @@ impl Attempt {
 
     /// A failed installation whose remains are unknown is removed, then asked about.
     async fn after_failed_install(&self, kb: &KbId, why: &str) -> Result<Installed, Ends> {
+        self.note_trouble(std::slice::from_ref(kb));
         if !self.input.roll_back_failures {
             return Ok(Installed::No(DeviceOutcome::Failed, why.to_owned()));
         }

@@ -11,7 +11,8 @@ use domain::{
     approval::{Answer, Choice, How, Next},
     audit::Actor,
     deployment::Stage,
-    ids::PersonId,
+    ids::{KbId, PersonId},
+    ledger,
     people::{Authority, ControlAction, Identity},
 };
 use jiff::Timestamp;
@@ -98,6 +99,7 @@ impl Story {
         action: ControlAction,
         by: &str,
         reason: Option<&str>,
+        kb: Option<&KbId>,
         proof: Option<String>,
     ) -> Result<(PersonId, Identity, Option<String>), ControlAnswer> {
         let read = approvals::person(by).and_then(|p| Ok((p, approvals::reason(reason)?)));
@@ -125,6 +127,7 @@ impl Story {
             choice: None,
             request: None,
             plan_hash: None,
+            kb: kb.cloned(),
             proof,
         };
         match approvals::authorize(&self.ctx, input).await {
@@ -148,6 +151,7 @@ impl Story {
                 action,
                 &input.by,
                 input.reason.as_deref(),
+                input.kb.as_ref(),
                 input.proof.clone(),
             )
             .await;
@@ -204,10 +208,7 @@ impl Story {
                 },
             }
         });
-        let actor = Actor::Person {
-            name: person.to_string(),
-            identity,
-        };
+        let actor = actor_of(&person, identity, action, input);
         let evidence = input.kb.iter().map(ToString::to_string).collect();
         let what = format!("control_{}", action.as_str());
         self.audit(
@@ -230,6 +231,7 @@ impl Story {
                 ControlAction::Amend,
                 &input.by,
                 input.reason.as_deref(),
+                None,
                 input.proof.clone(),
             )
             .await;
@@ -321,6 +323,7 @@ impl Story {
                 ControlAction::Extend,
                 &input.by,
                 input.reason.as_deref(),
+                None,
                 input.proof.clone(),
             )
             .await;
@@ -370,6 +373,21 @@ impl Story {
             note: format!("the request is open until {deadline:.0}"),
         }
     }
+}
+
+/// The ledger halts as an agent, once it is known that it was the ledger.
+fn actor_of(
+    person: &PersonId,
+    identity: Identity,
+    action: ControlAction,
+    input: &ControlInput,
+) -> Actor {
+    let name = person.to_string();
+    let halts = action == ControlAction::Halt && input.kb.is_some();
+    if halts && name == ledger::NAME && identity == Identity::Proven {
+        return Actor::Agent { name, model: None };
+    }
+    Actor::Person { name, identity }
 }
 
 pub(super) fn choice_word(choice: Choice) -> &'static str {

@@ -1,0 +1,508 @@
+//! The ledger of bad patches in the store: counters per update and OS build that name no client and
+//! no device, and the flag that stops an update.
+//!
+//! Counters are named `ledger/{kb}/{epoch}/{build}/good|bad`; build `all` is the total. A person who
+//! clears an update starts its next epoch, and all counts are zero again.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    audit::{Actor, AuditRecord},
+    ids::{ClientId, DeviceId, KbId, PersonId, PlanId},
+    ledger::{self, Evidence, HELD_FOR, PROVIDER, Tally, Verdict},
+    people::Identity,
+};
+use jiff::Timestamp;
+
+use crate::store::{Store, StoreError, StoreResult};
+
+/// Stands for all builds.
+const ALL: &str = "all";
+/// Entries of a chain read at once.
+const ENTRIES: usize = 200;
+
+/// The audit chain of an update: what the ledger and people decided about it.
+#[must_use]
+pub fn chain_of(kb: &KbId) -> String {
+    format!("{}/{kb}", ledger::NAME)
+}
+
+/// What a device of a plan says about an update, and when it was known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// Update.
+    pub kb: &'a KbId,
+    /// Plan; kept as a hash only.
+    pub plan: &'a PlanId,
+    /// Device; kept as a hash only.
+    pub device: &'a DeviceId,
+    /// Its OS build, by [`ledger::build_of`].
+    pub build: &'a str,
+    /// Good or bad.
+    pub evidence: Evidence,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What the ledger holds about an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// How often it was cleared.
+    pub epoch: i64,
+    /// All builds together.
+    pub all: Tally,
+    /// Build by build.
+    pub builds: BTreeMap<String, Tally>,
+    /// When a device failed last.
+    pub last_bad: Option<Timestamp>,
+    /// The flag that stops it, as it was set: who, then why.
+    pub stopped: Option<String>,
+}
+
+impl Page {
+    /// Judges the update over all builds.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        ledger::judge(self.all, self.stopped.as_deref())
+    }
+}
+
+/// What became of clearing an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleared {
+    /// The epoch that counts from now on.
+    pub epoch: i64,
+    /// The flag that was removed.
+    pub was_stopped: Option<String>,
+}
+
+/// The ledger of a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Ledger<'a> {
+    store: &'a Store,
+}
+
+impl<'a> Ledger<'a> {
+    /// Opens the ledger of a store.
+    #[must_use]
+    pub fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    /// Counts what a device says, once per plan, device and update, and judges the update. A stop is
+    /// written down, then the flag is set, so that no stop is without its entry. A repeat changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn count(&self, said: &Said<'_>) -> StoreResult<Verdict> {
+        let counters = &self.store.counters;
+        let (kb, epoch) = (said.kb, self.epoch(said.kb).await?);
+        let key = ledger::key_of(said.plan, said.device, kb);
+        // Before it counts: who sees the counts that stop it also sees the time.
+        if said.evidence == Evidence::Bad {
+            self.note_bad(kb, epoch, said.at).await?;
+        }
+        for build in [said.build, ALL] {
+            let name = counter(kb, epoch, build, said.evidence);
+            counters.add(&name, &key, 1).await?;
+        }
+        self.note_build(kb, epoch, said.build).await?;
+        let flag = counters.get_flag(&ledger::flag_of(kb)).await?;
+        let (of_build, of_all) = (
+            self.tally(kb, epoch, said.build).await?,
+            self.tally(kb, epoch, ALL).await?,
+        );
+        let verdict = ledger::judge_both(said.build, of_build, of_all, flag.as_deref());
+        if flag.is_none()
+            && let Verdict::Stop { reason } = &verdict
+        {
+            self.stop(said, epoch, reason).await?;
+        }
+        Ok(verdict)
+    }
+
+    /// Says since when and why an update is held; nothing when it is not.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn held(&self, kb: &KbId, now: Timestamp) -> StoreResult<Option<String>> {
+        let epoch = self.epoch(kb).await?;
+        let Verdict::Hold { reason } = ledger::judge(self.tally(kb, epoch, ALL).await?, None)
+        else {
+            return Ok(None);
+        };
+        let last = self.last_bad(kb, epoch).await?;
+        let until = last.and_then(|last| last.checked_add(HELD_FOR).ok());
+        Ok(until.filter(|until| now < *until).map(|until| {
+            format!(
+                "{}: {kb}, over all clients: {reason}; rings after the first wait until {until:.0}",
+                ledger::NAME
+            )
+        }))
+    }
+
+    /// Reads what is known of an update.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn page(&self, kb: &KbId) -> StoreResult<Page> {
+        let epoch = self.epoch(kb).await?;
+        let mut builds = BTreeMap::new();
+        for build in self.builds(kb, epoch).await? {
+            let tally = self.tally(kb, epoch, &build).await?;
+            builds.insert(build, tally);
+        }
+        Ok(Page {
+            epoch,
+            all: self.tally(kb, epoch, ALL).await?,
+            builds,
+            last_bad: self.last_bad(kb, epoch).await?,
+            stopped: self.store.counters.get_flag(&ledger::flag_of(kb)).await?,
+        })
+    }
+
+    /// Starts the next epoch of an update and removes its flag, whoever has set it. The epoch comes
+    /// first: what is counted meanwhile must not set the flag again. Whoever repeats it after a crash
+    /// starts another epoch, with the same effect.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn clear(
+        &self,
+        kb: &KbId,
+        by: &PersonId,
+        reason: &str,
+        at: Timestamp,
+    ) -> StoreResult<Cleared> {
+        let counters = &self.store.counters;
+        let before = self.page(kb).await?;
+        let epoch = counters.add(&epoch_of(kb), &format!("{at}"), 1).await?;
+        let record = AuditRecord {
+            key: format!("cleared-{epoch}"),
+            actor: Actor::Person {
+                name: by.to_string(),
+                identity: Identity::Claimed,
+            },
+            what: "ledger_cleared".to_owned(),
+            detail: serde_json::json!({
+                "reason": reason, "was": before.stopped, "counted": before.all, "epoch": epoch,
+            }),
+            ..record(kb, at)?
+        };
+        self.store.actions.append_audit(record).await?;
+        counters.set_flag(&ledger::flag_of(kb), None).await?;
+        Ok(Cleared {
+            epoch,
+            was_stopped: before.stopped,
+        })
+    }
+
+    async fn stop(&self, said: &Said<'_>, epoch: i64, reason: &str) -> StoreResult<()> {
+        let kb = said.kb;
+        // Cleared since it was counted: what it was judged by is over.
+        if self.epoch(kb).await? != epoch {
+            return Ok(());
+        }
+        // Devices that fail at the same moment say the same, and so write one entry.
+        let at = self.last_bad(kb, epoch).await?.unwrap_or(said.at);
+        let key = format!("stop-{epoch}");
+        if !self.is_written(kb, &key).await? {
+            let record = AuditRecord {
+                key,
+                actor: Actor::Agent {
+                    name: ledger::NAME.to_owned(),
+                    model: None,
+                },
+                what: "ledger_stop".to_owned(),
+                detail: serde_json::json!({ "why": reason, "epoch": epoch }),
+                ..record(kb, at)?
+            };
+            self.store.actions.append_audit(record).await?;
+        }
+        let flag = ledger::flagged(reason);
+        let counters = &self.store.counters;
+        counters.set_flag(&ledger::flag_of(kb), Some(&flag)).await
+    }
+
+    /// A device that comes a little later stops it for a reason that differs by a count: one entry is
+    /// enough.
+    async fn is_written(&self, kb: &KbId, key: &str) -> StoreResult<bool> {
+        let (chain, mut after) = (chain_of(kb), 0);
+        loop {
+            let entries = self.store.actions.read_chain(&chain, after, ENTRIES);
+            let entries = entries.await?;
+            if entries.iter().any(|entry| entry.record.key == key) {
+                return Ok(true);
+            }
+            match entries.last() {
+                Some(last) if entries.len() == ENTRIES => after = last.sequence,
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    /// Reads how often an update was cleared.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn epoch(&self, kb: &KbId) -> StoreResult<i64> {
+        self.store.counters.read(&epoch_of(kb)).await
+    }
+
+    async fn tally(&self, kb: &KbId, epoch: i64, build: &str) -> StoreResult<Tally> {
+        let read = async |evidence| {
+            let name = counter(kb, epoch, build, evidence);
+            let count = self.store.counters.read(&name).await?;
+            StoreResult::Ok(u32::try_from(count.max(0)).unwrap_or(u32::MAX))
+        };
+        Ok(Tally {
+            good: read(Evidence::Good).await?,
+            bad: read(Evidence::Bad).await?,
+        })
+    }
+
+    /// The builds that were counted, for people: two that come at the same moment may hide one, until
+    /// it is counted again. Nothing is judged by it.
+    async fn builds(&self, kb: &KbId, epoch: i64) -> StoreResult<Vec<String>> {
+        let list = self.store.counters.get_flag(&builds_of(kb, epoch)).await?;
+        let list = list.unwrap_or_default();
+        Ok(list
+            .split(' ')
+            .filter(|build| !build.is_empty())
+            .map(ToOwned::to_owned)
+            .collect())
+    }
+
+    async fn note_build(&self, kb: &KbId, epoch: i64, build: &str) -> StoreResult<()> {
+        let mut builds = self.builds(kb, epoch).await?;
+        if builds.iter().any(|known| known == build) {
+            return Ok(());
+        }
+        builds.push(build.to_owned());
+        let list = builds.join(" ");
+        let counters = &self.store.counters;
+        counters.set_flag(&builds_of(kb, epoch), Some(&list)).await
+    }
+
+    async fn last_bad(&self, kb: &KbId, epoch: i64) -> StoreResult<Option<Timestamp>> {
+        let last = self
+            .store
+            .counters
+            .get_flag(&last_bad_of(kb, epoch))
+            .await?;
+        Ok(last.and_then(|at| at.parse().ok()))
+    }
+
+    async fn note_bad(&self, kb: &KbId, epoch: i64, at: Timestamp) -> StoreResult<()> {
+        if self
+            .last_bad(kb, epoch)
+            .await?
+            .is_some_and(|last| at <= last)
+        {
+            return Ok(());
+        }
+        let counters = &self.store.counters;
+        counters
+            .set_flag(&last_bad_of(kb, epoch), Some(&at.to_string()))
+            .await
+    }
+}
+
+fn counter(kb: &KbId, epoch: i64, build: &str, evidence: Evidence) -> String {
+    format!(
+        "{}/{kb}/{epoch}/{build}/{}",
+        ledger::NAME,
+        evidence.as_str()
+    )
+}
+
+fn epoch_of(kb: &KbId) -> String {
+    format!("{}/{kb}/epoch", ledger::NAME)
+}
+
+fn builds_of(kb: &KbId, epoch: i64) -> String {
+    format!("{}/{kb}/{epoch}/builds", ledger::NAME)
+}
+
+fn last_bad_of(kb: &KbId, epoch: i64) -> String {
+    format!("{}/{kb}/{epoch}/last-bad", ledger::NAME)
+}
+
+/// An entry about an update; it belongs to no client.
+fn record(kb: &KbId, at: Timestamp) -> StoreResult<AuditRecord> {
+    let client: ClientId = PROVIDER.parse().map_err(|error| StoreError::Invalid {
+        what: format!("an entry of the ledger: {error}"),
+    })?;
+    Ok(AuditRecord {
+        chain: chain_of(kb),
+        key: String::new(),
+        at,
+        client,
+        actor: Actor::Workflow,
+        what: String::new(),
+        evidence: vec![kb.to_string()],
+        detail: serde_json::Value::Null,
+        plan_hash: None,
+        policy_version: None,
+        tokens: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Desk {
+        store: Store,
+        _folder: tempfile::TempDir,
+    }
+
+    fn desk() -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        Desk {
+            store: Store::embedded(&folder.path().join("store.db")).unwrap(),
+            _folder: folder,
+        }
+    }
+
+    fn kb() -> KbId {
+        "KB5034441".parse().unwrap()
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-03T10:00:00Z".parse().unwrap()
+    }
+
+    async fn say(desk: &Desk, device: u32, build: &str, evidence: Evidence) -> Verdict {
+        let said = Said {
+            kb: &kb(),
+            plan: &"first-plan".parse().unwrap(),
+            device: &device.to_string().parse().unwrap(),
+            build,
+            evidence,
+            at: now(),
+        };
+        Ledger::new(&desk.store).count(&said).await.unwrap()
+    }
+
+    async fn page(desk: &Desk) -> Page {
+        Ledger::new(&desk.store).page(&kb()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_device_counts_once_for_its_build_and_for_all() {
+        let desk = desk();
+        for _ in 0..3 {
+            say(&desk, 81, "10.0.19045", Evidence::Good).await;
+            say(&desk, 82, "10.0.22631", Evidence::Bad).await;
+        }
+        let page = page(&desk).await;
+        assert_eq!(page.all, Tally { good: 1, bad: 1 });
+        assert_eq!(page.builds["10.0.19045"], Tally { good: 1, bad: 0 });
+        assert_eq!(page.builds["10.0.22631"], Tally { good: 0, bad: 1 });
+        assert_eq!((page.last_bad, page.stopped), (Some(now()), None));
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_written_down_once_and_lasts() {
+        let desk = desk();
+        for device in 81..86 {
+            say(&desk, device, "10.0.19045", Evidence::Bad).await;
+        }
+        let flag = page(&desk).await.stopped.unwrap();
+        assert!(flag.starts_with("ledger: 3 of 3 devices failed"), "{flag}");
+        for device in 100..200 {
+            let verdict = say(&desk, device, "10.0.19045", Evidence::Good).await;
+            assert_eq!(verdict.reason(), flag);
+        }
+        let chain = desk
+            .store
+            .actions
+            .read_chain("ledger/KB5034441", 0, 10)
+            .await;
+        let whats: Vec<_> = chain.unwrap().into_iter().map(|e| e.record.what).collect();
+        assert_eq!(whats, ["ledger_stop"]);
+    }
+
+    #[tokio::test]
+    async fn a_flag_of_a_person_stays_as_it_was_set() {
+        let desk = desk();
+        let counters = &desk.store.counters;
+        counters
+            .set_flag("kb-stop/KB5034441", Some("lee: blue screens"))
+            .await
+            .unwrap();
+        for device in 81..86 {
+            say(&desk, device, "10.0.19045", Evidence::Bad).await;
+        }
+        assert_eq!(
+            page(&desk).await.stopped.as_deref(),
+            Some("lee: blue screens")
+        );
+    }
+
+    #[tokio::test]
+    async fn it_is_held_for_a_day_after_the_last_failure() {
+        let desk = desk();
+        let ledger = Ledger::new(&desk.store);
+        say(&desk, 81, "10.0.19045", Evidence::Bad).await;
+        assert_eq!(ledger.held(&kb(), now()).await.unwrap(), None);
+        say(&desk, 82, "10.0.19045", Evidence::Bad).await;
+        let held = ledger.held(&kb(), now()).await.unwrap().unwrap();
+        assert!(
+            held.contains("2 of 2") && held.ends_with("2026-11-04T10:00:00Z"),
+            "{held}"
+        );
+        let later = now() + HELD_FOR;
+        assert_eq!(ledger.held(&kb(), later).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_person_who_clears_it_starts_at_zero() {
+        let desk = desk();
+        for device in 81..84 {
+            say(&desk, device, "10.0.19045", Evidence::Bad).await;
+        }
+        let (ledger, lee) = (Ledger::new(&desk.store), "lee".parse().unwrap());
+        let cleared = ledger
+            .clear(&kb(), &lee, "released anew", now())
+            .await
+            .unwrap();
+        assert!(cleared.was_stopped.is_some());
+        let page = page(&desk).await;
+        assert_eq!(
+            (page.epoch, page.all, page.stopped),
+            (1, Tally::default(), None)
+        );
+        for device in 81..84 {
+            say(&desk, device, "10.0.19045", Evidence::Bad).await;
+        }
+        let chain = desk
+            .store
+            .actions
+            .read_chain("ledger/KB5034441", 0, 10)
+            .await;
+        let whats: Vec<_> = chain.unwrap().into_iter().map(|e| e.record.what).collect();
+        assert_eq!(whats, ["ledger_stop", "ledger_cleared", "ledger_stop"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_names_no_client_and_no_device() {
+        let desk = desk();
+        for device in 4_100_001..4_100_004 {
+            say(&desk, device, "10.0.19045", Evidence::Bad).await;
+        }
+        let changes = desk.store.outbox.changes_after(0, 100).await.unwrap();
+        let chain = desk
+            .store
+            .actions
+            .read_chain("ledger/KB5034441", 0, 10)
+            .await;
+        let all = format!("{changes:?} {:?}", chain.unwrap());
+        assert!(
+            !all.contains("41000") && !all.contains("first-plan"),
+            "{all}"
+        );
+    }
+}

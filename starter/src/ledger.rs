@@ -1,0 +1,277 @@
+//! `autoops ledger`: what is known of an update over all clients, and a fresh start for one that was
+//! stopped and is all right now.
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use clients::{
+    ledger::{Cleared, Ledger, Page},
+    store::Store,
+};
+use domain::{
+    ids::{ClientId, KbId, PersonId},
+    input::Problem,
+    ledger::{PROVIDER, Tally, Verdict, judge},
+    people::{Authority, ControlAction, Identity},
+    plan_check::MAX_REASON,
+};
+use jiff::Timestamp;
+use policy::AuthorityQuestion;
+use serde::Serialize;
+
+use crate::{output, policies, setup::Setup, words};
+
+/// What to do with the ledger of bad patches.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Show how often an update went well and went wrong over all clients, and what follows
+    Show {
+        /// The update
+        #[arg(value_name = "KB")]
+        kb: KbId,
+    },
+    /// Let an update that was stopped go again: all counts start at zero
+    Clear(ClearArgs),
+}
+
+/// Which update, who and why.
+#[derive(Debug, Args)]
+pub struct ClearArgs {
+    /// The update
+    #[arg(value_name = "KB")]
+    pub kb: KbId,
+    /// Who says so; a lead who works for all clients
+    #[arg(long, value_name = "PERSON")]
+    pub by: PersonId,
+    /// Why it is all right now
+    #[arg(long, value_parser = reason)]
+    pub reason: String,
+}
+
+/// An update, as programs read it.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    kb: &'a KbId,
+    epoch: i64,
+    verdict: &'a Verdict,
+    stopped: Option<&'a str>,
+    last_failure: Option<Timestamp>,
+    all: Tally,
+    builds: &'a std::collections::BTreeMap<String, Tally>,
+}
+
+/// What came of clearing, as programs read it.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    kb: &'a KbId,
+    epoch: i64,
+    was_stopped: Option<&'a str>,
+    words: &'a str,
+}
+
+/// Shows or clears.
+///
+/// # Errors
+/// When the store cannot be used, or the person may not.
+pub async fn run(setup: &Setup, command: &LedgerCommand) -> anyhow::Result<u8> {
+    let store = setup.store().await?;
+    match command {
+        LedgerCommand::Show { kb } => {
+            let page = Ledger::new(&store).page(kb).await?;
+            show(setup, kb, &page)?;
+        }
+        LedgerCommand::Clear(args) => {
+            let accept_claimed = setup.config()?.environment.accepts_claimed_identity();
+            let cleared = clear(&store, args, accept_claimed, Timestamp::now()).await?;
+            told(setup, args, &cleared)?;
+        }
+    }
+    Ok(0)
+}
+
+fn show(setup: &Setup, kb: &KbId, page: &Page) -> anyhow::Result<()> {
+    let verdict = page.verdict();
+    if setup.format.is_json() {
+        return output::json(&Shown {
+            kb,
+            epoch: page.epoch,
+            verdict: &verdict,
+            stopped: page.stopped.as_deref(),
+            last_failure: page.last_bad,
+            all: page.all,
+            builds: &page.builds,
+        });
+    }
+    output::line(format!("{kb}: {}, {}", verdict.as_str(), verdict.reason()));
+    if let Some(at) = page.last_bad {
+        output::line(format!("last failure: {}", words::time(at)));
+    }
+    if page.epoch > 0 {
+        output::line(format!("cleared so far: {}", page.epoch));
+    }
+    if page.builds.is_empty() {
+        output::line("no device has said anything of it");
+        return Ok(());
+    }
+    let builds = page
+        .builds
+        .iter()
+        .map(|(build, tally)| (build.as_str(), *tally));
+    let rows = builds.chain([("all", page.all)]).map(|(build, tally)| {
+        [
+            build.to_owned(),
+            tally.good.to_string(),
+            tally.bad.to_string(),
+            judge(tally, None).as_str().to_owned(),
+        ]
+    });
+    output::table(["OS build", "good", "bad", "by itself"], rows);
+    Ok(())
+}
+
+/// Clears an update, when the person may.
+async fn clear(
+    store: &Store,
+    args: &ClearArgs,
+    accept_claimed: bool,
+    now: Timestamp,
+) -> anyhow::Result<Cleared> {
+    let provider: ClientId = PROVIDER.parse()?;
+    let person = store.identities.get_person(&args.by).await?;
+    let engine = policies::stored_engine(store.policies.as_ref(), &provider).await?;
+    // As to resume what was halted, and for every client: the ledger belongs to none.
+    let answer = engine.authority(&AuthorityQuestion {
+        person: person.as_ref(),
+        action: ControlAction::Resume,
+        client: &provider,
+        least_role: None,
+        identity: Identity::Claimed,
+        accept_claimed,
+        requester: None,
+        four_eyes: false,
+        halted: true,
+    });
+    if let Authority::Denied { reason, .. } = answer {
+        return Err(anyhow!("not allowed: {}: {reason}", args.by));
+    }
+    let ledger = Ledger::new(store);
+    Ok(ledger.clear(&args.kb, &args.by, &args.reason, now).await?)
+}
+
+fn told(setup: &Setup, args: &ClearArgs, cleared: &Cleared) -> anyhow::Result<()> {
+    let (kb, was) = (&args.kb, cleared.was_stopped.as_deref());
+    let text = match was {
+        Some(flag) => format!(
+            "{kb} may go again, it was stopped by {flag}; what is halted waits for autoops resume"
+        ),
+        None => format!("{kb} was not stopped; all counts start at zero"),
+    };
+    if setup.format.is_json() {
+        return output::json(&Report {
+            kb,
+            epoch: cleared.epoch,
+            was_stopped: was,
+            words: &text,
+        });
+    }
+    output::line(text);
+    Ok(())
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let trimmed = text.trim();
+    match trimmed.chars().count() {
+        1..=MAX_REASON => Ok(trimmed.to_owned()),
+        _ => Err(Problem::new("reason", text, format!("1 to {MAX_REASON} characters")).to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clients::ledger::Said;
+    use domain::{
+        ledger::Evidence,
+        people::{Person, Role},
+    };
+
+    use super::*;
+
+    async fn stopped() -> (Store, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::embedded(&folder.path().join("store.db")).unwrap();
+        let kb = "KB5034441".parse().unwrap();
+        for device in 1..=3 {
+            let said = Said {
+                kb: &kb,
+                plan: &"first-plan".parse().unwrap(),
+                device: &device.to_string().parse().unwrap(),
+                build: "10.0.19045",
+                evidence: Evidence::Bad,
+                at: Timestamp::UNIX_EPOCH,
+            };
+            Ledger::new(&store).count(&said).await.unwrap();
+        }
+        for (name, role, clients) in [
+            ("lee", Role::Lead, vec![]),
+            ("dana", Role::Approver, vec![]),
+            ("olga", Role::Lead, vec!["7001"]),
+        ] {
+            let person = Person {
+                id: name.parse().unwrap(),
+                name: String::new(),
+                role,
+                clients: clients.iter().map(|id| id.parse().unwrap()).collect(),
+            };
+            store.identities.put_person(person).await.unwrap();
+        }
+        (store, folder)
+    }
+
+    fn args(by: &str) -> ClearArgs {
+        ClearArgs {
+            kb: "KB5034441".parse().unwrap(),
+            by: by.parse().unwrap(),
+            reason: "released anew".to_owned(),
+        }
+    }
+
+    async fn page(store: &Store) -> Page {
+        Ledger::new(store).page(&args("lee").kb).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_lead_of_all_clients_clears_an_update_and_nobody_else() {
+        let (store, _folder) = stopped().await;
+        for by in ["dana", "olga", "nobody"] {
+            let refused = clear(&store, &args(by), true, Timestamp::now()).await;
+            assert!(
+                refused
+                    .unwrap_err()
+                    .to_string()
+                    .starts_with("not allowed: "),
+                "{by}"
+            );
+        }
+        let claimed = clear(&store, &args("lee"), false, Timestamp::now()).await;
+        assert!(
+            claimed.is_err(),
+            "a claimed name where claims are not accepted"
+        );
+        assert!(page(&store).await.stopped.is_some());
+        let cleared = clear(&store, &args("lee"), true, Timestamp::now())
+            .await
+            .unwrap();
+        assert_eq!(cleared.epoch, 1);
+        assert!(cleared.was_stopped.unwrap().starts_with("ledger: 3 of 3"));
+        assert_eq!(page(&store).await.verdict().as_str(), "go");
+        let chain = store
+            .actions
+            .read_chain("ledger/KB5034441", 0, 10)
+            .await
+            .unwrap();
+        let last = &chain.last().unwrap().record;
+        assert_eq!(
+            (last.what.as_str(), &last.detail["reason"]),
+            ("ledger_cleared", &"released anew".into())
+        );
+    }
+}
