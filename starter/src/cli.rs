@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     audit::{self, AuditCommand},
+    campaigns::{self, CampaignsCommand, PlanArgs, VulnerabilitiesCommand},
     control::{self, AmendArgs, AskArgs, ExtendArgs, HaltArgs},
     decide::{self, DecideArgs},
     eval::{self, EvalCommand},
@@ -90,6 +91,12 @@ pub enum Command {
     /// Apply, list, pause and trigger what runs by the clock
     #[command(subcommand)]
     Schedules(SchedulesCommand),
+    /// List and show campaigns
+    #[command(subcommand)]
+    Campaigns(CampaignsCommand),
+    /// Show what is known of a vulnerability
+    #[command(subcommand)]
+    Vulnerabilities(VulnerabilitiesCommand),
     /// Show and verify the audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -111,6 +118,8 @@ pub enum PatchCommand {
     Start(Box<StartArgs>),
     /// Wait for the end of a deployment
     Wait(WaitArgs),
+    /// Show what a campaign would start for a client, and why; starts nothing
+    Plan(PlanArgs),
 }
 
 /// Reads the command line.
@@ -146,6 +155,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Command::Approve(args) => decide::run(&setup, &args, Choice::Approve).await,
         Command::Reject(args) => decide::run(&setup, &args, Choice::Reject).await,
+        Command::Patch(PatchCommand::Plan(args)) => campaigns::plan(&setup, &args).await,
+        Command::Campaigns(command) => campaigns::run(&setup, &command).await,
+        Command::Vulnerabilities(command) => campaigns::vulnerability(&setup, &command).await,
         Command::Status(args) => status::status(&setup, &args).await,
         Command::List(args) => status::list(&setup, &args).await,
         Command::Health(args) => health::run(&setup, &args).await,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audit;
+pub mod campaigns;
 pub mod cli;
 pub mod control;
 pub mod decide;

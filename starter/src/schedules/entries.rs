@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, path::Path};
 use anyhow::Context;
 use clients::store::Store;
 use contracts::{
-    ids::Scheduled, message::MAX_MESSAGE_BYTES, schedule::ScheduleKind, seal::DailySealInput,
+    campaign::PatchCampaignInput, ids::Scheduled, intel::IntelSyncInput,
+    message::MAX_MESSAGE_BYTES, schedule::ScheduleKind, seal::DailySealInput,
 };
 use domain::{
     ids::{ClientId, ScheduleName},
@@ -209,6 +210,25 @@ fn check_client(kind: ScheduleKind, client: Option<&str>, field: &str) -> Option
     }
 }
 
+/// Reads the input as its workflow does; of what depends on the time, the workflow says it.
+fn read_as(kind: ScheduleKind, mut value: Value) -> Result<(), InvalidInput> {
+    match kind {
+        ScheduleKind::DailySeal => input::from_json::<DailySealInput>(&value).map(drop),
+        ScheduleKind::IntelSync => {
+            let input = input::from_json::<IntelSyncInput>(&value)?;
+            InvalidInput::when(input.problems())
+        }
+        ScheduleKind::PatchCampaign => {
+            // Any client will do: that of the schedule is added.
+            value[CLIENT] = "1".into();
+            let input = input::from_json::<PatchCampaignInput>(&value)?;
+            let problems = input.rules.problems().into_iter();
+            InvalidInput::when(problems.chain(input.limits.problems()).collect())
+        }
+        ScheduleKind::CampaignReport => Ok(()),
+    }
+}
+
 fn check_input(kind: ScheduleKind, given: &Map<String, Value>, path: &str) -> Vec<Problem> {
     let mut problems = vec![];
     if let Some(client) = given.get(CLIENT) {
@@ -222,10 +242,7 @@ fn check_input(kind: ScheduleKind, given: &Map<String, Value>, path: &str) -> Ve
         let allowed = format!("at most {MAX_MESSAGE_BYTES} bytes");
         problems.push(Problem::new(path, format!("{bytes} bytes"), allowed));
     }
-    // Of the others, the workflow says it.
-    if kind == ScheduleKind::DailySeal
-        && let Err(wrong) = input::from_json::<DailySealInput>(&value)
-    {
+    if let Err(wrong) = read_as(kind, value) {
         problems.extend(wrong.problems.into_iter().map(|problem| Problem {
             field: format!("{path}.{}", problem.field),
             ..problem

@@ -1,0 +1,158 @@
+//! `autoops patch plan`, `autoops campaigns` and `autoops vulnerabilities`: what to patch first and why,
+//! without starting anything; what campaigns came to; what is known of a vulnerability and from whom.
+
+mod facts;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use clients::{campaign::gather, store::Store};
+use domain::{
+    campaign::{CampaignRules, Draft, draft},
+    ids::{ClientId, CveId, PlanId},
+    input,
+};
+use jiff::Timestamp;
+
+use crate::{file, output, setup::Setup};
+
+/// Whose ranking, by which rules.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The client
+    #[arg(long, value_name = "ID")]
+    pub client: ClientId,
+    /// Rules of a campaign as TOML: baselines, deny, exceptions, devices_per_plan, most_plans
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// Show why each plan stands where it stands, and what was left out
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// About campaigns.
+#[derive(Debug, Subcommand)]
+pub enum CampaignsCommand {
+    /// List the campaigns of a client, newest first
+    List {
+        /// The client
+        #[arg(long, value_name = "ID")]
+        client: ClientId,
+        /// At most this many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show what a campaign found and what became of its plans
+    Show {
+        /// Name of the campaign, such as c-0123456789abcdef
+        #[arg(value_name = "ID")]
+        id: PlanId,
+    },
+}
+
+/// About vulnerabilities.
+#[derive(Debug, Subcommand)]
+pub enum VulnerabilitiesCommand {
+    /// Show what is known of a vulnerability, who says so and since when
+    Show {
+        /// CVE
+        #[arg(value_name = "CVE")]
+        id: CveId,
+    },
+}
+
+/// Ranks and drafts from what the store knows; starts nothing and asks nobody.
+///
+/// # Errors
+/// When the store cannot be read, or the rules cannot be used.
+pub async fn plan(setup: &Setup, args: &PlanArgs) -> anyhow::Result<u8> {
+    let rules = args.rules.as_ref().map(|path| {
+        let value = file::toml(path)?;
+        let rules: CampaignRules = input::from_json(&value)?;
+        input::InvalidInput::when(rules.problems())?;
+        anyhow::Ok(rules)
+    });
+    let rules = rules.transpose()?.unwrap_or_default();
+    let store = setup.store().await?;
+    let draft = drafted(&store, &args.client, &rules).await?;
+    if setup.format.is_json() {
+        output::json(&draft)?;
+    } else {
+        show::draft(&draft, args.explain);
+    }
+    Ok(0)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the clock of the command line"
+)]
+async fn drafted(store: &Store, client: &ClientId, rules: &CampaignRules) -> anyhow::Result<Draft> {
+    let facts = gather(store, client).await?;
+    if facts.devices.is_empty() {
+        bail!(
+            "no device of client {client} is in the store: the first campaign or deployment reads them"
+        );
+    }
+    Ok(draft(&facts, rules, Timestamp::now()))
+}
+
+/// Lists and shows campaigns.
+///
+/// # Errors
+/// When the store cannot be read, or there is no such campaign.
+pub async fn run(setup: &Setup, command: &CampaignsCommand) -> anyhow::Result<u8> {
+    let store = setup.store().await?;
+    match command {
+        CampaignsCommand::List { client, limit } => {
+            let list = store.campaigns.list_campaigns(client, None, *limit).await?;
+            if setup.format.is_json() {
+                list.items.iter().try_for_each(output::json)?;
+            } else {
+                show::campaigns(&list.items);
+            }
+        }
+        CampaignsCommand::Show { id } => {
+            let campaign = store.campaigns.get_campaign(id).await?;
+            let campaign = campaign.with_context(|| format!("no campaign {id} is in the store"))?;
+            let mut outcomes = Vec::new();
+            for plan in &campaign.plans {
+                outcomes.push(store.executions.get_status(&plan.plan).await?);
+            }
+            if setup.format.is_json() {
+                output::json(
+                    &serde_json::json!({ "campaign": campaign, "deployments": outcomes }),
+                )?;
+            } else {
+                show::campaign(&campaign, &outcomes);
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// Shows a vulnerability.
+///
+/// # Errors
+/// When the store cannot be read, or knows nothing of it.
+pub async fn vulnerability(setup: &Setup, command: &VulnerabilitiesCommand) -> anyhow::Result<u8> {
+    let VulnerabilitiesCommand::Show { id } = command;
+    let store = setup.store().await?;
+    let found = store
+        .vulnerabilities
+        .get_vulnerabilities(std::slice::from_ref(id))
+        .await?;
+    let record = found.first().with_context(|| {
+        format!("nothing is known of {id}: no source that was read named it, which does not mean that it is harmless")
+    })?;
+    if setup.format.is_json() {
+        output::json(record)?;
+    } else {
+        facts::lines(record).iter().for_each(output::line);
+    }
+    Ok(0)
+}
