@@ -36,6 +36,9 @@ use crate::{
 };
 
 const DEFAULTS: &str = include_str!("../config.default.toml");
+/// NVD counts the requests of 30 seconds as they arrive; one that was slow on its way must not fall
+/// together with one that is sent when its token has come back.
+const NVD_WINDOW_SECS: u64 = 32;
 const PREFIX: &str = "AUTOOPS_";
 const SEPARATOR: &str = "__";
 /// Variable that names the configuration file when no argument does.
@@ -278,7 +281,7 @@ impl Config {
         });
         let others = [
             (superops::BUCKET.to_owned(), bucket(for_superops, 60)),
-            (nvd::BUCKET.to_owned(), bucket(for_nvd, 30)),
+            (nvd::BUCKET.to_owned(), bucket(for_nvd, NVD_WINDOW_SECS)),
         ];
         Ok(others.into_iter().chain(feeds).collect())
     }

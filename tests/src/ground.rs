@@ -33,6 +33,9 @@ const NOTES: &str = "done-twice";
 /// Requests a minute that all workers share.
 const BUDGET: &str = "AUTOOPS_SUPEROPS__REQUESTS_PER_MINUTE";
 
+/// Requests to NVD in 30 seconds that all workers share.
+const NVD_BUDGET: &str = "AUTOOPS_NVD__REQUESTS_PER_30S";
+
 /// The worker as it is.
 const WORKER: &str = "autoops-worker";
 /// The worker that does everything twice; [`DONE_TWICE`] tells it where to note what.
@@ -70,6 +73,8 @@ pub struct Scene {
     /// Lifts the rate limit of the simulator, which then also keeps no file: the workers' budget of
     /// requests a minute. That of the demo when absent.
     pub budget: Option<u32>,
+    /// Requests to NVD in 30 seconds that all workers share; as with its key when absent.
+    pub nvd_budget: Option<u32>,
     /// Lines the simulator keeps of its log; as many as usual when absent.
     pub log_lines: Option<usize>,
     /// The program of the workers.
@@ -86,6 +91,7 @@ impl Scene {
             memory,
             workers: 1,
             budget: None,
+            nvd_budget: None,
             log_lines: None,
             program: WORKER,
         }
@@ -185,6 +191,9 @@ impl Ground {
             // The last one counts.
             env.push((BUDGET, budget.to_string()));
         }
+        if let Some(budget) = scene.nvd_budget {
+            env.push((NVD_BUDGET, budget.to_string()));
+        }
         if scene.program == WORKER_TWICE {
             let notes = data.file(NOTES);
             std::fs::create_dir(&notes).unwrap();
@@ -255,6 +264,16 @@ impl Ground {
     pub async fn calm(&self) {
         self.ask_simulator(|http, url| http.delete(format!("{url}/faults")))
             .await;
+    }
+
+    /// What the simulator of NVD saw, request by request.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn nvd_log(&self) -> Vec<Value> {
+        let url = format!("{}/log", self.simulators.nvd_url());
+        let answer = reqwest::get(url).await.unwrap();
+        answer.json().await.unwrap()
     }
 
     /// What the simulator itself says was done: its rows of one action.

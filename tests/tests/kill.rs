@@ -18,6 +18,8 @@ mod moments;
 mod proof;
 #[path = "kill/rollout.rs"]
 mod rollout;
+#[path = "kill/sources.rs"]
+mod sources;
 #[path = "kill/stand.rs"]
 mod stand;
 #[path = "kill/sweep.rs"]
