@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 14] = [
+const WRITES: [(&str, &str, &str); 15] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -95,6 +95,11 @@ const WRITES: [(&str, &str, &str); 14] = [
         "audit.seal",
         "copies of audit entries, a seal, in write-once storage",
         "the same object is there already: it is read and taken as it is",
+    ),
+    (
+        "campaign.report",
+        "three objects of a report",
+        "the same objects are there already; if more has happened meanwhile, three others, and only these are named",
     ),
 ];
 
