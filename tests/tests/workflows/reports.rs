@@ -148,13 +148,23 @@ fn id(name: &str) -> String {
     format!("campaign-report/{CLIENT}/{name}")
 }
 
+/// Reports as a schedule of the world's name does it.
 async fn report(name: &str, more: Value) -> Result<ReportResult, (String, String)> {
+    report_as(&id(name), more).await
+}
+
+/// The id of another run: the server appends the time of each.
+fn run_of(name: &str, second: i64) -> String {
+    format!("{}-{}", id(name), Timestamp::from_second(second).unwrap())
+}
+
+async fn report_as(id: &str, more: Value) -> Result<ReportResult, (String, String)> {
     let mut input = json!({ "client": CLIENT });
     for (field, value) in more.as_object().unwrap() {
         input[field] = value.clone();
     }
-    let (client, id) = (site().await.client(), id(name));
-    let started = start_raw(client, "CampaignReport", &id, wire::json(&input));
+    let client = site().await.client();
+    let started = start_raw(client, "CampaignReport", id, wire::json(&input));
     let ended = started
         .await
         .unwrap()
@@ -163,10 +173,10 @@ async fn report(name: &str, more: Value) -> Result<ReportResult, (String, String
     ended.map(|raw| wire::read(&raw)).map_err(failure_of)
 }
 
-async fn written(name: &str, more: Value) -> ReportWritten {
-    match report(name, more).await.unwrap() {
+async fn written(id: &str, more: Value) -> ReportWritten {
+    match report_as(id, more).await.unwrap() {
         ReportResult::Written(written) => written,
-        ReportResult::NoCampaign => panic!("no campaign for {name}"),
+        ReportResult::NoCampaign => panic!("no campaign for {id}"),
     }
 }
 
@@ -187,7 +197,7 @@ fn the_newest_campaign_becomes_three_objects() {
     run(async {
         let name = "report-plain";
         let (world, campaign) = world(name).await;
-        let result = written(name, json!({})).await;
+        let result = written(&id(name), json!({})).await;
         assert_eq!((&result.campaign, result.plans), (&campaign.id, 2));
         let ReportKeys { json, csv, html } = &result.keys;
         assert!(json.starts_with(&format!("reports/{CLIENT}/campaigns/c-{name}/20")));
@@ -232,7 +242,7 @@ fn a_report_survives_an_activity_that_fails_is_silent_or_is_not_heard() {
             let (world, campaign) = world(name).await;
             world.change(|m| m.fail(REPORTING, Some(1), lost.clone()));
             let named = json!({ "campaign": campaign.id, "try_secs": 2 });
-            let result = written(name, named).await;
+            let result = written(&id(name), named).await;
             assert!(world.read(|m| m.calls_of(REPORTING)) >= 2, "{name}");
             // What was not heard is found done.
             assert_eq!(result.is_new, lost != Lost::Answer, "{name}");
@@ -246,11 +256,11 @@ fn a_later_report_leaves_the_one_before_alone() {
     run(async {
         let name = "report-later";
         let (world, campaign) = world(name).await;
-        let first = written(name, json!({})).await;
+        let first = written(&run_of(name, 1), json!({})).await;
         let before = read(&world, &first.keys.csv).await;
         verified(&world, &campaign.plans[1].plan, "84", Timestamp::now()).await;
         // Perhaps in the same minute.
-        let second = written(name, json!({})).await;
+        let second = written(&run_of(name, 2), json!({})).await;
         assert!(second.is_new);
         assert_ne!(first.keys, second.keys);
         assert_eq!(second.devices.of(Fate::Verified), 4);
@@ -286,13 +296,15 @@ fn an_unknown_campaign_one_of_another_client_and_a_typo_are_named() {
     run(async {
         let (_world, campaign) = world("report-unknown").await;
         let other = json!({ "client": "7002", "campaign": campaign.id });
-        for (input, words) in [
+        let inputs = [
             (json!({ "campaign": "c-none" }), "campaign: `c-none`"),
             (other, "campaign: `c-report-unknown`"),
             (json!({ "campaing": "c-none" }), "campaing"),
             (json!({ "try_secs": 0 }), "try_secs: `0`"),
-        ] {
-            let (kind, found) = report("report-unknown", input).await.unwrap_err();
+        ];
+        for (second, (input, words)) in (1..).zip(inputs) {
+            let id = run_of("report-unknown", second);
+            let (kind, found) = report_as(&id, input).await.unwrap_err();
             assert_eq!(kind, INVALID_INPUT, "{found}");
             assert!(found.contains(words), "{found}");
         }
