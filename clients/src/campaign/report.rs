@@ -227,18 +227,22 @@ async fn put(
             csv: key("csv")?,
             html: key("html")?,
         };
-        alive();
         let files = [(&keys.csv, &csv), (&keys.html, &html), (&keys.json, &json)];
-        match create(objects, files).await {
+        match create(objects, files, alive).await {
             Err(ObjectsError::Conflict { .. }) if number < MOST_A_MINUTE => number += 1,
             written => return Ok((keys, written?)),
         }
     }
 }
 
-async fn create(objects: &Objects, files: [(&ObjectKey, &Bytes); 3]) -> Result<bool, ObjectsError> {
+async fn create(
+    objects: &Objects,
+    files: [(&ObjectKey, &Bytes); 3],
+    alive: &(dyn Fn() + Sync),
+) -> Result<bool, ObjectsError> {
     let mut is_new = false;
     for (key, body) in files {
+        alive();
         is_new |= objects.create(key, body.clone()).await? == Created::Now;
     }
     Ok(is_new)
