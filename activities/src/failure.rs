@@ -4,8 +4,8 @@
 use std::{error::Error, fmt};
 
 use clients::{
-    bedrock::BedrockError, intel::IntelError, notify::NotifyError, nvd::NvdError, seal::SealError,
-    store::StoreError, superops::SuperOpsError,
+    bedrock::BedrockError, campaign::report::ReportError, intel::IntelError, notify::NotifyError,
+    nvd::NvdError, seal::SealError, store::StoreError, superops::SuperOpsError,
 };
 use contracts::failures;
 use domain::{
@@ -80,6 +80,15 @@ impl Classify for Refused {
 impl From<InvalidInput> for Failed {
     fn from(found: InvalidInput) -> Self {
         build(failures::INVALID_INPUT.to_owned(), Refused(found), false)
+    }
+}
+
+impl From<ReportError> for Failed {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Invalid(found) => found.into(),
+            error => activity_error("report", error),
+        }
     }
 }
 

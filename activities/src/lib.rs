@@ -24,6 +24,7 @@ pub mod plans;
 pub mod policy;
 pub mod records;
 mod register;
+pub mod reports;
 pub mod risk;
 pub mod seal;
 pub mod superops;

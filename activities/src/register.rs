@@ -19,6 +19,7 @@ use crate::{
     plans::PlanActivities,
     policy::PolicyActivities,
     records::RecordActivities,
+    reports::ReportActivities,
     risk::RiskActivities,
     seal::SealActivities,
     superops::SuperOpsActivities,
@@ -51,6 +52,7 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
                 .register_activities(PlanActivities::new(deps, guardrails.clone()))
                 .register_activities(PolicyActivities::new(deps, guardrails))
                 .register_activities(RecordActivities::new(deps))
+                .register_activities(ReportActivities::new(deps))
                 .register_activities(RiskActivities::new(deps))
                 .register_activities(SealActivities::new(deps))
                 .register_activities(WindowActivities::new(deps));

@@ -1,5 +1,7 @@
 //! Gathers what a campaign is made of from the store; asks no outside system.
 
+pub mod report;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{

@@ -1,9 +1,9 @@
-//! Workflow `PatchCampaign`.
+//! Workflows `PatchCampaign` and `CampaignReport`.
 
 use domain::{
     campaign::{CampaignRules, PlanTemplate},
     ids::{ClientId, DeviceId, PersonId, PlanId},
-    input::Problem,
+    input::{InvalidInput, Problem},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -156,3 +156,50 @@ pub struct PatchCampaignResult {
     /// When it ended.
     pub ended_at: Timestamp,
 }
+
+/// Input of a report; all but the client may be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignReportInput {
+    /// Client.
+    pub client: ClientId,
+    /// The campaign; the newest of the client when absent.
+    #[serde(default)]
+    pub campaign: Option<PlanId>,
+    /// How long one try may take, in seconds.
+    #[serde(default = "try_secs")]
+    pub try_secs: u64,
+    /// How long all tries may take, in seconds.
+    #[serde(default = "give_up_secs")]
+    pub give_up_secs: u64,
+}
+
+fn try_secs() -> u64 {
+    1800
+}
+
+fn give_up_secs() -> u64 {
+    20 * 3600
+}
+
+impl CampaignReportInput {
+    /// Says what cannot be used.
+    ///
+    /// # Errors
+    /// Names each field.
+    pub fn check(&self) -> Result<(), InvalidInput> {
+        let (mut problems, most) = (Vec::new(), 30 * 24 * 3600);
+        for (field, value) in [
+            ("try_secs", self.try_secs),
+            ("give_up_secs", self.give_up_secs),
+        ] {
+            if !(1..=most).contains(&value) {
+                problems.push(Problem::new(field, value, format!("1 to {most}")));
+            }
+        }
+        InvalidInput::when(problems)
+    }
+}
+
+/// What a report came to.
+pub type CampaignReportResult = crate::activities::campaign::ReportResult;

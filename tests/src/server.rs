@@ -14,8 +14,8 @@ use temporalio_client::Client;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions, runtime::RuntimeOptions};
 use tokio::sync::{OnceCell, mpsc};
 use workflows::{
-    daily_seal::DailySeal, device_patch::DevicePatch, intel_sync::IntelSync,
-    patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
+    campaign_report::CampaignReport, daily_seal::DailySeal, device_patch::DevicePatch,
+    intel_sync::IntelSync, patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
 };
 
 use crate::{fakes, faults::Gate, world::Worlds};
@@ -213,6 +213,8 @@ pub fn options(queue: &str, worlds: &Arc<Worlds>) -> WorkerOptions {
             .register_workflow::<IntelSync>()
             .unwrap()
             .register_workflow::<PatchCampaign>()
+            .unwrap()
+            .register_workflow::<CampaignReport>()
             .unwrap();
     }
     fakes::register(&mut options, queue, worlds);

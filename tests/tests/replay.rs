@@ -8,18 +8,22 @@ use prost::Message;
 use temporalio_common::protos::temporal::api::history::v1::{History, history_event::Attributes};
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 use workflows::{
-    daily_seal::DailySeal, device_patch::DevicePatch, patch_deployment::PatchDeployment,
+    campaign_report::CampaignReport, daily_seal::DailySeal, device_patch::DevicePatch,
+    intel_sync::IntelSync, patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
 };
 
 /// Stories that must be among the recorded ones.
-const STORIES: [&str; 11] = [
+const STORIES: [&str; 14] = [
     "aborted",
     "approved",
+    "campaign",
+    "campaign_report",
     "continued_as_new",
     "continued_as_new_2",
     "device_needs_human",
     "device_rolled_back",
     "device_verified",
+    "facts_read",
     "rejected",
     "rolled_back",
     "sealed",
@@ -33,6 +37,12 @@ fn replayer() -> WorkflowReplayer {
         .register_workflow::<DevicePatch>()
         .unwrap()
         .register_workflow::<DailySeal>()
+        .unwrap()
+        .register_workflow::<IntelSync>()
+        .unwrap()
+        .register_workflow::<PatchCampaign>()
+        .unwrap()
+        .register_workflow::<CampaignReport>()
         .unwrap()
         .data_converter(data_converter())
         .build();

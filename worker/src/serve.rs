@@ -11,8 +11,8 @@ use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use workflows::{
-    daily_seal::DailySeal, device_patch::DevicePatch, intel_sync::IntelSync,
-    patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
+    campaign_report::CampaignReport, daily_seal::DailySeal, device_patch::DevicePatch,
+    intel_sync::IntelSync, patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
 };
 
 use crate::args::Tuning;
@@ -115,6 +115,7 @@ fn options(
         options.register_workflow::<DailySeal>()?;
         options.register_workflow::<IntelSync>()?;
         options.register_workflow::<PatchCampaign>()?;
+        options.register_workflow::<CampaignReport>()?;
     }
     activities::register(&mut options, queue, deps);
     Ok(options)

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod call;
+pub mod campaign_report;
 mod clock;
 pub mod daily_seal;
 pub mod device_patch;

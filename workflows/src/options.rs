@@ -138,6 +138,15 @@ pub(crate) fn sealing(
     in_steps(options, give_up_secs)
 }
 
+/// Writing the report of a campaign: what one try has written the next one finds.
+pub(crate) fn reporting(
+    summary: impl Into<String>,
+    try_secs: u64,
+    give_up_secs: u64,
+) -> ActivityOptions {
+    sealing(summary, try_secs, give_up_secs)
+}
+
 /// Reading a source of vulnerability facts: given up after a while, the next run goes on.
 pub(crate) fn reading(
     queue: &'static str,

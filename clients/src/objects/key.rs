@@ -3,10 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use domain::{
-    ids::ClientId,
+    ids::{ClientId, PlanId},
     input::{InvalidInput, Problem},
 };
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use object_store::path::Path;
 
 /// Longest key; S3 takes 1024 bytes.
@@ -85,6 +85,24 @@ impl ObjectKey {
         "logs/seals".parse()
     }
 
+    /// Names a file of a report of a campaign; `number` tells reports of one minute apart, from 1.
+    ///
+    /// # Errors
+    /// When an id cannot be part of a key.
+    pub fn campaign_report(
+        client: &ClientId,
+        campaign: &PlanId,
+        (at, number): (Timestamp, u32),
+        ending: &str,
+    ) -> Result<Self, InvalidInput> {
+        let minute = TimeZone::UTC.to_datetime(at).strftime("%Y-%m-%dT%H-%M");
+        let number = match number {
+            1 => String::new(),
+            more => format!("-{more}"),
+        };
+        format!("reports/{client}/campaigns/{campaign}/{minute}{number}.{ending}").parse()
+    }
+
     /// Returns the key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -161,6 +179,14 @@ mod tests {
             (Shelf::Playbooks, Some(3))
         );
         assert_eq!(ObjectKey::seal(7).unwrap().number(), Some(7));
+        let at = "2026-11-27T09:05:59Z".parse().unwrap();
+        let campaign = "c-1".parse().unwrap();
+        for (number, name) in [(1, "2026-11-27T09-05.csv"), (2, "2026-11-27T09-05-2.csv")] {
+            let report = ObjectKey::campaign_report(&client, &campaign, (at, number), "csv");
+            let report = report.unwrap();
+            assert_eq!(report.as_str(), format!("reports/7/campaigns/c-1/{name}"));
+            assert_eq!(report.shelf(), Shelf::Reports);
+        }
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 
 use domain::{
-    campaign::{CampaignRules, PlanState, PlanTemplate},
+    campaign::{CampaignRules, PlanState, PlanTemplate, report::Fates},
     ids::{ClientId, DeviceId, PersonId, PlanId},
     plan::PlanRequest,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use temporalio_macros::activity_definitions;
 
@@ -118,6 +119,54 @@ pub struct NotePlanInput {
     pub state: PlanState,
 }
 
+/// Asks for the report of a campaign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportInput {
+    /// Client.
+    pub client: ClientId,
+    /// The campaign; the newest of the client when absent.
+    #[serde(default)]
+    pub campaign: Option<PlanId>,
+    /// When it was asked for: every try counts days by it and names objects after it.
+    pub at: Timestamp,
+}
+
+/// What came of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportResult {
+    /// It is there.
+    Written(ReportWritten),
+    /// The client has no campaign, or none within 90 days.
+    NoCampaign,
+}
+
+/// A report that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportWritten {
+    /// The campaign.
+    pub campaign: PlanId,
+    /// Keys of its objects.
+    pub keys: ReportKeys,
+    /// False when it was there before.
+    pub is_new: bool,
+    /// Plans.
+    pub plans: u64,
+    /// Devices of plans, by what became of them.
+    pub devices: Fates,
+}
+
+/// Keys of the objects of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportKeys {
+    /// Sums, plans and updates.
+    pub json: String,
+    /// A line for each plan and device.
+    pub csv: String,
+    /// A page for people.
+    pub html: String,
+}
+
 /// Steps of a campaign.
 #[derive(Debug)]
 pub struct CampaignActivities;
@@ -147,6 +196,12 @@ impl CampaignActivities {
     pub fn note_plan(_: NotePlanInput) -> Result<(), Infallible> {
         unimplemented!()
     }
+
+    /// Writes what became of a campaign into the storage of objects.
+    #[activity(name = "campaign.report")]
+    pub fn report(_: ReportInput) -> Result<ReportResult, Infallible> {
+        unimplemented!()
+    }
 }
 
 /// Patch lists, on the queue of the inventory.
@@ -162,5 +217,5 @@ impl PatchListActivities {
     }
 }
 
-pub use campaign_activities::{Draft, NextLists, NextPlan, NotePlan};
+pub use campaign_activities::{Draft, NextLists, NextPlan, NotePlan, Report};
 pub use patch_list_activities::ReadPatchList;

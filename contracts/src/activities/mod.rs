@@ -58,6 +58,9 @@ pub const PATCHING: [&str; 30] = [
 /// The activity of seals, by name.
 pub const SEALING: &str = "audit.seal";
 
+/// The activity of reports of campaigns, by name.
+pub const REPORTING: &str = "campaign.report";
+
 /// Activities of the reading of sources, by name.
 pub const READING: [&str; 7] = [
     "intel.read_kev",
@@ -70,12 +73,13 @@ pub const READING: [&str; 7] = [
 ];
 
 /// Activities of campaigns, by name.
-pub const CAMPAIGNS: [&str; 5] = [
+pub const CAMPAIGNS: [&str; 6] = [
     "campaign.next_lists",
     "inventory.read_patch_list",
     "campaign.draft",
     "campaign.next_plan",
     "campaign.note_plan",
+    REPORTING,
 ];
 
 /// Lists the name of every declared activity; tests hold tables of faults and registrations against

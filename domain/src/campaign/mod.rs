@@ -3,6 +3,7 @@
 
 mod chain;
 mod draft;
+pub mod report;
 mod rules;
 mod template;
 #[cfg(test)]

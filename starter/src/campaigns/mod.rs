@@ -26,7 +26,7 @@ pub struct PlanArgs {
     /// The client
     #[arg(long, value_name = "ID")]
     pub client: ClientId,
-    /// Rules of a campaign as TOML: baselines, deny, exceptions, devices_per_plan, most_plans
+    /// Rules of a campaign as TOML: baselines, deny, exceptions
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
     /// Show why each plan stands where it stands, and what was left out
@@ -87,10 +87,6 @@ pub async fn plan(setup: &Setup, args: &PlanArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the clock of the command line"
-)]
 async fn drafted(store: &Store, client: &ClientId, rules: &CampaignRules) -> anyhow::Result<Draft> {
     let facts = gather(store, client).await?;
     if facts.devices.is_empty() {

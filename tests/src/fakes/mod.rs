@@ -14,6 +14,7 @@ pub mod people;
 mod planning;
 pub mod plans;
 pub mod records;
+pub mod reports;
 pub mod risk;
 pub mod seal;
 pub mod superops;
@@ -40,7 +41,8 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
                 .register_activities(risk::FakeRisk::new(worlds()))
                 .register_activities(seal::FakeSeals::new(worlds()))
                 .register_activities(intel::FakeIntel::new(worlds()))
-                .register_activities(campaign::FakeCampaign::new(worlds()));
+                .register_activities(campaign::FakeCampaign::new(worlds()))
+                .register_activities(reports::FakeReports::new(worlds()));
         }
         queues::SUPEROPS => {
             options.register_activities(superops::FakeSuperOps::new(worlds()));

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 24] = [
+const WRITES: [(&str, &str, &str); 25] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -148,6 +148,11 @@ const WRITES: [(&str, &str, &str); 24] = [
         "the campaign of this name is there already",
     ),
     ("campaign.note_plan", "campaign", "what is started stays so"),
+    (
+        "campaign.report",
+        "three objects of a report",
+        "the same objects are there already; if more has happened meanwhile, three others, and only these are named",
+    ),
 ];
 
 /// Activities that only read: a repeat costs a request.
@@ -243,6 +248,7 @@ async fn left_behind(scene: Scene) -> (Vec<String>, Vec<String>) {
     }
     all.extend(read_facts(&ground).await);
     all.push(campaigned(&ground, away).await);
+    all.push(reported(&ground, away).await);
     all.sort_unstable();
     let repeated = if twice { ground.done_twice() } else { vec![] };
     ground.stop().await;
@@ -314,6 +320,19 @@ async fn campaigned(ground: &Ground, job: &Job) -> String {
     });
     let plans: Vec<String> = plans.collect();
     format!("campaign: {:?}: {}", campaign.counts, plans.join("; "))
+}
+
+/// Reports on that campaign.
+async fn reported(ground: &Ground, job: &Job) -> String {
+    let id = format!("campaign-report/{}/twice", job.client);
+    let input = json!({ "client": job.client });
+    let started = start_raw(&ground.client, "CampaignReport", &id, wire::json(&input));
+    let result = started.await.unwrap();
+    let result = result.get_result(WorkflowGetResultOptions::default());
+    let report: Value = wire::read(&result.await.unwrap());
+    let written = &report["written"];
+    let keys = written["keys"].as_object().map_or(0, serde_json::Map::len);
+    format!("report: {} plans in {keys} objects", written["plans"])
 }
 
 async fn mean_another_plan(ground: &Ground, job: &Job) {

@@ -15,6 +15,7 @@ mod letters;
 mod outages;
 mod reading;
 mod recording;
+mod reports;
 mod schedules;
 mod sealing;
 mod silence;

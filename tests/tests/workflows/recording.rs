@@ -9,7 +9,12 @@ use autoops_tests::{
 use domain::{outcome::DeploymentOutcome as Outcome, script::ScriptOutcome};
 use serde_json::json;
 
-use crate::sealing::{seal, world};
+use crate::{
+    campaigns::campaign,
+    reading::read,
+    reports,
+    sealing::{seal, world},
+};
 
 #[test]
 fn records_histories() {
@@ -36,6 +41,18 @@ fn records_histories() {
         let _world = world("recorded-seal").await;
         seal("recorded-seal", None).await.unwrap();
         record(site().await.client(), "daily-seal/recorded-seal", "sealed").await;
+        let client = site().await.client();
+        let _world = World::new(site().await, "recorded-read", 1);
+        read("recorded-read", json!({})).await.unwrap();
+        record(client, "intel-sync/recorded-read", "facts_read").await;
+        let _world = World::new(site().await, "recorded-campaign", 2);
+        campaign("recorded-campaign", json!({})).await.unwrap();
+        let id = "patch-campaign/7001/recorded-campaign";
+        record(client, id, "campaign").await;
+        let _reported = reports::world("recorded-report").await;
+        reports::report("recorded-report", json!({})).await.unwrap();
+        let id = reports::id("recorded-report");
+        record(client, &id, "campaign_report").await;
     });
 }
 

@@ -1,0 +1,98 @@
+//! Workflow `CampaignReport`: writes what became of a campaign into the storage of objects. May run as
+//! often as one likes; each report is kept.
+
+#![expect(
+    missing_debug_implementations,
+    reason = "the macro makes the marker types"
+)]
+
+use contracts::{
+    activities::campaign::{Report, ReportInput, ReportResult, ReportWritten},
+    campaign::{CampaignReportInput, CampaignReportResult},
+    message::Message,
+    search,
+};
+use domain::{campaign::report::Fate, input::InvalidInput};
+use temporalio_workflow::{
+    WorkflowContext, WorkflowContextView, WorkflowResult, workflow, workflow_methods,
+};
+
+use crate::{
+    clock,
+    failure::{self, Failed},
+    options,
+};
+
+/// Input of a report, or what is wrong with it.
+#[workflow]
+#[derive(Debug)]
+pub struct CampaignReport {
+    input: Result<CampaignReportInput, InvalidInput>,
+}
+
+#[workflow_methods]
+impl CampaignReport {
+    #[init]
+    fn new(_: &WorkflowContextView, input: Message<CampaignReportInput>) -> Self {
+        Self {
+            input: input.into_result(),
+        }
+    }
+
+    /// Reports.
+    #[run(name = "CampaignReport")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<CampaignReportResult> {
+        let input = ctx.state(|report| report.input.clone());
+        let input = input
+            .and_then(|input| input.check().map(|()| input))
+            .map_err(failure::invalid_input)?;
+        let client = search::CLIENT.value_set(input.client.to_string());
+        ctx.upsert_search_attributes(vec![client]);
+        let what = match &input.campaign {
+            Some(campaign) => format!("report on campaign {campaign}"),
+            None => format!("report on the newest campaign of client {}", input.client),
+        };
+        show(ctx, "reporting", format!("Writing: {what}"));
+        let options = options::reporting(what, input.try_secs, input.give_up_secs);
+        let asked = ReportInput {
+            at: clock::now(ctx),
+            client: input.client,
+            campaign: input.campaign,
+        };
+        let result = ctx
+            .execute_activity(Report, asked, options)
+            .await
+            .map_err(|error| Failed::of(&error).into_termination())?;
+        let details = match &result {
+            ReportResult::Written(report) => details(report),
+            ReportResult::NoCampaign => "The client has no campaign to report on".to_owned(),
+        };
+        show(ctx, "done", details);
+        Ok(result)
+    }
+}
+
+fn details(report: &ReportWritten) -> String {
+    let ReportWritten {
+        campaign,
+        keys,
+        plans,
+        devices,
+        ..
+    } = report;
+    let counted = Fate::ALL
+        .into_iter()
+        .map(|fate| (fate.as_str().replace('_', " "), devices.of(fate)))
+        .filter(|(_, number)| *number > 0)
+        .map(|(fate, number)| format!("| {fate} | {number} |\n"));
+    let counted: String = counted.collect();
+    format!(
+        "Campaign `{campaign}`, {plans} plans\n\n| Devices | |\n| --- | ---: |\n{counted}\n- `{}`\n- `{}`\n- `{}`\n",
+        keys.html, keys.csv, keys.json
+    )
+}
+
+fn show(ctx: &WorkflowContext<CampaignReport>, stage: &str, details: String) {
+    ctx.upsert_search_attributes(vec![search::STAGE.value_set(stage.to_owned())]);
+    ctx.set_current_details(details);
+}
