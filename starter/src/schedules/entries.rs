@@ -5,8 +5,12 @@ use std::{collections::BTreeSet, path::Path};
 use anyhow::Context;
 use clients::store::Store;
 use contracts::{
-    campaign::PatchCampaignInput, ids::Scheduled, intel::IntelSyncInput,
-    message::MAX_MESSAGE_BYTES, schedule::ScheduleKind, seal::DailySealInput,
+    campaign::{CampaignReportInput, PatchCampaignInput},
+    ids::Scheduled,
+    intel::IntelSyncInput,
+    message::MAX_MESSAGE_BYTES,
+    schedule::ScheduleKind,
+    seal::DailySealInput,
 };
 use domain::{
     ids::{ClientId, ScheduleName},
@@ -225,7 +229,10 @@ fn read_as(kind: ScheduleKind, mut value: Value) -> Result<(), InvalidInput> {
             let problems = input.rules.problems().into_iter();
             InvalidInput::when(problems.chain(input.limits.problems()).collect())
         }
-        ScheduleKind::CampaignReport => Ok(()),
+        ScheduleKind::CampaignReport => {
+            value[CLIENT] = "1".into();
+            input::from_json::<CampaignReportInput>(&value)?.check()
+        }
     }
 }
 

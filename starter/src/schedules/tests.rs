@@ -50,12 +50,12 @@ fn the_documentation_shows_a_file_that_is_accepted() {
 fn the_client_becomes_a_part_of_the_input_and_of_the_workflow_id() {
     let entry = of_kind(
         "patch-campaign",
-        "client = '7'\n[schedule.input]\nkbs = ['KB5034441']\n",
+        "client = '7'\n[schedule.input]\nrequested_by = 'lee'\n",
     );
     let entry = entry.unwrap();
     assert_eq!(
         Value::Object(entry.input.clone()),
-        json!({ "client": "7", "kbs": ["KB5034441"] })
+        json!({ "client": "7", "requested_by": "lee" })
     );
     assert_eq!(entry.workflow_id().unwrap(), "patch-campaign/7/a");
     let entry = one("").unwrap();
