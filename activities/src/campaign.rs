@@ -347,6 +347,15 @@ mod tests {
             .run(CampaignActivities::note_plan, noted)
             .await
             .unwrap();
+        let full = CampaignLimits {
+            most_open_of_client: 1,
+            ..CampaignLimits::default()
+        };
+        let held = steps.run(CampaignActivities::next_plan, next(full)).await;
+        assert!(
+            matches!(held.unwrap(), NextPlanResult::Held(_)),
+            "one has begun"
+        );
         // Its deployment has not sealed its plan yet; the next campaign leaves its pairs out.
         let second = DraftInput {
             campaign: "c-2".parse().unwrap(),

@@ -2,7 +2,7 @@
 
 pub mod report;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use domain::{
     campaign::{Campaign, Facts, PlanState},
@@ -158,22 +158,32 @@ fn add(
     }
 }
 
-/// Counts open deployments: of the client, and of all.
+/// Counts open deployments: of the client, and of all. One that a campaign of the client has just
+/// started counts before it has written anything.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub async fn open_deployments(store: &Store, client: &ClientId) -> StoreResult<(u32, u32)> {
-    let mut counts = BTreeMap::new();
-    for of in [Some(client.clone()), None] {
-        let filter = StatusFilter {
-            client: of.clone(),
-            needs_approval: false,
-            open: true,
-        };
-        // A few more than any limit are enough.
-        let page = store.executions.list_statuses(&filter, None, 1000).await?;
-        let count = u32::try_from(page.items.len()).unwrap_or(u32::MAX);
-        counts.insert(of.is_none(), count);
+    let mut begun = 0;
+    let recent = store.campaigns.list_campaigns(client, None, RECENT).await?;
+    for plan in recent.items.iter().flat_map(|campaign| &campaign.plans) {
+        let is_started = matches!(plan.state, PlanState::Started { .. });
+        if is_started && store.executions.get_status(&plan.plan).await?.is_none() {
+            begun += 1;
+        }
     }
-    Ok((counts[&false], counts[&true]))
+    let of_client = written_open(store, Some(client)).await?;
+    let of_all = written_open(store, None).await?;
+    Ok((of_client + begun, of_all + begun))
+}
+
+/// A few more than any limit are enough.
+async fn written_open(store: &Store, client: Option<&ClientId>) -> StoreResult<u32> {
+    let filter = StatusFilter {
+        client: client.cloned(),
+        needs_approval: false,
+        open: true,
+    };
+    let page = store.executions.list_statuses(&filter, None, 1000).await?;
+    Ok(u32::try_from(page.items.len()).unwrap_or(u32::MAX))
 }

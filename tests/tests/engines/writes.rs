@@ -4,17 +4,20 @@ use std::{collections::BTreeSet, time::Duration};
 
 use clients::store::{
     Bucket, ClientRecord, DeadLetter, DeviceRow, LetterFilter, LetterState, PolicyVersion,
-    StatusFilter, Store, StoreResult,
+    ReaderState, StatusFilter, Store, StoreResult,
     conformance::{self, record, row, sealed, status},
 };
 use domain::{
     audit::AuditRecord,
+    campaign::{Campaign, Draft, DraftPlan, PatchList, PlanState},
     dead_letter::LetterKind,
     deployment::Stage,
     device::Device,
-    ids::{ClientId, DeviceId, PersonId, PlanId},
+    ids::{ClientId, CveId, DeviceId, KbId, PersonId, PlanId},
     outcome::DeviceOutcome,
     people::{Person, Role},
+    plan::PlanRequest,
+    vulnerability::{cvrf::Update, deadline::Deadline, kev},
 };
 use futures::future::join_all;
 use jiff::{Timestamp, tz::TimeZone};
@@ -44,8 +47,14 @@ pub(crate) enum Write {
     SettleLetter,
     PutClient,
     PutDevices,
+    PutPatches,
     TakeLease,
     ReleaseLease,
+    PutCampaign,
+    NotePlan,
+    MergeFacts,
+    MergeUpdate,
+    MoveReader,
     PutPerson,
     PutPeople,
     LowerPeople,
@@ -61,7 +70,7 @@ use Write as W;
 
 impl Write {
     /// All of them.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 31] = [
         W::AppendFirst,
         W::AppendNext,
         W::AppendLarge,
@@ -76,8 +85,14 @@ impl Write {
         W::SettleLetter,
         W::PutClient,
         W::PutDevices,
+        W::PutPatches,
         W::TakeLease,
         W::ReleaseLease,
+        W::PutCampaign,
+        W::NotePlan,
+        W::MergeFacts,
+        W::MergeUpdate,
+        W::MoveReader,
         W::PutPerson,
         W::PutPeople,
         W::LowerPeople,
@@ -98,6 +113,7 @@ impl Write {
             W::PutLaterRow => &[W::PutRow],
             W::SettleLetter => &[W::PutLetter],
             W::ReleaseLease => &[W::TakeLease],
+            W::NotePlan => &[W::PutCampaign],
             W::LowerPeople => &[W::PutPeople],
             W::ClearFlag => &[W::SetFlag],
             _ => &[],
@@ -208,6 +224,42 @@ impl Write {
                     .release_lease(&device_id(token, 0), "me")
                     .await
             }
+            W::PutPatches => {
+                let list = patch_list(token);
+                store.inventory.put_patch_page(list, 1, true).await
+            }
+            W::PutCampaign => {
+                let (campaign, requests) = campaign(token);
+                let put = store.campaigns.put_campaign(campaign, requests);
+                put.await.map(drop)
+            }
+            W::NotePlan => {
+                let state = PlanState::Started { at: at(3) };
+                store.campaigns.put_plan_state(&plan(token), 0, state).await
+            }
+            W::MergeFacts => {
+                let facts = kev::taken_back(cve(token), at(0));
+                let merged = store.vulnerabilities.merge_vulnerabilities(vec![facts]);
+                merged.await.map(drop)
+            }
+            W::MergeUpdate => {
+                let update = Update {
+                    kb: kb(token),
+                    cves: BTreeSet::from([cve(token)]),
+                    supersedes: BTreeSet::new(),
+                    restart: None,
+                    published: None,
+                };
+                let merged = store.vulnerabilities.merge_updates(vec![update]);
+                merged.await.map(drop)
+            }
+            W::MoveReader => {
+                let state = ReaderState {
+                    version: 1,
+                    body: json!({ "of": token }),
+                };
+                store.vulnerabilities.move_reader(&name, state).await
+            }
             W::PutPerson => store.identities.put_person(someone(token, "dana")).await,
             W::PutPeople => people_of(store, token, &["dana", "tim"]).await,
             W::LowerPeople => people_of(store, token, &["dana", "ann"]).await,
@@ -259,6 +311,27 @@ impl Write {
             }
             W::PutClient => json!(store.inventory.get_client(&client(token)).await.unwrap()),
             W::PutDevices => return inventory(store, token).await,
+            W::PutPatches => {
+                let ids = [device_id(token, 0)];
+                json!(store.inventory.get_patch_lists(&ids).await.unwrap())
+            }
+            W::PutCampaign | W::NotePlan => campaign_of(store, token).await,
+            W::MergeFacts => {
+                let ids = [cve(token)];
+                let facts = store.vulnerabilities.get_vulnerabilities(&ids).await;
+                let followed = store.vulnerabilities.list_followed(None, MANY).await;
+                let followed = followed.unwrap().items;
+                let listed = followed.iter().any(|record| record.id == ids[0]);
+                json!([facts.unwrap(), listed])
+            }
+            W::MergeUpdate => json!(
+                store
+                    .vulnerabilities
+                    .get_updates(&[kb(token)])
+                    .await
+                    .unwrap()
+            ),
+            W::MoveReader => json!(store.vulnerabilities.reader_state(&name).await.unwrap()),
             W::TakeLease | W::ReleaseLease => {
                 let pk = format!("device/{}", device_id(token, 0));
                 probe.ask("Inventory", &pk, "lease").await
@@ -395,6 +468,62 @@ fn someone(token: &str, who: &str) -> Person {
         role: Role::Approver,
         clients: BTreeSet::new(),
     }
+}
+
+fn cve(token: &str) -> CveId {
+    format!("CVE-2026-{token:0>6}").parse().unwrap()
+}
+
+fn kb(token: &str) -> KbId {
+    format!("{token:0>7}").parse().unwrap()
+}
+
+fn patch_list(token: &str) -> PatchList {
+    PatchList {
+        device: device_id(token, 0),
+        client: client(token),
+        read_at: at(0),
+        missing: vec![],
+        installed: BTreeSet::from([kb(token)]),
+    }
+}
+
+/// Its requests are written before it: two transactions.
+fn campaign(token: &str) -> (Campaign, Vec<PlanRequest>) {
+    let plan_of_one = DraftPlan {
+        patches: vec![],
+        devices: vec![device_id(token, 0)],
+        band: Deadline::Days14,
+        due: None,
+        overdue: false,
+        urgency_permille: 0,
+        restart: true,
+        needs_approval: true,
+        reasons: vec![],
+    };
+    let draft = Draft {
+        plans: vec![plan_of_one; 5],
+        ..Draft::default()
+    };
+    let workflow = format!("patch-campaign/{token}/x");
+    let campaign = Campaign::new(plan(token), client(token), workflow, at(0), &draft);
+    let request = sealed(&name(token), 1, &[1], 0).request;
+    let requests = vec![request; draft.plans.len()];
+    (campaign, requests)
+}
+
+/// Its requests matter only when it is there itself.
+async fn campaign_of(store: &Store, token: &str) -> Value {
+    let found = store.campaigns.get_campaign(&plan(token)).await.unwrap();
+    let mut requests = 0;
+    for (place, _) in (0..).zip(found.iter().flat_map(|campaign| &campaign.plans)) {
+        let request = store.campaigns.campaign_request(&plan(token), place).await;
+        requests += usize::from(request.unwrap().is_some());
+    }
+    let id = client(token);
+    let list = store.campaigns.list_campaigns(&id, None, MANY).await;
+    let list = list.unwrap().items;
+    json!([found, requests, list.len()])
 }
 
 async fn people_of(store: &Store, token: &str, who: &[&str]) -> StoreResult<()> {

@@ -59,11 +59,9 @@ impl Dev {
             .tempdir()
             .unwrap();
         // The README names files from here.
-        symlink(
-            repository().join("dev-server"),
-            folder.path().join("dev-server"),
-        )
-        .unwrap();
+        for named in ["dev-server", "deploy"] {
+            symlink(repository().join(named), folder.path().join(named)).unwrap();
+        }
         Self::start_in(folder, more)
     }
 
