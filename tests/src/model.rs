@@ -98,6 +98,8 @@ pub struct Model {
     pub leases: BTreeMap<DeviceId, (String, Timestamp)>,
     /// Stragglers given up.
     pub given_up: u32,
+    /// The first deployment of a campaign is played here.
+    pub plays_deployments: bool,
     /// What became of the plans of a campaign.
     pub plan_states: BTreeMap<u32, PlanState>,
 }
@@ -138,6 +140,7 @@ impl Model {
             rows: BTreeMap::new(),
             leases: BTreeMap::new(),
             given_up: 0,
+            plays_deployments: false,
             plan_states: BTreeMap::new(),
         }
     }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long a test waits for what it expects; only a failing test waits so long.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The models of all tests that run.
 #[derive(Debug, Default)]
@@ -47,10 +47,14 @@ impl Worlds {
                     .ok()
             });
         let worlds = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        // The first deployment of a campaign is played in the campaign's world, others nowhere.
+        // The first deployment of a campaign is played in the campaign's world if that wants it, others
+        // nowhere.
         let first = |plan: &PlanId| plan.as_str().strip_suffix("-1")?.parse().ok();
         let found = |plan: &PlanId| worlds.get(plan)?.upgrade();
-        let world = plan.and_then(|plan| found(&plan).or_else(|| found(&first(&plan)?)));
+        let world = plan.and_then(|plan| {
+            let played = |world: &Arc<World>| world.read(|m| m.plays_deployments);
+            found(&plan).or_else(|| found(&first(&plan)?).filter(played))
+        });
         world.ok_or_else(|| {
             failure(
                 "harness.gone",
