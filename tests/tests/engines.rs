@@ -13,6 +13,10 @@ mod cuts;
 mod dynamo;
 #[path = "engines/killed.rs"]
 mod killed;
+#[path = "engines/looks.rs"]
+mod looks;
+#[path = "engines/made.rs"]
+mod made;
 #[path = "engines/opensearch.rs"]
 mod opensearch;
 #[path = "engines/s3.rs"]

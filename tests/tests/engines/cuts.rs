@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use crate::{
     dynamo::{fresh, items, on_dynamo, text},
-    writes::{Probe, Write},
+    looks::Probe,
+    writes::Write,
 };
 
 /// Kinds of writes at the same time.

@@ -11,7 +11,7 @@ use clients::store::{Change, Store};
 use futures::future::join_all;
 use serde_json::Value;
 
-use crate::writes::{Probe, Write};
+use crate::{looks::Probe, writes::Write};
 
 /// Writers of the process at the same time.
 const LANES: usize = 4;
