@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use ::policy::AuthorityQuestion;
-use clients::{proof, secret::Secret, store::Store};
+use clients::{
+    proof,
+    secret::Secret,
+    store::{Store, StoreResult},
+};
 use contracts::activities::approvals::AuthorizeInput;
 use domain::{
     approval::Choice,
@@ -40,6 +44,25 @@ impl ApprovalActivities {
     }
 }
 
+/// Says whether an update is stopped by the ledger, which signs nothing: what it says is true when its
+/// flag says the same.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn ledger_has_stopped(store: &Store, kb: &KbId) -> StoreResult<Authority> {
+    let flag = store.counters.get_flag(&ledger::flag_of(kb)).await?;
+    Ok(match flag.as_deref().and_then(ledger::reason_of) {
+        Some(_) => Authority::Allowed {
+            role: Role::Technician,
+            identity: Identity::Proven,
+        },
+        None => Authority::Denied {
+            reason: format!("the ledger has not stopped {kb}"),
+            identity: Identity::Claimed,
+        },
+    })
+}
+
 #[activities]
 impl ApprovalActivities {
     /// Looks a person up and asks policy what the person may do.
@@ -56,7 +79,7 @@ impl ApprovalActivities {
 impl ApprovalActivities {
     async fn look_up(&self, input: &AuthorizeInput) -> Outcome<Authority> {
         if let Some(kb) = halt_of_ledger(input) {
-            return self.ledger_has_stopped(kb).await;
+            return Ok(ledger_has_stopped(&self.store, kb).await?);
         }
         let Some(identity) = self.identity(input).await? else {
             let reason = "the signature of the decision does not fit".to_owned();
@@ -79,21 +102,6 @@ impl ApprovalActivities {
             four_eyes: input.four_eyes && input.choice != Some(Choice::Reject),
             halted: input.halted,
         }))
-    }
-
-    /// The ledger signs nothing: what it says is true when its flag says the same.
-    async fn ledger_has_stopped(&self, kb: &KbId) -> Outcome<Authority> {
-        let flag = self.store.counters.get_flag(&ledger::flag_of(kb)).await?;
-        Ok(match flag.as_deref().and_then(ledger::reason_of) {
-            Some(_) => Authority::Allowed {
-                role: Role::Technician,
-                identity: Identity::Proven,
-            },
-            None => Authority::Denied {
-                reason: format!("the ledger has not stopped {kb}"),
-                identity: Identity::Claimed,
-            },
-        })
     }
 
     /// Says how sure we are who speaks; nothing when a signature was given and does not fit.

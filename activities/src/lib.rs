@@ -14,6 +14,7 @@ pub mod campaign;
 mod deps;
 mod failure;
 mod guardrails;
+mod heartbeat;
 pub mod intel;
 pub mod inventory;
 pub mod ledger;

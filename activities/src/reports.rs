@@ -11,10 +11,7 @@ use contracts::activities::campaign::{ReportInput, ReportKeys, ReportResult, Rep
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 use tokio::sync::Notify;
 
-use crate::{
-    Deps,
-    failure::{Failed, bug_because},
-};
+use crate::{Deps, heartbeat};
 
 /// Reports of campaigns.
 #[derive(Debug)]
@@ -45,17 +42,9 @@ impl ReportActivities {
         let alive = || progress.notify_one();
         let whose = (&input.client, input.campaign.as_ref());
         let writing = report::write(&self.store, &self.objects, whose, input.at, &alive);
-        let mut writing = std::pin::pin!(writing);
-        let written = loop {
-            tokio::select! {
-                written = &mut writing => break written.map_err(Failed::from)?,
-                () = progress.notified() => {
-                    let beaten = ctx.record_heartbeat(()).await;
-                    beaten.map_err(|error| bug_because("a heartbeat cannot be written", error))?;
-                }
-            }
-        };
-        Ok(result_of(written))
+        Ok(result_of(
+            heartbeat::during(writing, &progress, &ctx).await?,
+        ))
     }
 }
 

@@ -11,10 +11,7 @@ use contracts::activities::seal::{SealInput, SealResult};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 use tokio::sync::Notify;
 
-use crate::{
-    Clock, Deps,
-    failure::{Failed, bug_because},
-};
+use crate::{Clock, Deps, heartbeat};
 
 /// Seals.
 #[derive(Debug)]
@@ -43,21 +40,12 @@ impl SealActivities {
         ctx: ActivityContext,
         input: SealInput,
     ) -> Result<SealResult, ActivityError> {
-        let progress = Notify::new();
+        let (progress, when) = (Notify::new(), (input.through, self.clock.now()));
         let alive = || progress.notify_one();
-        let when = (input.through, self.clock.now());
         let sealing = seal::seal(self.store.actions.as_ref(), &self.objects, when, &alive);
-        let mut sealing = std::pin::pin!(sealing);
-        let sealed = loop {
-            tokio::select! {
-                sealed = &mut sealing => break sealed.map_err(Failed::from)?,
-                () = progress.notified() => {
-                    let beaten = ctx.record_heartbeat(()).await;
-                    beaten.map_err(|error| bug_because("a heartbeat cannot be written", error))?;
-                }
-            }
-        };
-        Ok(result_of(sealed))
+        Ok(result_of(
+            heartbeat::during(sealing, &progress, &ctx).await?,
+        ))
     }
 }
 

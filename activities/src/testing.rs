@@ -14,7 +14,7 @@ use clients::{
     superops::{SuperOps, SuperOpsConfig},
 };
 use domain::{
-    device::{Device, Platform, standing},
+    device::{Device, Platform},
     ids::{ClientId, PlanId},
     plan::PlanRequest,
 };
@@ -159,22 +159,11 @@ pub(crate) fn device(number: u32) -> Device {
         Platform::WindowsWorkstation
     };
     let tags = [if is_server { "server" } else { "workstation" }.to_owned()].into();
-    let (criticality, exposure) = standing(&tags, platform);
+    let id = number.to_string().parse().unwrap();
     Device {
-        id: number.to_string().parse().unwrap(),
-        client: client(),
-        site: None,
         name: format!("PC-{number}"),
-        platform,
-        os_version: String::new(),
-        tags,
-        criticality,
-        exposure,
-        time_zone: None,
         online: true,
-        last_communicated_at: None,
-        last_reported_at: None,
-        seen_at: NOW.parse().unwrap(),
+        ..Device::new(id, client(), platform, tags, NOW.parse().unwrap())
     }
 }
 

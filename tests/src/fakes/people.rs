@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use activities::approvals::ledger_has_stopped;
 use clients::{ledger::Ledger, store::StoreError};
 use contracts::activities::{
     approvals::AuthorizeInput,
@@ -11,7 +12,6 @@ use contracts::activities::{
 use domain::{
     approval::Choice,
     guardrail::Verdict,
-    ids::KbId,
     ledger,
     people::{Authority, ControlAction, Identity, Role},
 };
@@ -79,7 +79,8 @@ impl FakePeople {
         if let (ControlAction::Halt, ledger::NAME, Some(kb)) =
             (input.action, input.by.as_str(), &input.kb)
         {
-            return ledger_has_stopped(&world, kb).await;
+            let said = ledger_has_stopped(&world.ledger(), kb).await;
+            return said.map_err(unavailable);
         }
         Ok(world.read(|m| authorize(m, &input)))
     }
@@ -119,21 +120,6 @@ async fn asked_of_ledger(
         }
     }
     Ok((stopped, held))
-}
-
-async fn ledger_has_stopped(world: &World, kb: &KbId) -> Result<Authority, ActivityError> {
-    let flag = world.ledger().counters.get_flag(&ledger::flag_of(kb)).await;
-    let flag = flag.map_err(unavailable)?;
-    Ok(match flag.as_deref().and_then(ledger::reason_of) {
-        Some(_) => Authority::Allowed {
-            role: Role::Technician,
-            identity: Identity::Proven,
-        },
-        None => Authority::Denied {
-            reason: format!("the ledger has not stopped {kb}"),
-            identity: Identity::Claimed,
-        },
-    })
 }
 
 fn unavailable(error: StoreError) -> ActivityError {
