@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use domain::{
     campaign::{Campaign, Facts, PlanState},
     ids::{ClientId, DeviceId, KbId},
-    vulnerability::kev::Histories,
 };
 
-use crate::store::{StatusFilter, Store, StoreResult};
+use crate::{
+    intel::Catalogue,
+    store::{StatusFilter, Store, StoreResult},
+};
 
 const PAGE: usize = 200;
 /// Replaced updates are followed so far back.
@@ -42,7 +44,7 @@ pub async fn gather(store: &Store, client: &ClientId) -> StoreResult<Facts> {
     }
     updates(store, &mut facts).await?;
     vulnerabilities(store, &mut facts).await?;
-    facts.histories = histories(store).await?;
+    facts.histories = Catalogue::histories(store).await?;
     facts.open = open_pairs(store, client).await?;
     Ok(facts)
 }
@@ -81,22 +83,14 @@ async fn vulnerabilities(store: &Store, facts: &mut Facts) -> StoreResult<()> {
     Ok(())
 }
 
-/// What the reader of CISA's catalogue remembers; without it nobody was hit before.
-async fn histories(store: &Store) -> StoreResult<Histories> {
-    let state = store.vulnerabilities.reader_state("kev").await?;
-    let histories = state.and_then(|state| state.body.get("histories").cloned());
-    let histories = histories.and_then(|value| serde_json::from_value(value).ok());
-    Ok(histories.unwrap_or_default())
-}
-
 /// What open deployments work on: by their sealed plans, and by campaigns whose plans are not sealed
 /// yet.
 async fn open_pairs(store: &Store, client: &ClientId) -> StoreResult<BTreeSet<(DeviceId, KbId)>> {
     let mut pairs = BTreeSet::new();
     let filter = StatusFilter {
         client: Some(client.clone()),
-        needs_approval: false,
         open: true,
+        ..StatusFilter::default()
     };
     let mut cursor: Option<String> = None;
     loop {
@@ -181,8 +175,8 @@ pub async fn open_deployments(store: &Store, client: &ClientId) -> StoreResult<(
 async fn written_open(store: &Store, client: Option<&ClientId>) -> StoreResult<u32> {
     let filter = StatusFilter {
         client: client.cloned(),
-        needs_approval: false,
         open: true,
+        ..StatusFilter::default()
     };
     let page = store.executions.list_statuses(&filter, None, 1000).await?;
     Ok(u32::try_from(page.items.len()).unwrap_or(u32::MAX))

@@ -35,6 +35,17 @@ pub trait RateLimiter: Send + Sync + std::fmt::Debug {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 }
 
+/// Lets everybody who shares a budget wait. When that cannot be said, only the caller waits.
+pub(crate) async fn let_all_wait(limiter: &dyn RateLimiter, bucket: &str, pause: Duration) {
+    if let Err(error) = limiter.block(bucket, pause).await {
+        tracing::warn!(
+            error = error.as_ref() as &dyn std::error::Error,
+            bucket,
+            "the budget could not be blocked, others may go on asking"
+        );
+    }
+}
+
 /// No limit: for systems without one, and for probes by hand.
 #[derive(Debug, Clone, Copy)]
 pub struct Unlimited;

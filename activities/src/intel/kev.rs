@@ -2,34 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use clients::intel::{Intel, Mark};
+use clients::intel::{Catalogue, Intel};
 use contracts::{
     activities::intel::Asked,
     intel::{IntelSource, ReadingCounts},
 };
-use domain::{
-    ids::CveId,
-    vulnerability::kev::{Histories, taken_back},
-};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use domain::{ids::CveId, vulnerability::kev::taken_back};
 
 use super::{Reader, too_soon};
 use crate::failure::Outcome;
 
 const KEV: IntelSource = IntelSource::Kev;
-
-/// What is remembered of the catalogue.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Catalogue {
-    mark: Mark,
-    version: String,
-    asked_at: Option<Timestamp>,
-    listed: BTreeSet<CveId>,
-    /// How often vendors and products are listed; the exploit score asks for it.
-    pub(crate) histories: Histories,
-}
 
 pub(super) async fn read(
     intel: &Intel,

@@ -12,7 +12,7 @@ use super::{IntelError, IntelFailure, Upstream, config::FeedConfig};
 use crate::{
     breaker::Breaker,
     http::{self, NoBody},
-    rate_limit::{Permit, RateLimiter},
+    rate_limit::{Permit, RateLimiter, let_all_wait},
     store::Counters,
 };
 
@@ -127,14 +127,8 @@ impl Feed {
         }
         if status != 200 {
             let error = IntelError::status(self.upstream, status, response.headers());
-            if let IntelFailure::Throttled(pause) = error.what
-                && let Err(error) = self.limiter.block(self.upstream.as_str(), pause).await
-            {
-                tracing::warn!(
-                    error = error.as_ref() as &dyn std::error::Error,
-                    upstream = self.upstream.as_str(),
-                    "the budget could not be blocked, others may go on asking"
-                );
+            if let IntelFailure::Throttled(pause) = error.what {
+                let_all_wait(self.limiter.as_ref(), self.upstream.as_str(), pause).await;
             }
             return Err(error);
         }

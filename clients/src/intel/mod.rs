@@ -5,6 +5,7 @@
 //! Each call is one HTTP request and first takes from the shared bucket of its source; nothing is
 //! tried twice. Parts of an answer that cannot be read are named in it, the rest is kept.
 
+mod catalogue;
 mod config;
 mod error;
 mod feed;
@@ -25,6 +26,7 @@ use domain::{
 };
 use jiff::Timestamp;
 
+pub use catalogue::Catalogue;
 pub use config::{FeedConfig, IntelConfig};
 pub use error::{IntelError, IntelFailure};
 pub use feed::Mark;

@@ -15,7 +15,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use domain::{
     ids::CveId,
@@ -32,7 +32,7 @@ pub use error::NvdError;
 use crate::{
     breaker::Breaker,
     http::{self, NoBody},
-    rate_limit::{Permit, RateLimiter},
+    rate_limit::{Permit, RateLimiter, let_all_wait},
     secret::Secret,
     store::Counters,
 };
@@ -160,8 +160,9 @@ impl Nvd {
         let status = response.status().as_u16();
         if status != 200 {
             let error = error::status(status, response.headers());
+            // It keeps on refusing an address that goes on asking.
             if let NvdError::Throttled { retry_after } = error {
-                self.let_all_wait(retry_after).await;
+                let_all_wait(self.limiter.as_ref(), BUCKET, retry_after).await;
             }
             return Err(error);
         }
@@ -173,16 +174,6 @@ impl Nvd {
                 },
                 NoBody::Lost(error) => error::transport(error),
             })
-    }
-
-    /// NVD keeps on refusing an address that goes on asking.
-    async fn let_all_wait(&self, pause: Duration) {
-        if let Err(error) = self.limiter.block(BUCKET, pause).await {
-            tracing::warn!(
-                error = error.as_ref() as &dyn std::error::Error,
-                "the budget of nvd could not be blocked, others may go on asking"
-            );
-        }
     }
 
     async fn take(&self) -> Result<(), NvdError> {

@@ -1,6 +1,6 @@
 //! Against a fake server on the real wire: one test per meaning of an answer, and the request.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use domain::failure::{Classify, FailureKind};
