@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, hint::black_box};
 
 use autoops_domain::{
     campaign::{CampaignRules, Facts, PatchList, draft},
-    device::{Device, Platform, standing},
+    device::{Device, Platform},
     ids::{CveId, KbId},
     patch::{PatchFacts, Severity},
     vulnerability::{
@@ -79,23 +79,10 @@ fn device(number: u32) -> Option<Device> {
     if number.is_multiple_of(10) {
         tags.insert("exposure:exposed".to_owned());
     }
-    let (criticality, exposure) = standing(&tags, Platform::WindowsWorkstation);
-    Some(Device {
-        id: format!("{number:08}").parse().ok()?,
-        client: "7".parse().ok()?,
-        site: None,
-        name: format!("pc {number}"),
-        platform: Platform::WindowsWorkstation,
-        os_version: String::new(),
-        tags,
-        criticality,
-        exposure,
-        time_zone: None,
-        online: true,
-        last_communicated_at: None,
-        last_reported_at: None,
-        seen_at: now(),
-    })
+    let id = format!("{number:08}").parse().ok()?;
+    let client = "7".parse().ok()?;
+    let platform = Platform::WindowsWorkstation;
+    Some(Device::new(id, client, platform, tags, now()))
 }
 
 fn facts() -> Facts {

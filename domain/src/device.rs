@@ -111,6 +111,37 @@ pub struct Device {
     pub seen_at: Timestamp,
 }
 
+impl Device {
+    /// Makes a device of which nothing more is known; what it is not said to be, it is not: online, for
+    /// example. How much it matters and how reachable it is follow from tags and platform.
+    #[must_use]
+    pub fn new(
+        id: DeviceId,
+        client: ClientId,
+        platform: Platform,
+        tags: BTreeSet<String>,
+        seen_at: Timestamp,
+    ) -> Self {
+        let (criticality, exposure) = standing(&tags, platform);
+        Self {
+            id,
+            client,
+            site: None,
+            name: String::new(),
+            platform,
+            os_version: String::new(),
+            tags,
+            criticality,
+            exposure,
+            time_zone: None,
+            online: false,
+            last_communicated_at: None,
+            last_reported_at: None,
+            seen_at,
+        }
+    }
+}
+
 /// Derives criticality and exposure from tags, or infers them from the platform.
 ///
 /// Stated: a tag `criticality:low|normal|high|critical`, `exposure:internal|exposed`.

@@ -7,7 +7,7 @@ use std::{
 
 use contracts::activities::superops::{RunScriptInput, RunState};
 use domain::{
-    device::{Device, Platform, standing},
+    device::{Device, Platform},
     ids::{ClientId, DeviceId, JobId, KbId},
     patch::PatchState,
     script::{ScriptMode, ScriptOutcome, ScriptReport, ServiceState},
@@ -98,23 +98,12 @@ impl FakeDevice {
     /// Makes a Windows workstation that is online and lacks the given patches.
     #[must_use]
     pub fn new(id: DeviceId, client: ClientId, missing: &[KbId]) -> Self {
-        let tags = std::collections::BTreeSet::new();
-        let (criticality, exposure) = standing(&tags, Platform::WindowsWorkstation);
+        let (platform, seen) = (Platform::WindowsWorkstation, Timestamp::UNIX_EPOCH);
         let device = Device {
             name: format!("ws-{id}"),
-            id,
-            client,
-            site: None,
-            platform: Platform::WindowsWorkstation,
             os_version: "10.0.19045".to_owned(),
-            tags,
-            criticality,
-            exposure,
-            time_zone: None,
             online: true,
-            last_communicated_at: None,
-            last_reported_at: None,
-            seen_at: Timestamp::UNIX_EPOCH,
+            ..Device::new(id, client, platform, [].into(), seen)
         };
         Self {
             device,

@@ -25,23 +25,22 @@ use contracts::{
 };
 use domain::{
     campaign::{PlanState, campaign_id},
-    ids::{DeviceId, PlanId},
+    ids::DeviceId,
     input::InvalidInput,
     plan::PlanRequest,
 };
-use temporalio_common::search_attributes::SearchAttributes;
 use temporalio_workflow::{
-    ActivityExecutionError, ChildWorkflowOptions, ChildWorkflowStartError, ContinueAsNewOptions,
-    ParentClosePolicy, StartChildWorkflowExecutionFailedCause, WorkflowCancellationToken,
-    WorkflowContext, WorkflowContextView, WorkflowIdReusePolicy, WorkflowResult,
+    ActivityExecutionError, ChildWorkflowStartError, ContinueAsNewOptions,
+    StartChildWorkflowExecutionFailedCause, WorkflowContext, WorkflowContextView, WorkflowResult,
     WorkflowTermination, join_all, workflow, workflow_methods,
 };
 
 use crate::{
     clock,
-    failure::{self, Failed},
+    failure::{self, ended},
     options,
     patch_deployment::PatchDeployment,
+    show::show,
 };
 
 /// Input of a campaign, or what is wrong with it; and where it stands.
@@ -135,9 +134,7 @@ impl Work<'_> {
             };
             self.carry.step = next;
         }
-        let stage = search::STAGE.value_set("done".to_owned());
-        self.ctx.upsert_search_attributes(vec![stage]);
-        self.ctx.set_current_details(self.details(held.as_deref()));
+        show(self.ctx, "done", self.details(held.as_deref()));
         Ok(PatchCampaignResult {
             campaign: self.carry.id.clone(),
             counts: self.carry.done,
@@ -279,11 +276,11 @@ impl Work<'_> {
         let Some(plan) = request.id.clone() else {
             return Err("the plan has no name".to_owned());
         };
-        let input = DeploymentInput::from(request);
+        let summary = format!("plan {plan} of campaign {}", self.carry.id);
         let started = self.ctx.start_child_workflow(
             PatchDeployment::run,
-            Message::from(input),
-            self.child_options(&plan),
+            Message::from(DeploymentInput::from(request)),
+            options::child(ids::patch_deployment(&plan), summary, &self.input.client),
         );
         match started.await {
             Ok(_) => Ok(()),
@@ -296,21 +293,9 @@ impl Work<'_> {
         }
     }
 
-    fn child_options(&self, plan: &PlanId) -> ChildWorkflowOptions {
-        let client = search::CLIENT.value_set(self.input.client.to_string());
-        ChildWorkflowOptions::builder()
-            .workflow_id(ids::patch_deployment(plan))
-            .parent_close_policy(ParentClosePolicy::Abandon)
-            .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
-            .cancellation_token(WorkflowCancellationToken::new())
-            .static_summary(format!("plan {plan} of campaign {}", self.carry.id))
-            .search_attributes(SearchAttributes::new([client]))
-            .build()
-    }
-
     fn continue_if_due(&self) -> Result<(), WorkflowTermination> {
         let limit = self.input.limits.continue_after_events;
-        if !self.ctx.continue_as_new_suggested() && self.ctx.history_length() < limit {
+        if !options::is_long(self.ctx, limit) {
             return Ok(());
         }
         let input = PatchCampaignInput {
@@ -331,9 +316,7 @@ impl Work<'_> {
             CampaignStep::Start { .. } => "starting",
         };
         self.ctx.state_mut(|campaign| campaign.carry = Some(carry));
-        let stage = search::STAGE.value_set(stage.to_owned());
-        self.ctx.upsert_search_attributes(vec![stage]);
-        self.ctx.set_current_details(self.details(None));
+        show(self.ctx, stage, self.details(None));
     }
 
     fn details(&self, held: Option<&str>) -> String {
@@ -356,8 +339,4 @@ impl Work<'_> {
         }
         details
     }
-}
-
-fn ended<T>(result: Result<T, ActivityExecutionError>) -> Result<T, WorkflowTermination> {
-    result.map_err(|error| Failed::of(&error).into_termination())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    device::{Device, Platform, standing},
+    device::{Device, Platform},
     ids::{ClientId, DeviceId, KbId},
     input::{InvalidInput, Problem},
     patch::{PatchFacts, PatchState, Severity},
@@ -200,22 +200,14 @@ pub(super) fn device(
     let fields = json_scalar(raw.custom_fields.unwrap_or_default());
     let mut tags = stated_tags(&fields[tags_field]);
     tags.extend(derived_tag(platform).map(str::to_owned));
-    let (criticality, exposure) = standing(&tags, platform);
     Ok(Device {
-        id,
-        client,
         site,
         name: raw.name,
-        platform,
         os_version: raw.platform_version.unwrap_or_default(),
-        tags,
-        criticality,
-        exposure,
-        time_zone: None,
         online: online(raw.status.as_deref().unwrap_or_default()),
         last_communicated_at: raw.last_communicated_time.as_deref().and_then(timestamp),
         last_reported_at: raw.last_reported_time.as_deref().and_then(timestamp),
-        seen_at: now,
+        ..Device::new(id, client, platform, tags, now)
     })
 }
 

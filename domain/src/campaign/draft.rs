@@ -9,7 +9,7 @@ use std::{
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
 use super::{
-    CampaignRules, Draft, DraftPatch, DraftPlan, Facts, LeftOut, MOST_CVES, PatchList,
+    CampaignRules, Draft, DraftPatch, DraftPlan, Facts, LeftOut, MOST_CVES, PatchList, RankedPlan,
     chain::Chains, rules::Ruling,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     plan_check::MAX_PATCHES,
     vulnerability::{
         deadline::Deadline,
-        ranking::{self, Target, Threat},
+        ranking::{self, Pair, Ranked, Target, Threat},
         record::VulnerabilityRecord,
     },
 };
@@ -237,15 +237,15 @@ impl<'a> Drafting<'a> {
             .collect();
         plans.sort_by_key(|plan| {
             (
-                Reverse((plan.band, plan.urgency_permille)),
-                plan.due.unwrap_or(Date::MAX),
+                Reverse((plan.ranked.band, plan.ranked.urgency_permille)),
+                plan.ranked.due.unwrap_or(Date::MAX),
                 Reverse(plan.devices.len()),
                 plan.devices.first().cloned(),
             )
         });
         let most = plans.len().min(self.rules.most_plans as usize);
         for late in plans.drain(most..) {
-            let pairs = (late.devices.len() * late.patches.len()) as u64;
+            let pairs = (late.devices.len() * late.ranked.patches.len()) as u64;
             self.draft.pairs -= pairs;
             let reason = "less urgent than what one campaign takes".to_owned();
             left_out(&mut self.left_out, reason).pairs += pairs;
@@ -308,19 +308,21 @@ impl Group {
             .sort_by_key(|(judged, patch)| (judged.order(), patch.kb.clone()));
         let reasons = self.patches.iter().flat_map(|(judged, _)| &judged.reasons);
         let reasons = reasons.take(REASONS).cloned().chain(self.woken);
-        let reasons: Vec<String> = reasons.collect();
+        let reasons = reasons.collect();
         let patches = self.patches.into_iter().map(|(_, patch)| patch);
-        let patches: Vec<DraftPatch> = patches.collect();
-        let plan = |devices: &[DeviceId]| DraftPlan {
-            patches: patches.clone(),
-            devices: devices.to_vec(),
+        let ranked = RankedPlan {
+            patches: patches.collect(),
             band: kind.band.0,
             due: self.due,
             overdue: self.due.is_some_and(|due| due < today),
             urgency_permille: self.urgency_permille,
             restart: kind.restart,
             needs_approval: kind.needs_approval,
-            reasons: reasons.clone(),
+            reasons,
+        };
+        let plan = |devices: &[DeviceId]| DraftPlan {
+            ranked: ranked.clone(),
+            devices: devices.to_vec(),
         };
         self.devices.chunks(per_plan).map(plan).collect()
     }
@@ -335,34 +337,28 @@ fn known_since(record: &VulnerabilityRecord) -> Option<Date> {
 }
 
 fn judge(open: &[Open], target: &Target) -> Judged {
-    let due = |one: &Open, band: Deadline| {
-        let days = i64::from(band.days()?);
-        one.since?.checked_add(days.days()).ok()
+    let threats: Vec<Threat> = open.iter().map(|one| one.threat).collect();
+    let pairs = (0..)
+        .zip(open)
+        .map(|(threat, _)| Pair { threat, target: 0 });
+    // Equal ones stay in the order of their ids.
+    let ranked = ranking::rank(&threats, &[*target], &pairs.collect::<Vec<_>>());
+    let one = |ranked: &Ranked| &open[ranked.pair.threat as usize];
+    let first = &ranked[0];
+    let mut reasons = vec![format!("most urgent: {} of {}", one(first).id, open.len())];
+    reasons.extend(ranking::reasons(&one(first).threat, target));
+    let due = |ranked: &Ranked| {
+        let days = i64::from(ranked.deadline.days()?);
+        one(ranked).since?.checked_add(days.days()).ok()
     };
-    let mut ranked: Vec<(Reverse<(Deadline, u16)>, &Open)> = open
-        .iter()
-        .map(|one| {
-            let urgency = ranking::urgency_permille(&one.threat, target);
-            (
-                Reverse((ranking::deadline(&one.threat, target), urgency)),
-                one,
-            )
-        })
-        .collect();
-    ranked.sort_by(|(a, one), (b, other)| (a, &one.id).cmp(&(b, &other.id)));
-    let (Reverse((band, urgency_permille)), first) = ranked[0];
-    let mut reasons = vec![format!("most urgent: {} of {}", first.id, open.len())];
-    reasons.extend(ranking::reasons(&first.threat, target));
-    let days = ranked.iter();
-    let days = days.filter_map(|(Reverse((band, _)), one)| due(one, *band));
     Judged {
-        band,
-        due: days.min(),
-        urgency_permille,
+        band: first.deadline,
+        due: ranked.iter().filter_map(due).min(),
+        urgency_permille: first.urgency_permille,
         cves: ranked
             .iter()
             .take(MOST_CVES)
-            .map(|(_, one)| one.id.clone())
+            .map(|ranked| one(ranked).id.clone())
             .collect(),
         closes: open.len() as u64,
         reasons,

@@ -81,10 +81,18 @@ pub struct Draft {
 /// A plan that can be started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DraftPlan {
-    /// Updates with the vulnerabilities they close on these devices, the most urgent first.
-    pub patches: Vec<DraftPatch>,
+    /// What it does, and why it stands where it stands.
+    #[serde(flatten)]
+    pub ranked: RankedPlan,
     /// Devices.
     pub devices: Vec<DeviceId>,
+}
+
+/// What a plan does, and why it stands where it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankedPlan {
+    /// Updates with the vulnerabilities they close on these devices, the most urgent first.
+    pub patches: Vec<DraftPatch>,
     /// The strictest deadline of its pairs.
     pub band: Deadline,
     /// The earliest day by which a pair has to be closed; absent when that is the next upgrade.
@@ -151,25 +159,11 @@ pub struct Campaign {
 pub struct CampaignPlan {
     /// Plan.
     pub plan: PlanId,
-    /// Updates.
-    pub patches: Vec<DraftPatch>,
+    /// What it does, and why it stands where it stands.
+    #[serde(flatten)]
+    pub ranked: RankedPlan,
     /// How many devices.
     pub devices: u64,
-    /// The strictest deadline.
-    pub band: Deadline,
-    /// As in [`DraftPlan`].
-    #[serde(default)]
-    pub due: Option<Date>,
-    /// As in [`DraftPlan`].
-    pub overdue: bool,
-    /// As in [`DraftPlan`].
-    pub urgency_permille: u16,
-    /// As in [`DraftPlan`].
-    pub restart: bool,
-    /// As in [`DraftPlan`].
-    pub needs_approval: bool,
-    /// As in [`DraftPlan`].
-    pub reasons: Vec<String>,
     /// What became of it.
     pub state: PlanState,
 }
@@ -206,15 +200,8 @@ impl Campaign {
         let plans = plans.filter_map(|(number, plan)| {
             Some(CampaignPlan {
                 plan: plan_id(&id, number)?,
-                patches: plan.patches.clone(),
+                ranked: plan.ranked.clone(),
                 devices: plan.devices.len() as u64,
-                band: plan.band,
-                due: plan.due,
-                overdue: plan.overdue,
-                urgency_permille: plan.urgency_permille,
-                restart: plan.restart,
-                needs_approval: plan.needs_approval,
-                reasons: plan.reasons.clone(),
                 state: PlanState::Waiting,
             })
         });

@@ -110,14 +110,14 @@ impl PlanTemplate {
     ) -> PlanRequest {
         let today = TimeZone::UTC.to_datetime(now).date();
         // Closer than a window is away, or over: then as soon as windows allow.
-        let reachable = plan.due.filter(|due| {
+        let reachable = plan.ranked.due.filter(|due| {
             let room = today.checked_add(ROOM_DAYS.days());
             room.is_ok_and(|room| *due >= room)
         });
         let end = reachable.and_then(|due| due.tomorrow().ok());
         let deadline = end.and_then(|end| TimeZone::UTC.to_timestamp(end.into()).ok());
-        let cves = MOST_CVES.min(MAX_CVES_IN_ALL / plan.patches.len().max(1));
-        let patches = plan.patches.iter().map(|patch| PatchSelector {
+        let cves = MOST_CVES.min(MAX_CVES_IN_ALL / plan.ranked.patches.len().max(1));
+        let patches = plan.ranked.patches.iter().map(|patch| PatchSelector {
             kb: patch.kb.clone(),
             cves: patch.cves.iter().take(cves).cloned().collect(),
         });
@@ -132,7 +132,7 @@ impl PlanTemplate {
             deadline,
             ..self.around(client)
         };
-        request.approval.required |= plan.needs_approval;
+        request.approval.required |= plan.ranked.needs_approval;
         request
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    device::{Platform, standing},
+    device::Platform,
     patch::Severity,
     vulnerability::{
         cve_json::say,
@@ -27,23 +27,9 @@ fn cve(number: u32) -> CveId {
 
 fn device(number: u32, tags: &[&str]) -> Device {
     let tags: BTreeSet<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
-    let (criticality, exposure) = standing(&tags, Platform::WindowsWorkstation);
-    Device {
-        id: format!("{number:04}").parse().unwrap(),
-        client: "7".parse().unwrap(),
-        site: None,
-        name: format!("pc {number}"),
-        platform: Platform::WindowsWorkstation,
-        os_version: String::new(),
-        tags,
-        criticality,
-        exposure,
-        time_zone: None,
-        online: true,
-        last_communicated_at: None,
-        last_reported_at: None,
-        seen_at: now(),
-    }
+    let id = format!("{number:04}").parse().unwrap();
+    let client = "7".parse().unwrap();
+    Device::new(id, client, Platform::WindowsWorkstation, tags, now())
 }
 
 fn patch(number: u32) -> PatchFacts {
@@ -135,10 +121,10 @@ fn what_is_exploited_on_an_exposed_device_comes_first_with_its_day() {
     assert_eq!((draft.plans.len(), draft.pairs), (2, 2));
     let first = &draft.plans[0];
     assert_eq!(first.devices, [device(2, &[]).id]);
-    assert_eq!(first.band, Deadline::Days3Forensic);
-    assert_eq!(first.due, Some(date(2026, 11, 30)));
-    assert!(!first.overdue && first.restart && first.needs_approval);
-    let why = first.reasons.join("; ");
+    assert_eq!(first.ranked.band, Deadline::Days3Forensic);
+    assert_eq!(first.ranked.due, Some(date(2026, 11, 30)));
+    assert!(!first.ranked.overdue && first.ranked.restart && first.ranked.needs_approval);
+    let why = first.ranked.reasons.join("; ");
     assert!(why.contains("CVE-2026-0003"), "{why}");
     assert!(why.contains("known to be exploited"), "{why}");
     assert_eq!(draft.plans[1].devices, [device(1, &[]).id]);
@@ -153,15 +139,15 @@ fn a_cumulative_update_counts_for_what_it_brings_with_it() {
     };
     // The list names the newest one only; the device stopped at update 1.
     let behind = found(&[5], &[1]);
-    assert_eq!(behind.plans[0].band, Deadline::Days3Forensic);
-    assert_eq!(behind.plans[0].patches[0].closes, 4);
+    assert_eq!(behind.plans[0].ranked.band, Deadline::Days3Forensic);
+    assert_eq!(behind.plans[0].ranked.patches[0].closes, 4);
     // One that has update 4 is not threatened by what update 3 closed.
     let fresh = found(&[5], &[4]);
-    assert_eq!(fresh.plans[0].patches[0].closes, 1);
-    assert!(fresh.plans[0].band < Deadline::Days3);
+    assert_eq!(fresh.plans[0].ranked.patches[0].closes, 1);
+    assert!(fresh.plans[0].ranked.band < Deadline::Days3);
     // Missing ones of one chain become one.
     let all = found(&[3, 4, 5], &[]);
-    let [patch] = &all.plans[0].patches[..] else {
+    let [patch] = &all.plans[0].ranked.patches[..] else {
         panic!("{all:?}")
     };
     assert_eq!((&patch.kb, patch.closes), (&kb(5), 3));
@@ -192,7 +178,7 @@ fn denied_beats_all_and_an_exception_wakes_up_when_it_is_over() {
     rules.exceptions = vec![exception(date(2026, 11, 27))];
     let draft = world.draft(&rules);
     let woken = "the exception of dana ended on 2026-11-27".to_owned();
-    assert!(draft.plans[0].reasons.contains(&woken));
+    assert!(draft.plans[0].ranked.reasons.contains(&woken));
     rules.deny = vec![Denied {
         kb: kb(3),
         reason: "breaks the tills".into(),
@@ -216,13 +202,16 @@ fn a_baseline_chooses_by_class_and_age_and_a_deadline_beats_both() {
         ..CampaignRules::default()
     };
     let old = world.draft(&baseline(18));
-    assert!(old.plans.iter().all(|plan| !plan.needs_approval));
+    assert!(old.plans.iter().all(|plan| !plan.ranked.needs_approval));
     assert_eq!(old.plans.len(), 2);
     let young = world.draft(&baseline(19));
     let [plan] = &young.plans[..] else {
         panic!("{young:?}")
     };
-    assert!(plan.needs_approval, "it is not old enough to go by itself");
+    assert!(
+        plan.ranked.needs_approval,
+        "it is not old enough to go by itself"
+    );
     let reason = "younger than its baseline asks for";
     assert_eq!(young.left_out[0].reason, reason);
 }
@@ -257,9 +246,9 @@ fn an_update_without_facts_is_ranked_by_its_vendor_and_told_so() {
     let world = World::new(0, &[]).device(1, &[], &[1], &[]);
     let draft = world.draft(&CampaignRules::default());
     assert_eq!(draft.without_facts, BTreeSet::from([kb(1)]));
-    let why = &draft.plans[0].reasons[0];
+    let why = &draft.plans[0].ranked.reasons[0];
     assert!(why.contains("does not mean that it closes none"), "{why}");
-    assert_eq!(draft.plans[0].band, Deadline::OnUpgrade);
+    assert_eq!(draft.plans[0].ranked.band, Deadline::OnUpgrade);
 }
 
 #[test]
@@ -295,7 +284,7 @@ fn a_circle_of_updates_ends() {
     let first = world.0.updates.get_mut(&kb(1)).unwrap();
     first.supersedes.insert(kb(3));
     let draft = world.draft(&CampaignRules::default());
-    assert_eq!(draft.plans[0].patches.len(), 1);
+    assert_eq!(draft.plans[0].ranked.patches.len(), 1);
 }
 
 proptest! {
@@ -326,7 +315,7 @@ proptest! {
         prop_assert_eq!(draft.pairs + left, pairs);
         let pairs_of = |plan: &DraftPlan| {
             let devices = plan.devices.clone().into_iter();
-            let kbs: Vec<KbId> = plan.patches.iter().map(|patch| patch.kb.clone()).collect();
+            let kbs: Vec<KbId> = plan.ranked.patches.iter().map(|patch| patch.kb.clone()).collect();
             let pairs = devices.flat_map(move |d| kbs.clone().into_iter().map(move |kb| (d.clone(), kb)));
             pairs.collect::<Vec<_>>()
         };
@@ -335,7 +324,7 @@ proptest! {
         prop_assert_eq!(once.len(), planned.len());
         prop_assert_eq!(planned.len() as u64, draft.pairs);
         prop_assert!(draft.plans.iter().all(|plan| plan.devices.len() <= per_plan as usize));
-        let ranks = draft.plans.iter().map(|plan| (plan.band, plan.urgency_permille));
+        let ranks = draft.plans.iter().map(|plan| (plan.ranked.band, plan.ranked.urgency_permille));
         let ranks: Vec<_> = ranks.collect();
         prop_assert!(ranks.is_sorted_by(|a, b| a >= b));
     }

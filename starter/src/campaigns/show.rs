@@ -24,13 +24,13 @@ pub(super) fn draft(draft: &Draft, explain: bool) {
     let rows = draft.plans.iter().enumerate().map(|(place, plan)| {
         [
             (place + 1).to_string(),
-            plan.band.to_string(),
-            due(plan.band, plan.due, plan.overdue),
-            plan.urgency_permille.to_string(),
+            plan.ranked.band.to_string(),
+            due(plan.ranked.band, plan.ranked.due, plan.ranked.overdue),
+            plan.ranked.urgency_permille.to_string(),
             plan.devices.len().to_string(),
-            kbs(&plan.patches),
-            yes(plan.restart),
-            yes(plan.needs_approval),
+            kbs(&plan.ranked.patches),
+            yes(plan.ranked.restart),
+            yes(plan.ranked.needs_approval),
         ]
     });
     output::table(header, rows);
@@ -43,8 +43,8 @@ pub(super) fn draft(draft: &Draft, explain: bool) {
         for (place, plan) in draft.plans.iter().enumerate() {
             output::line("");
             output::line(format!("Plan {}", place + 1));
-            plan.patches.iter().for_each(patch);
-            for reason in &plan.reasons {
+            plan.ranked.patches.iter().for_each(patch);
+            for reason in &plan.ranked.reasons {
                 output::line(format!("  - {}", output::clean(reason)));
             }
         }
@@ -150,11 +150,11 @@ pub(super) fn campaign(campaign: &Campaign, deployments: &[Option<DeploymentStat
         .map(|(plan, deployment)| {
             [
                 plan.plan.to_string(),
-                plan.band.to_string(),
-                due(plan.band, plan.due, plan.overdue),
+                plan.ranked.band.to_string(),
+                due(plan.ranked.band, plan.ranked.due, plan.ranked.overdue),
                 plan.devices.to_string(),
-                kbs(&plan.patches),
-                yes(plan.needs_approval),
+                kbs(&plan.ranked.patches),
+                yes(plan.ranked.needs_approval),
                 match (&plan.state, deployment) {
                     (_, Some(status)) => progress::stage(status),
                     (PlanState::Waiting, None) => "waits for the next campaign".to_owned(),

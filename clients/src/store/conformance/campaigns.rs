@@ -1,23 +1,14 @@
 //! Campaigns.
 
-use domain::campaign::{Campaign, CampaignPlan, Draft, PlanState};
+use domain::campaign::{Campaign, Draft, DraftPlan, PlanState, RankedPlan};
 use domain::vulnerability::deadline::Deadline;
 
 use super::*;
 
 fn campaign(id: &str, drafted: i64, plans: u32) -> (Campaign, Vec<PlanRequest>) {
-    let mut campaign = Campaign::new(
-        plan(id),
-        client("7"),
-        format!("patch-campaign/7/{id}"),
-        at(drafted),
-        &Draft::default(),
-    );
-    campaign.plans = (0..plans)
-        .map(|number| CampaignPlan {
-            plan: plan(&format!("{id}-{}", number + 1)),
+    let one = DraftPlan {
+        ranked: RankedPlan {
             patches: vec![],
-            devices: 1,
             band: Deadline::Days14,
             due: None,
             overdue: false,
@@ -25,9 +16,15 @@ fn campaign(id: &str, drafted: i64, plans: u32) -> (Campaign, Vec<PlanRequest>) 
             restart: true,
             needs_approval: true,
             reasons: vec![],
-            state: PlanState::Waiting,
-        })
-        .collect();
+        },
+        devices: vec![device_id(1)],
+    };
+    let draft = Draft {
+        plans: vec![one; plans as usize],
+        ..Draft::default()
+    };
+    let workflow = format!("patch-campaign/7/{id}");
+    let campaign = Campaign::new(plan(id), client("7"), workflow, at(drafted), &draft);
     let request = |number: u32| PlanRequest {
         id: Some(plan(&format!("{id}-{}", number + 1))),
         ..sealed("p", 1, &[1], 9).request

@@ -26,7 +26,7 @@ use domain::{
     audit::{self, Actor, AuditRecord, ChainHead},
     dead_letter::LetterKind,
     deployment::{DeploymentStatus, Stage},
-    device::{Device, Platform, standing},
+    device::{Device, Platform},
     ids::{ClientId, DeviceId, PlanId},
     outcome::{DeviceOutcome, DeviceResult, OutcomeCounts},
     people::{Person, Role},
@@ -166,23 +166,11 @@ pub fn row(device: u32, attempt: u32, outcome: DeviceOutcome) -> DeviceRow {
 
 /// Makes a device of a client, seen at a second.
 pub fn device(number: u32, of: &str, seen: i64) -> Device {
-    let tags = BTreeSet::new();
-    let (criticality, exposure) = standing(&tags, Platform::WindowsServer);
+    let (id, client, tags) = (device_id(number), client(of), BTreeSet::new());
     Device {
-        id: device_id(number),
-        client: client(of),
-        site: None,
         name: format!("device {number}"),
-        platform: Platform::WindowsServer,
-        os_version: String::new(),
-        tags,
-        criticality,
-        exposure,
-        time_zone: None,
         online: true,
-        last_communicated_at: None,
-        last_reported_at: None,
-        seen_at: at(seen),
+        ..Device::new(id, client, Platform::WindowsServer, tags, at(seen))
     }
 }
 

@@ -96,7 +96,7 @@ impl ReportBuilder {
         self.end_plan();
         self.missing = plan.devices;
         let standing = standing(&plan.state, status);
-        for patch in &plan.patches {
+        for patch in &plan.ranked.patches {
             let update = self.report.updates.entry(patch.kb.clone());
             let update = update.or_insert_with(|| UpdateReport {
                 title: patch.title.clone(),
@@ -107,13 +107,13 @@ impl ReportBuilder {
         }
         self.report.plans.push(PlanReport {
             plan: plan.plan.clone(),
-            patches: plan.patches.clone(),
+            patches: plan.ranked.patches.clone(),
             devices: Fates::default(),
-            band: plan.band,
-            due_day: plan.due,
-            due: Due::of(plan.due, &standing, day(self.report.written_at)),
+            band: plan.ranked.band,
+            due_day: plan.ranked.due,
+            due: Due::of(plan.ranked.due, &standing, day(self.report.written_at)),
             approval: status.and_then(approval),
-            reasons: plan.reasons.clone(),
+            reasons: plan.ranked.reasons.clone(),
             standing,
         });
     }

@@ -3,7 +3,7 @@ use jiff::civil::date;
 use super::*;
 use crate::{
     approval::Request,
-    campaign::{Campaign, CampaignPlan, PlanState},
+    campaign::{Campaign, CampaignPlan, PlanState, RankedPlan},
     deployment::DeploymentStatus,
     guardrail::OnTimeout,
     ids::DeviceId,
@@ -33,15 +33,17 @@ fn patch(number: u32) -> DraftPatch {
 fn plan(number: u32, devices: u64, state: PlanState) -> CampaignPlan {
     CampaignPlan {
         plan: format!("c-1-{number}").parse().unwrap(),
-        patches: vec![patch(1), patch(number + 1)],
+        ranked: RankedPlan {
+            patches: vec![patch(1), patch(number + 1)],
+            band: Deadline::Days14,
+            due: Some(date(2026, 11, 28)),
+            overdue: false,
+            urgency_permille: 700,
+            restart: true,
+            needs_approval: false,
+            reasons: vec![HOSTILE.to_owned()],
+        },
         devices,
-        band: Deadline::Days14,
-        due: Some(date(2026, 11, 28)),
-        overdue: false,
-        urgency_permille: 700,
-        restart: true,
-        needs_approval: false,
-        reasons: vec![HOSTILE.to_owned()],
         state,
     }
 }
