@@ -261,6 +261,21 @@ impl Deployment {
     }
 }
 
+/// Runs a workflow to its end, as a schedule or a person does it; a failure has its type and words.
+///
+/// # Errors
+/// When the workflow fails.
+pub async fn ended<T: DeserializeOwned>(
+    client: &Client,
+    workflow: &str,
+    id: &str,
+    input: RawValue,
+) -> Result<T, (String, String)> {
+    let started = start_raw(client, workflow, id, input).await.unwrap();
+    let ended = started.get_result(WorkflowGetResultOptions::default());
+    ended.await.map(|raw| wire::read(&raw)).map_err(failure_of)
+}
+
 /// Reads type and words of the failure of a workflow.
 #[must_use]
 pub fn failure_of(error: WorkflowGetResultError) -> (String, String) {

@@ -13,10 +13,7 @@ use dev_server::temporal::{DevTemporal, DevTemporalOptions};
 use temporalio_client::Client;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions, runtime::RuntimeOptions};
 use tokio::sync::{OnceCell, mpsc};
-use workflows::{
-    campaign_report::CampaignReport, daily_seal::DailySeal, device_patch::DevicePatch,
-    intel_sync::IntelSync, patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
-};
+use worker::register_workflows;
 
 use crate::{fakes, faults::Gate, world::Worlds};
 
@@ -203,19 +200,7 @@ pub fn options(queue: &str, worlds: &Arc<Worlds>) -> WorkerOptions {
         .sticky_queue_schedule_to_start_timeout(STICKY)
         .build();
     if queue == queues::MAIN {
-        options
-            .register_workflow::<PatchDeployment>()
-            .unwrap()
-            .register_workflow::<DevicePatch>()
-            .unwrap()
-            .register_workflow::<DailySeal>()
-            .unwrap()
-            .register_workflow::<IntelSync>()
-            .unwrap()
-            .register_workflow::<PatchCampaign>()
-            .unwrap()
-            .register_workflow::<CampaignReport>()
-            .unwrap();
+        register_workflows(&mut options).unwrap();
     }
     fakes::register(&mut options, queue, worlds);
     options

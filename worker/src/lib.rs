@@ -17,7 +17,7 @@ pub use args::{Args, LogFormat, Setup, Tuning, read_args};
 pub use build::{build_deps, queue_rates};
 pub use connect::{TemporalTarget, connect};
 pub use prepare::{load_people, put_default_policies, register_search_attributes};
-pub use serve::{QueueRates, queues, serve};
+pub use serve::{QueueRates, queues, register_workflows, serve};
 
 /// Builds everything and runs the worker until `until` is cancelled and what was begun is finished.
 ///

@@ -99,6 +99,21 @@ pub fn queues(
     options.collect()
 }
 
+/// Registers every workflow.
+///
+/// # Errors
+/// When the SDK refuses one.
+pub fn register_workflows(options: &mut WorkerOptions) -> anyhow::Result<()> {
+    options
+        .register_workflow::<PatchDeployment>()?
+        .register_workflow::<DevicePatch>()?
+        .register_workflow::<DailySeal>()?
+        .register_workflow::<IntelSync>()?
+        .register_workflow::<PatchCampaign>()?
+        .register_workflow::<CampaignReport>()?;
+    Ok(())
+}
+
 fn options(
     queue: &str,
     deps: &Deps,
@@ -110,12 +125,7 @@ fn options(
     options.graceful_shutdown_period = Some(tuning.drain);
     options.max_task_queue_activities_per_second = rates.of(queue);
     if queue == queues::MAIN {
-        options.register_workflow::<PatchDeployment>()?;
-        options.register_workflow::<DevicePatch>()?;
-        options.register_workflow::<DailySeal>()?;
-        options.register_workflow::<IntelSync>()?;
-        options.register_workflow::<PatchCampaign>()?;
-        options.register_workflow::<CampaignReport>()?;
+        register_workflows(&mut options)?;
     }
     activities::register(&mut options, queue, deps);
     Ok(options)

@@ -19,8 +19,9 @@ use temporalio_workflow::{
 
 use crate::{
     clock,
-    failure::{self, Failed},
+    failure::{self, ended},
     options,
+    show::show,
 };
 
 /// Input of a report, or what is wrong with it.
@@ -59,10 +60,7 @@ impl CampaignReport {
             client: input.client,
             campaign: input.campaign,
         };
-        let result = ctx
-            .execute_activity(Report, asked, options)
-            .await
-            .map_err(|error| Failed::of(&error).into_termination())?;
+        let result = ended(ctx.execute_activity(Report, asked, options).await)?;
         let details = match &result {
             ReportResult::Written(report) => details(report),
             ReportResult::NoCampaign => "The client has no campaign to report on".to_owned(),
@@ -90,9 +88,4 @@ fn details(report: &ReportWritten) -> String {
         "Campaign `{campaign}`, {plans} plans\n\n| Devices | |\n| --- | ---: |\n{counted}\n- `{}`\n- `{}`\n- `{}`\n",
         keys.html, keys.csv, keys.json
     )
-}
-
-fn show(ctx: &WorkflowContext<CampaignReport>, stage: &str, details: String) {
-    ctx.upsert_search_attributes(vec![search::STAGE.value_set(stage.to_owned())]);
-    ctx.set_current_details(details);
 }

@@ -10,7 +10,6 @@ use contracts::{
     activities::seal::{Seal, SealInput},
     message::Message,
     seal::{DailySealInput, DailySealResult},
-    search,
 };
 use domain::input::{InvalidInput, Problem};
 use jiff::{civil::Date, tz::TimeZone};
@@ -20,8 +19,9 @@ use temporalio_workflow::{
 
 use crate::{
     clock,
-    failure::{self, Failed},
+    failure::{self, ended},
     options,
+    show::show,
 };
 
 /// Input of a seal, or what is wrong with it.
@@ -59,10 +59,8 @@ impl DailySeal {
             input.try_secs,
             input.give_up_secs,
         );
-        let sealed = ctx
-            .execute_activity(Seal, SealInput { through }, options)
-            .await
-            .map_err(|error| Failed::of(&error).into_termination())?;
+        let sealed = ctx.execute_activity(Seal, SealInput { through }, options);
+        let sealed = ended(sealed.await)?;
         let DailySealResult {
             sequence,
             root,
@@ -88,9 +86,4 @@ fn last_day(input: &DailySealInput, today: Date) -> Result<Date, InvalidInput> {
         return Err(InvalidInput::one(Problem::new("through", value, allowed)));
     }
     Ok(through)
-}
-
-fn show(ctx: &WorkflowContext<DailySeal>, stage: &str, details: String) {
-    ctx.upsert_search_attributes(vec![search::STAGE.value_set(stage.to_owned())]);
-    ctx.set_current_details(details);
 }

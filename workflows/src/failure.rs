@@ -7,6 +7,13 @@ use domain::failure::FailureKind;
 use temporalio_common::error::{ApplicationFailure, IncomingError};
 use temporalio_workflow::{ActivityExecutionError, WorkflowTermination};
 
+/// Ends the workflow with the failure of an activity, if it failed.
+pub(crate) fn ended<T>(
+    result: Result<T, ActivityExecutionError>,
+) -> Result<T, WorkflowTermination> {
+    result.map_err(|error| Failed::of(&error).into_termination())
+}
+
 /// What went wrong in an activity.
 #[derive(Debug, Clone)]
 pub(crate) struct Failed {

@@ -11,3 +11,4 @@ pub mod intel_sync;
 mod options;
 pub mod patch_campaign;
 pub mod patch_deployment;
+mod show;

@@ -1,13 +1,18 @@
-//! How activities are run: queue, time-outs, retries, priority. Only Temporal retries.
+//! How activities are run: queue, time-outs, retries, priority. Only Temporal retries. And how
+//! children are started.
 //!
 //! All run on a detached token: a cancelled workflow still has to write down what it did, and
 //! cancellation is heeded where the workflow waits.
 
 use std::time::Duration;
 
-use contracts::queues;
-use temporalio_common::{Priority, RetryPolicy};
-use temporalio_workflow::{ActivityCloseTimeouts, ActivityOptions, WorkflowCancellationToken};
+use contracts::{queues, search};
+use domain::ids::ClientId;
+use temporalio_common::{Priority, RetryPolicy, search_attributes::SearchAttributes};
+use temporalio_workflow::{
+    ActivityCloseTimeouts, ActivityOptions, ChildWorkflowOptions, ParentClosePolicy,
+    WorkflowCancellationToken, WorkflowContext, WorkflowIdReusePolicy,
+};
 
 fn options(
     queue: &str,
@@ -166,4 +171,26 @@ pub(crate) fn patch_list(summary: impl Into<String>) -> ActivityOptions {
 /// Ranking what a client misses: reads all of it from the store.
 pub(crate) fn drafting(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 600, retry(1, 60, 0), None, summary.into())
+}
+
+/// A child that outlives its parent and is started once: it reports by itself.
+pub(crate) fn child(
+    workflow_id: String,
+    summary: String,
+    client: &ClientId,
+) -> ChildWorkflowOptions {
+    let client = search::CLIENT.value_set(client.to_string());
+    ChildWorkflowOptions::builder()
+        .workflow_id(workflow_id)
+        .parent_close_policy(ParentClosePolicy::Abandon)
+        .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
+        .cancellation_token(WorkflowCancellationToken::new())
+        .static_summary(summary)
+        .search_attributes(SearchAttributes::new([client]))
+        .build()
+}
+
+/// Returns true when a new run has to begin: after so many events, or when the server asks for it.
+pub(crate) fn is_long<W>(ctx: &WorkflowContext<W>, events: u32) -> bool {
+    ctx.continue_as_new_suggested() || ctx.history_length() >= events
 }

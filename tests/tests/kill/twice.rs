@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use autoops_tests::{
     chain::whole_chain,
-    deployment::start_raw,
+    deployment::ended,
     ground::{Ground, Memory, Scene, WORKER_TWICE},
     report, wire,
 };
@@ -19,10 +19,9 @@ use contracts::{
 };
 use futures::future::join_all;
 use jiff::{Timestamp, tz::TimeZone};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use temporalio_client::{
-    UntypedSignal, UntypedWorkflow, WorkflowGetResultOptions, WorkflowSignalOptions,
-};
+use temporalio_client::{UntypedSignal, UntypedWorkflow, WorkflowSignalOptions};
 
 use crate::{
     fleet::{Job, KB, SPEED, fleet},
@@ -258,14 +257,9 @@ async fn left_behind(scene: Scene) -> (Vec<String>, Vec<String>) {
 /// Seals everything that was written down, and says how many entries agree with it.
 async fn sealed(ground: &Ground) -> String {
     let through = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-    let (id, input) = (
-        ids::daily_seal(through),
-        wire::json(&json!({ "through": through })),
-    );
-    let started = start_raw(&ground.client, "DailySeal", &id, input);
-    let started = started.await.unwrap();
-    let result = started.get_result(WorkflowGetResultOptions::default());
-    let seal: DailySealResult = wire::read(&result.await.unwrap());
+    let id = ids::daily_seal(through);
+    let seal: DailySealResult =
+        ends(ground, "DailySeal", &id, &json!({ "through": through })).await;
     let found = check(ground.store.actions.as_ref(), &ground.objects).await;
     let found = found.unwrap();
     assert_eq!(found.broken, []);
@@ -276,15 +270,7 @@ async fn sealed(ground: &Ground) -> String {
 /// Reads a little of each source, and says what is known then.
 async fn read_facts(ground: &Ground) -> Vec<String> {
     let input = json!({ "months": 2, "most_records": 3, "nvd_since": "2024-01-01T00:00:00Z" });
-    let started = start_raw(
-        &ground.client,
-        "IntelSync",
-        "intel-sync/twice",
-        wire::json(&input),
-    );
-    let result = started.await.unwrap();
-    let result = result.get_result(WorkflowGetResultOptions::default());
-    let read: IntelSyncResult = wire::read(&result.await.unwrap());
+    let read: IntelSyncResult = ends(ground, "IntelSync", "intel-sync/twice", &input).await;
     let failed = |reading: &&SourceReading| matches!(reading.end, SourceEnd::Failed { .. });
     let failed: Vec<_> = read.sources.iter().filter(failed).collect();
     assert!(failed.is_empty(), "{failed:?}");
@@ -303,10 +289,7 @@ async fn read_facts(ground: &Ground) -> Vec<String> {
 async fn campaigned(ground: &Ground, job: &Job) -> String {
     let id = format!("patch-campaign/{}/twice", job.client);
     let input = json!({ "client": job.client });
-    let started = start_raw(&ground.client, "PatchCampaign", &id, wire::json(&input));
-    let result = started.await.unwrap();
-    let result = result.get_result(WorkflowGetResultOptions::default());
-    let campaign: PatchCampaignResult = wire::read(&result.await.unwrap());
+    let campaign: PatchCampaignResult = ends(ground, "PatchCampaign", &id, &input).await;
     let kept = ground
         .store
         .campaigns
@@ -315,7 +298,12 @@ async fn campaigned(ground: &Ground, job: &Job) -> String {
     let kept = kept.unwrap().unwrap();
     assert!(campaign.counts.started > 0, "{campaign:?}");
     let plans = kept.plans.iter().map(|plan| {
-        let kbs: Vec<_> = plan.patches.iter().map(|p| (&p.kb, &p.cves)).collect();
+        let kbs: Vec<_> = plan
+            .ranked
+            .patches
+            .iter()
+            .map(|p| (&p.kb, &p.cves))
+            .collect();
         format!("{} devices, {kbs:?}", plan.devices)
     });
     let plans: Vec<String> = plans.collect();
@@ -326,13 +314,15 @@ async fn campaigned(ground: &Ground, job: &Job) -> String {
 async fn reported(ground: &Ground, job: &Job) -> String {
     let id = format!("campaign-report/{}/twice", job.client);
     let input = json!({ "client": job.client });
-    let started = start_raw(&ground.client, "CampaignReport", &id, wire::json(&input));
-    let result = started.await.unwrap();
-    let result = result.get_result(WorkflowGetResultOptions::default());
-    let report: Value = wire::read(&result.await.unwrap());
+    let report: Value = ends(ground, "CampaignReport", &id, &input).await;
     let written = &report["written"];
     let keys = written["keys"].as_object().map_or(0, serde_json::Map::len);
     format!("report: {} plans in {keys} objects", written["plans"])
+}
+
+async fn ends<T: DeserializeOwned>(ground: &Ground, workflow: &str, id: &str, input: &Value) -> T {
+    let ended = ended(&ground.client, workflow, id, wire::json(input)).await;
+    ended.unwrap()
 }
 
 async fn mean_another_plan(ground: &Ground, job: &Job) {

@@ -1,11 +1,6 @@
 //! A campaign finds what devices miss, and starts deployments that live on without it.
 
-use autoops_tests::{
-    Lost, World,
-    deployment::{failure_of, start_raw},
-    model::Model,
-    run, site, wire,
-};
+use autoops_tests::{Lost, World, deployment::ended, model::Model, run, site, wire};
 use contracts::{
     activities::{CAMPAIGNS, REPORTING},
     campaign::PatchCampaignResult,
@@ -28,13 +23,7 @@ pub(crate) async fn campaign(
         all[field] = value.clone();
     }
     let (client, id) = (site().await.client(), id(world));
-    let started = start_raw(client, "PatchCampaign", &id, wire::json(&all));
-    let ended = started
-        .await
-        .unwrap()
-        .get_result(WorkflowGetResultOptions::default())
-        .await;
-    ended.map(|raw| wire::read(&raw)).map_err(failure_of)
+    ended(client, "PatchCampaign", &id, wire::json(&all)).await
 }
 
 /// Waits for the end of the first plan's deployment.
@@ -103,10 +92,12 @@ fn without_room_plans_wait_for_the_next_campaign() {
     run(async {
         let name = "campaign-room";
         let world = World::new(site().await, name, 3);
+        world.change(|m| m.plays_deployments = true);
         let limits = json!({ "limits": { "most_open_of_client": 1 } });
         let result = campaign(name, limits).await.unwrap();
         assert_eq!((result.counts.plans, result.counts.started), (3, 1));
         assert!(result.held.unwrap().contains("open deployments"));
+        deployed(name).await;
         assert_eq!(world.read(|m| m.plan_states.len()), 1);
     });
 }
@@ -118,10 +109,14 @@ fn each_activity_of_a_campaign_may_fail_or_not_be_heard() {
             for (word, lost) in [("unavailable", Lost::Retryable), ("unheard", Lost::Answer)] {
                 let name = format!("campaign-{}-{word}", activity.replace(['.', '_'], "-"));
                 let world = World::new(site().await, &name, 1);
-                world.change(|m| m.fail(activity, Some(1), lost.clone()));
+                world.change(|m| {
+                    m.plays_deployments = true;
+                    m.fail(activity, Some(1), lost.clone());
+                });
                 let result = campaign(&name, json!({})).await.unwrap();
                 assert_eq!(result.counts.started, 1, "{name}: {result:?}");
-                started(&name, 1).await;
+                deployed(&name).await;
+                assert_eq!(world.read(|m| m.installed_on().len()), 1, "{name}");
             }
         }
     });

@@ -2,7 +2,7 @@
 
 use autoops_tests::{
     Lost, World,
-    deployment::{failure_of, start_raw},
+    deployment::ended,
     fakes::intel::{FOLLOWED, NVD_PAGES},
     run, site, wire,
 };
@@ -12,17 +12,10 @@ use contracts::{
     intel::{IntelSource, IntelSyncResult, SourceEnd, SourceReading},
 };
 use serde_json::{Value, json};
-use temporalio_client::WorkflowGetResultOptions;
 
 pub(crate) async fn read(name: &str, input: Value) -> Result<IntelSyncResult, (String, String)> {
     let id = format!("intel-sync/{name}");
-    let started = start_raw(site().await.client(), "IntelSync", &id, wire::json(&input));
-    let ended = started
-        .await
-        .unwrap()
-        .get_result(WorkflowGetResultOptions::default())
-        .await;
-    ended.map(|raw| wire::read(&raw)).map_err(failure_of)
+    ended(site().await.client(), "IntelSync", &id, wire::json(&input)).await
 }
 
 fn of(result: &IntelSyncResult, source: IntelSource) -> &SourceReading {

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use autoops_tests::{
-    Lost, World,
-    deployment::{failure_of, start_raw},
-    plan, run, site, wire,
-};
+use autoops_tests::{Lost, World, deployment::ended, plan, run, site, wire};
 use clients::{objects::ObjectKey, store::DeviceRow};
 use contracts::{
     activities::{
@@ -19,7 +15,7 @@ use contracts::{
 };
 use domain::{
     campaign::{
-        Campaign, Draft, DraftPatch, DraftPlan, PlanState,
+        Campaign, Draft, DraftPatch, DraftPlan, PlanState, RankedPlan,
         report::{Due, Fate, Report, Standing},
     },
     deployment::{DeploymentStatus, Stage},
@@ -28,7 +24,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp, civil::date};
 use serde_json::{Value, json};
-use temporalio_client::{UntypedWorkflow, WorkflowDescribeOptions, WorkflowGetResultOptions};
+use temporalio_client::{UntypedWorkflow, WorkflowDescribeOptions};
 
 const CLIENT: &str = "7001";
 const HOSTILE: &str = "=1+1 <script>alert(1)</script>";
@@ -65,21 +61,23 @@ fn status(campaign: &Campaign, number: usize, at: Timestamp) -> DeploymentStatus
 async fn campaign(world: &World, name: &str) -> Campaign {
     let at = Timestamp::now() - SignedDuration::from_hours(1);
     let of = |devices: [&str; 2], due| DraftPlan {
-        patches: vec![DraftPatch {
-            kb: plan::KB.parse().unwrap(),
-            title: HOSTILE.to_owned(),
-            cves: vec![],
-            closes: 2,
-            supersedes: [].into(),
-        }],
+        ranked: RankedPlan {
+            patches: vec![DraftPatch {
+                kb: plan::KB.parse().unwrap(),
+                title: HOSTILE.to_owned(),
+                cves: vec![],
+                closes: 2,
+                supersedes: [].into(),
+            }],
+            band: Deadline::Days14,
+            due: Some(due),
+            overdue: false,
+            urgency_permille: 500,
+            restart: true,
+            needs_approval: false,
+            reasons: vec![],
+        },
         devices: devices.map(|id| id.parse().unwrap()).to_vec(),
-        band: Deadline::Days14,
-        due: Some(due),
-        overdue: false,
-        urgency_permille: 500,
-        restart: true,
-        needs_approval: false,
-        reasons: vec![],
     };
     let draft = Draft {
         plans: vec![
@@ -164,13 +162,7 @@ async fn report_as(id: &str, more: Value) -> Result<ReportResult, (String, Strin
         input[field] = value.clone();
     }
     let client = site().await.client();
-    let started = start_raw(client, "CampaignReport", id, wire::json(&input));
-    let ended = started
-        .await
-        .unwrap()
-        .get_result(WorkflowGetResultOptions::default())
-        .await;
-    ended.map(|raw| wire::read(&raw)).map_err(failure_of)
+    ended(client, "CampaignReport", id, wire::json(&input)).await
 }
 
 async fn written(id: &str, more: Value) -> ReportWritten {

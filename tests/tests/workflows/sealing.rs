@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use autoops_tests::{Lost, World, deployment::failure_of, deployment::start_raw, run, site, wire};
+use autoops_tests::{Lost, World, deployment::ended, run, site, wire};
 use clients::seal::check;
 use contracts::{activities::SEALING, failures::INVALID_INPUT, seal::DailySealResult};
 use domain::audit::{Actor, AuditRecord};
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use serde_json::{Value, json};
-use temporalio_client::WorkflowGetResultOptions;
 use temporalio_common::data_converters::RawValue;
 
 fn today() -> Date {
@@ -45,13 +44,7 @@ pub(crate) async fn seal(
 ) -> Result<DailySealResult, (String, String)> {
     let id = format!("daily-seal/{name}");
     let input = input.map_or_else(|| RawValue::new(vec![]), |input| wire::json(&input));
-    let started = start_raw(site().await.client(), "DailySeal", &id, input);
-    let ended = started
-        .await
-        .unwrap()
-        .get_result(WorkflowGetResultOptions::default())
-        .await;
-    ended.map(|raw| wire::read(&raw)).map_err(failure_of)
+    ended(site().await.client(), "DailySeal", &id, input).await
 }
 
 #[test]

@@ -8,7 +8,6 @@ use contracts::{
     deployment::{DeploymentInput, DeviceFinished, InFlight},
     device::{DevicePatchInput, Intent, Stop, StopInput},
     ids::DeviceRun,
-    search,
 };
 use domain::{
     audit::Actor,
@@ -18,11 +17,10 @@ use domain::{
     outcome::{DeviceOutcome, DeviceResult},
     plan::BlackoutSpec,
 };
-use temporalio_common::search_attributes::SearchAttributes;
 use temporalio_workflow::{
-    ChildWorkflowOptions, ChildWorkflowStartError, ContinueAsNewOptions, ParentClosePolicy,
-    SignalWorkflowOptions, StartChildWorkflowExecutionFailedCause, WorkflowCancellationToken,
-    WorkflowIdReusePolicy, WorkflowTermination, join_all,
+    ChildWorkflowOptions, ChildWorkflowStartError, ContinueAsNewOptions, SignalWorkflowOptions,
+    StartChildWorkflowExecutionFailedCause, WorkflowCancellationToken, WorkflowTermination,
+    join_all,
 };
 
 use super::{Story, rings::Rounds};
@@ -221,16 +219,9 @@ impl Story {
     }
 
     fn child_options(&self, start: &Start) -> ChildWorkflowOptions {
-        let client = self.s(|s| s.request.client.to_string());
-        let run = self.run_of(start);
-        ChildWorkflowOptions::builder()
-            .workflow_id(run.workflow_id())
-            .parent_close_policy(ParentClosePolicy::Abandon)
-            .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
-            .cancellation_token(WorkflowCancellationToken::new())
-            .static_summary(format!("device {} attempt {}", start.device, start.attempt))
-            .search_attributes(SearchAttributes::new([search::CLIENT.value_set(client)]))
-            .build()
+        let client = self.s(|s| s.request.client.clone());
+        let summary = format!("device {} attempt {}", start.device, start.attempt);
+        options::child(self.run_of(start).workflow_id(), summary, &client)
     }
 
     fn run_of(&self, start: &Start) -> DeviceRun {
@@ -319,7 +310,7 @@ impl Story {
     /// Starts a new run with everything carried over when history has grown.
     pub(super) async fn continue_as_new_if_due(&self) -> Result<(), WorkflowTermination> {
         let limit = self.s(|s| s.request.limits.continue_after_events);
-        if !self.ctx.continue_as_new_suggested() && self.ctx.history_length() < limit {
+        if !options::is_long(&self.ctx, limit) {
             return Ok(());
         }
         // What came in is worked off first, and updates answer: an answer cannot cross over.
