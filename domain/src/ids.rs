@@ -99,6 +99,14 @@ id!(
     /// A company the MSP looks after: the `SuperOps` `accountId`.
     ClientId, "client id", "1 to 40 letters, digits, - or _ (the SuperOps accountId)", opaque
 );
+impl ClientId {
+    /// Stands for the client of what names none that we know.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self("unknown".to_owned())
+    }
+}
+
 id!(
     /// A device: the `SuperOps` `assetId`.
     DeviceId, "device id", "1 to 40 letters, digits, - or _ (the SuperOps assetId)", opaque
