@@ -41,8 +41,8 @@ pub fn waits() -> Waits {
         lease_secs: 60,
         inventory_secs: 2,
         straggler_poll_secs: 1,
-        max_wait_secs: 30,
-        halt_secs: 30,
+        max_wait_secs: 300,
+        halt_secs: 300,
         pause_poll_secs: 1,
         call_secs: 30,
     }
@@ -63,13 +63,13 @@ pub fn ring(name: &str, count: u32) -> RingSpec {
     }
 }
 
-/// One approver, half a minute, silence is no.
+/// One approver, five minutes, silence is no.
 #[must_use]
 pub fn need() -> ApprovalNeed {
     ApprovalNeed {
         role: Role::Approver,
         quorum: 1,
-        timeout_secs: 30,
+        timeout_secs: 300,
         escalation: None,
         on_timeout: OnTimeout::Reject,
         four_eyes: false,
