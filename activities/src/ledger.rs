@@ -9,7 +9,6 @@ use clients::{
 };
 use contracts::{
     activities::ledger::{CountInput, CountResult},
-    converter,
     deployment::ControlInput,
     ids,
 };
@@ -20,14 +19,12 @@ use domain::{
 use temporalio_client::{
     Client, UntypedSignal, UntypedWorkflow, WorkflowSignalOptions, errors::WorkflowInteractionError,
 };
-use temporalio_common::data_converters::{
-    GenericPayloadConverter, RawValue, SerializationContext, SerializationContextData,
-};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use crate::{
     Deps,
-    failure::{Failed, Outcome, TemporalError, bug_because},
+    failure::{Failed, Outcome, TemporalError},
+    wire::encode,
 };
 
 /// The ledger.
@@ -134,21 +131,12 @@ trait Deployments: Sync {
 
 impl Deployments for Client {
     async fn halt(&self, plan: &PlanId, request: &str, halt: ControlInput) -> Outcome<bool> {
-        let converter = converter::data_converter();
-        let converter = converter.payload_converter();
-        let context = SerializationContext::new(&SerializationContextData::None, converter);
-        let payload = converter
-            .to_payload(&context, &halt)
-            .map_err(|error| bug_because("a halt cannot be written", error))?;
         let options = WorkflowSignalOptions::builder()
             .request_id(request.to_owned())
             .build();
         let handle = self.get_workflow_handle::<UntypedWorkflow>(ids::patch_deployment(plan));
         let signal = UntypedSignal::new("halt");
-        match handle
-            .signal(signal, RawValue::new(vec![payload]), options)
-            .await
-        {
+        match handle.signal(signal, encode(&halt)?, options).await {
             Ok(()) => Ok(true),
             Err(WorkflowInteractionError::NotFound(_)) => Ok(false),
             Err(error) => Err(Failed::from(TemporalError::new(error))),

@@ -9,6 +9,7 @@
     reason = "the macro makes the marker types"
 )]
 
+pub mod alerts;
 pub mod approvals;
 pub mod campaign;
 mod deps;
@@ -30,6 +31,7 @@ pub mod risk;
 pub mod seal;
 pub mod superops;
 pub mod windows;
+mod wire;
 
 #[cfg(test)]
 mod testing;

@@ -7,6 +7,7 @@ use temporalio_sdk::WorkerOptions;
 
 use crate::{
     Deps,
+    alerts::{AlertActivities, AlertReadActivities},
     approvals::ApprovalActivities,
     campaign::{CampaignActivities, PatchListActivities},
     guardrails::Guardrails,
@@ -42,6 +43,7 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
         queues::MAIN => {
             let guardrails = Guardrails::new(deps.store.clone(), Arc::clone(&deps.clock));
             options
+                .register_activities(AlertActivities::new(deps))
                 .register_activities(ApprovalActivities::new(deps, guardrails.clone()))
                 .register_activities(CampaignActivities::new(deps))
                 .register_activities(IntelActivities::new(deps))
@@ -58,7 +60,9 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
                 .register_activities(WindowActivities::new(deps));
         }
         queues::SUPEROPS => {
-            options.register_activities(SuperOpsActivities::new(deps));
+            options
+                .register_activities(SuperOpsActivities::new(deps))
+                .register_activities(AlertReadActivities::new(deps));
         }
         queues::INVENTORY => {
             options

@@ -24,3 +24,4 @@ pub mod secret;
 pub mod services;
 pub mod store;
 pub mod superops;
+pub mod triage;

@@ -4,6 +4,7 @@
 use domain::{
     ids::{ClientId, DeviceId, JobId, KbId, PlanId, ScheduleName},
     script::ScriptMode,
+    triage::IncidentKey,
 };
 
 use jiff::{Timestamp, civil::Date};
@@ -13,6 +14,7 @@ use crate::{device::Intent, schedule::ScheduleKind};
 const DEPLOYMENT: &str = "patch-deployment/";
 const DEVICE: &str = "device-patch/";
 const SEAL: &str = "daily-seal/";
+const INCIDENT: &str = "incident/";
 /// Length of what the server appends to the id of a scheduled workflow: `-2026-12-01T04:00:00Z`.
 const APPENDED: usize = 21;
 
@@ -38,6 +40,24 @@ pub fn plan_of_text(text: &str) -> Option<PlanId> {
 #[must_use]
 pub fn daily_seal(through: Date) -> String {
     format!("{SEAL}{through}")
+}
+
+/// Builds the workflow id of the triage of a client: one at a time.
+#[must_use]
+pub fn alert_processing(client: &ClientId) -> String {
+    format!("alert-processing/{client}")
+}
+
+/// Builds the workflow id of the answer to an incident.
+#[must_use]
+pub fn incident(key: &IncidentKey) -> String {
+    format!("{INCIDENT}{key}")
+}
+
+/// Reads the incident out of the workflow id of its answer.
+#[must_use]
+pub fn incident_of(workflow_id: &str) -> Option<IncidentKey> {
+    workflow_id.strip_prefix(INCIDENT)?.parse().ok()
 }
 
 /// What a schedule starts, under one id. The server appends the time of each run to it, so a parser

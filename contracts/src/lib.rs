@@ -3,6 +3,7 @@
 //! sides together.
 
 pub mod activities;
+pub mod alerts;
 pub mod campaign;
 pub mod converter;
 pub mod deployment;

@@ -17,15 +17,18 @@ pub enum ScheduleKind {
     CampaignReport,
     /// Seals the audit trail.
     DailySeal,
+    /// Reads what is new about alerts.
+    AlertIngest,
 }
 
 impl ScheduleKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::PatchCampaign,
         Self::IntelSync,
         Self::CampaignReport,
         Self::DailySeal,
+        Self::AlertIngest,
     ];
 
     /// Returns the word people write; the workflow ids of the kind begin with it, too.
@@ -36,6 +39,7 @@ impl ScheduleKind {
             Self::IntelSync => "intel-sync",
             Self::CampaignReport => "campaign-report",
             Self::DailySeal => "daily-seal",
+            Self::AlertIngest => "alert-ingest",
         }
     }
 
@@ -47,6 +51,7 @@ impl ScheduleKind {
             Self::IntelSync => "IntelSync",
             Self::CampaignReport => "CampaignReport",
             Self::DailySeal => "DailySeal",
+            Self::AlertIngest => "AlertIngest",
         }
     }
 

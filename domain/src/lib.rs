@@ -30,5 +30,6 @@ pub mod risk;
 pub mod script;
 pub mod seal;
 pub mod sequential;
+pub mod triage;
 pub mod vulnerability;
 pub mod windows;

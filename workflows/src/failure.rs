@@ -53,14 +53,19 @@ impl Failed {
         }
     }
 
-    /// An activity that was let go, because the deployment was aborted meanwhile.
-    pub(crate) fn unwanted() -> Self {
+    /// Something else than an activity.
+    pub(crate) fn named(message: String) -> Self {
         Self {
             failure_type: None,
-            message: "aborted meanwhile".to_owned(),
+            message,
             timed_out: false,
             retry_after: None,
         }
+    }
+
+    /// An activity that was let go, because the deployment was aborted meanwhile.
+    pub(crate) fn unwanted() -> Self {
+        Self::named("aborted meanwhile".to_owned())
     }
 
     /// Returns true for a failure of this kind.

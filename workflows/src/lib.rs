@@ -1,5 +1,7 @@
 //! When things happen: deterministic orchestration. Handlers only record; `run` acts.
 
+pub mod alert_ingest;
+pub mod alert_processing;
 mod approvals;
 mod call;
 pub mod campaign_report;

@@ -168,6 +168,16 @@ pub(crate) fn patch_list(summary: impl Into<String>) -> ActivityOptions {
     in_steps(options, 3600)
 }
 
+/// Reading a page of alerts: given up soon, the next reading begins in a minute.
+pub(crate) fn alerts(summary: impl Into<String>) -> ActivityOptions {
+    in_steps(superops_read(summary), 300)
+}
+
+/// A turn of triage: reads and writes the whole state of a client.
+pub(crate) fn triage(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::MAIN, 300, retry(1, 60, 0), None, summary.into())
+}
+
 /// Ranking what a client misses: reads all of it from the store.
 pub(crate) fn drafting(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 600, retry(1, 60, 0), None, summary.into())

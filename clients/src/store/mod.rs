@@ -37,6 +37,8 @@ pub struct Store {
     pub executions: Arc<dyn Executions>,
     /// Devices, their online snapshot and leases.
     pub inventory: Arc<dyn Inventory>,
+    /// Alerts, triage and incidents.
+    pub alerts: Arc<dyn Alerts>,
     /// Campaigns.
     pub campaigns: Arc<dyn Campaigns>,
     /// Facts about vulnerabilities and updates.
@@ -111,6 +113,7 @@ impl Store {
             actions: records.clone(),
             executions: records.clone(),
             inventory: records.clone(),
+            alerts: records.clone(),
             campaigns: records.clone(),
             vulnerabilities: records.clone(),
             identities: records.clone(),

@@ -21,9 +21,13 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+mod alerts;
+
 use super::StoreError;
 
 pub use domain::dead_letter::{DeadLetter, LetterState};
+
+pub use alerts::*;
 
 /// Result of a store call.
 pub type StoreResult<T> = Result<T, StoreError>;

@@ -4,6 +4,7 @@
 //! first takes from the shared bucket [`BUCKET`]; nothing is tried twice. A write whose answer is
 //! lost is [`SuperOpsError::Ambiguous`]: read back before sending it again.
 
+mod alerts;
 mod config;
 mod convert;
 mod error;

@@ -65,6 +65,14 @@ pub(super) struct DeviceActivity;
 #[derive(Debug, GraphQLQuery)]
 #[graphql(
     schema_path = "src/superops/schema.graphql",
+    query_path = "src/superops/queries/list_alerts.graphql",
+    skip_serializing_none
+)]
+pub(super) struct ListAlerts;
+
+#[derive(Debug, GraphQLQuery)]
+#[graphql(
+    schema_path = "src/superops/schema.graphql",
     query_path = "src/superops/queries/list_scripts.graphql",
     skip_serializing_none
 )]

@@ -548,6 +548,52 @@ async fn alerts_activity_sites_and_clients_are_read() {
 }
 
 #[tokio::test]
+async fn alerts_of_all_clients_are_read_newest_first_and_half_ones_are_kept() {
+    let long = "x".repeat(5_000);
+    let (server, client) = with_json(json!({ "data": { "getAlertList": { "alerts": [
+        { "id": 4411092338412345678_u64, "message": "disk is full\n", "createdTime": "2026-11-28T12:00:00.000", "status": "Created", "severity": "Critical",
+          "description": "C:", "asset": { "assetId": 81, "name": "SRV01", "client": { "accountId": 7000000000000000001_u64, "name": "A" }, "site": { "id": 5 } },
+          "resolvedTime": null, "occurrenceCount": 3 },
+        { "id": 2, "message": long, "createdTime": "2026-11-28T11:00", "status": "Resolved", "severity": "odd", "asset": null, "resolvedTime": "2026-11-28T11:30:00", "occurrenceCount": null },
+        { "id": null, "message": "no id" },
+        { "id": 3, "message": null, "createdTime": "whenever", "status": null, "asset": "{\"client\":{\"accountId\":9}}" }
+    ], "listInfo": { "hasMore": true } } } }))
+    .await;
+    let now = "2026-11-28T13:00:00Z".parse().unwrap();
+    let page = client.list_alerts(2, true, now).await.unwrap();
+    let [one, two, three] = &page.items[..] else {
+        panic!("{page:?}")
+    };
+    assert!(page.has_more);
+    assert_eq!(one.id.as_str(), "superops/4411092338412345678");
+    assert_eq!(one.client.as_str(), "7000000000000000001");
+    assert_eq!(one.device.as_ref().unwrap().as_str(), "81");
+    assert_eq!(
+        (one.title.as_str(), one.host.as_deref(), one.site.as_deref()),
+        ("disk is full", Some("SRV01"), Some("5"))
+    );
+    assert_eq!((one.occurrences, one.cleared), (3, None));
+    assert_eq!(two.client, ClientId::unknown());
+    assert_eq!(two.title.len(), domain::alert::TITLE_BYTES);
+    assert_eq!(
+        two.cleared,
+        Some(Some("2026-11-28T11:30:00Z".parse().unwrap()))
+    );
+    assert_eq!((three.client.as_str(), three.raised_at), ("9", now));
+    let asked = server.received_requests().await.unwrap();
+    let body: Value = serde_json::from_slice(&asked[0].body).unwrap();
+    let input = &body["variables"]["input"];
+    assert_eq!(
+        input["condition"],
+        json!({ "attribute": "status", "operator": "isNot", "value": "Resolved" })
+    );
+    assert_eq!(
+        (&input["page"], &input["sort"][0]["order"]),
+        (&json!(2), &json!("DESC"))
+    );
+}
+
+#[tokio::test]
 async fn a_script_is_found_by_its_exact_name_only() {
     let (_server, client) = with_json(json!({ "data": { "getScriptList": { "scripts": [
         { "scriptId": 1, "name": "AutoOps-Device-Old", "runTimeVariables": [], "timeOut": 5 },

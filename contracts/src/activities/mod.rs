@@ -6,6 +6,7 @@
     reason = "the macro makes the marker types"
 )]
 
+pub mod alerts;
 pub mod approvals;
 pub mod campaign;
 pub mod intel;
@@ -82,6 +83,19 @@ pub const CAMPAIGNS: [&str; 6] = [
     REPORTING,
 ];
 
+/// Activities of alerts and incidents, by name.
+pub const ALERTING: [&str; 9] = [
+    "alerts.begin_poll",
+    "superops.read_alerts",
+    "alerts.miss",
+    "alerts.end_poll",
+    "alerts.busy_clients",
+    "alerts.triage",
+    "incidents.deliver",
+    "incidents.load",
+    "incidents.close",
+];
+
 /// Lists the name of every declared activity; tests hold tables of faults and registrations against
 /// it.
 pub fn all() -> impl Iterator<Item = &'static str> {
@@ -90,4 +104,5 @@ pub fn all() -> impl Iterator<Item = &'static str> {
         .chain([SEALING])
         .chain(READING)
         .chain(CAMPAIGNS)
+        .chain(ALERTING)
 }

@@ -15,7 +15,7 @@ use super::{
     names::{Hasher, Names, OTHER},
     ranking::{self, Anchor, NOTEWORTHY},
     record::{Incident, IncidentId, KEPT, KindIn, Record, State},
-    state::Version,
+    state::{self, Version},
 };
 
 /// A kind of alert with this many episodes a day on a device, or more, is routine there.
@@ -24,6 +24,8 @@ const ROUTINE_PER_DAY: f64 = 8.0;
 const GROWTH: i64 = 2;
 const LONGEST: Millis = 3_600 * SECOND;
 const CHANGES: usize = 256;
+/// Sets numbers of changes that have names apart from those that are counted.
+const WAVES: u32 = 1 << 31;
 const ANCHORS: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,6 +53,11 @@ pub struct Correlator {
     pub(super) changes: VecDeque<(Millis, u32, Vec<u32>)>,
     changes_seen: u32,
     pub(super) finished: Vec<Incident>,
+    #[serde(skip)]
+    pub(super) changed: Vec<IncidentId>,
+    /// Pairs of kinds, and whether people have put them together or apart.
+    #[serde(with = "state::pairs", default)]
+    pub(super) lessons: HashMap<(u32, u32), bool, Hasher>,
 }
 
 impl Correlator {
@@ -84,6 +91,33 @@ impl Correlator {
             .push_back((change.at_ms, self.changes_seen, devices));
         if self.changes.len() > CHANGES {
             self.changes.pop_front();
+        }
+    }
+
+    /// Takes note that a change with this name has reached a device. Devices that it reaches within an hour
+    /// have it in common.
+    pub fn note_wave(&mut self, name: &str, at_ms: i64, device: &str) {
+        let (change, device) = (hash(name) | WAVES, self.names.device(device));
+        if device == OTHER {
+            return;
+        }
+        let known = self.changes.iter_mut();
+        let known = known
+            .rev()
+            .find(|(at, known, _)| *known == change && (at_ms - at).abs() <= LONGEST);
+        match known {
+            Some((at, _, devices)) => {
+                *at = at_ms.max(*at);
+                if !devices.contains(&device) {
+                    devices.push(device);
+                }
+            }
+            None => {
+                self.changes.push_back((at_ms, change, vec![device]));
+                if self.changes.len() > CHANGES {
+                    self.changes.pop_front();
+                }
+            }
         }
     }
 
@@ -234,7 +268,7 @@ impl Correlator {
         id
     }
 
-    fn open(&mut self, now: Millis, window: Millis) -> Record {
+    pub(super) fn open(&mut self, now: Millis, window: Millis) -> Record {
         self.counts.incidents += 1;
         let id = IncidentId(self.counts.incidents);
         self.due
@@ -244,7 +278,7 @@ impl Correlator {
         Record::new(id, now, window)
     }
 
-    fn set_anchor(&mut self, anchor: Anchor) {
+    pub(super) fn set_anchor(&mut self, anchor: Anchor) {
         if anchor.surprise <= NOTEWORTHY {
             return;
         }
@@ -274,6 +308,25 @@ impl Correlator {
     pub fn rank_so_far(&self, id: IncidentId) -> Option<ranking::Priority> {
         let record = self.records.get(&id)?;
         Some(ranking::rank(record, &self.anchors, &self.names, self.now))
+    }
+
+    /// Returns the incident in which a kind of alert was last on a device, unless it is over or routine.
+    pub fn last_of(&mut self, title: &str, device: &str) -> Option<IncidentId> {
+        let (kind, device) = (self.names.kind(title), self.names.device(device));
+        let id = self.habits.pair(kind, device)?.incident?;
+        let record = self.records.get(&id)?;
+        (!record.routine && !record.ended).then_some(id)
+    }
+
+    /// Returns when an incident is ranked or ends next, Unix milliseconds, if nothing comes.
+    #[must_use]
+    pub fn next_due_ms(&self) -> Option<i64> {
+        self.due.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Returns the incidents that were ranked, cleared or fell quiet since this was asked last.
+    pub fn take_changed(&mut self) -> Vec<IncidentId> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Returns what was seen.

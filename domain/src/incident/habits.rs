@@ -48,6 +48,13 @@ impl Habit {
     }
 }
 
+/// Pairs that moved to another incident.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moved {
+    pub(super) pairs: u32,
+    pub(super) live: u32,
+}
+
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Anywhere {
     episodes: u32,
@@ -107,6 +114,33 @@ impl Habits {
 
     pub(super) fn pair(&mut self, kind: u32, device: u32) -> Option<&mut Pair> {
         self.pairs.get_mut(&(kind, device))
+    }
+
+    /// Moves pairs of an incident to where `to` says, by device; says how many it moved.
+    pub(super) fn move_all(
+        &mut self,
+        from: IncidentId,
+        to: impl Fn(u32) -> Option<IncidentId>,
+    ) -> Moved {
+        let mut moved = Moved::default();
+        for ((_, device), pair) in &mut self.pairs {
+            if pair.incident == Some(from)
+                && let Some(to) = to(*device)
+            {
+                pair.incident = Some(to);
+                moved.pairs += 1;
+                moved.live += u32::from(pair.live);
+            }
+        }
+        moved
+    }
+
+    /// Takes what is live in an incident as over.
+    pub(super) fn let_go(&mut self, incident: IncidentId) {
+        let pairs = self.pairs.values_mut();
+        pairs
+            .filter(|pair| pair.incident == Some(incident))
+            .for_each(|pair| pair.live = false);
     }
 
     /// Forgets the half of the pairs that was not seen for longest; those that are live stay.

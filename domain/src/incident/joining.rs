@@ -48,7 +48,12 @@ impl Correlator {
             self.recent.pop_front();
         }
         let newest = self.recent.iter().rev().take(COMPARED);
+        let apart = |record: &Record| {
+            let mut kinds = record.kinds.iter();
+            kinds.any(|kind| self.lesson(kind.kind, seen.kind) == Some(false))
+        };
         let records = newest.filter_map(|id| self.records.get(id));
+        let records = records.filter(|record| !apart(record));
         let links = records.map(|record| (record.id, self.link(record, seen)));
         links
             .filter(|(_, link)| link.score() >= ENOUGH)
@@ -57,10 +62,12 @@ impl Correlator {
 
     fn link(&self, record: &Record, seen: Seen) -> Link {
         let topology = self.topology(record, seen);
-        let likeness = record
-            .kinds
-            .iter()
-            .map(|kind| self.names.likeness(kind.kind, seen.kind));
+        let likeness = record.kinds.iter().map(|kind| {
+            if self.lesson(kind.kind, seen.kind) == Some(true) {
+                return 1_000;
+            }
+            self.names.likeness(kind.kind, seen.kind)
+        });
         let likeness = likeness.max().unwrap_or(0);
         let change = match (record.change, seen.change) {
             (Some(one), Some((other, _))) if one == other => 1_000,

@@ -57,6 +57,7 @@ impl Correlator {
         self.anchors.retain(|anchor| ranking::matters(anchor, at));
         if let Some(record) = self.records.get_mut(&id) {
             record.priority = Some(ranking::rank(record, &self.anchors, &self.names, at));
+            self.changed.push(id);
             if record.ended {
                 self.finish_one(id);
             }
@@ -86,9 +87,32 @@ impl Correlator {
             record.state = State::Quiet;
         }
         record.ended = true;
+        self.changed.push(id);
         if record.priority.is_some() {
             self.finish_one(id);
         }
+    }
+
+    /// Ends an incident whatever is left of it; `false` when it is over already. Its rank still comes.
+    pub fn close(&mut self, id: IncidentId) -> bool {
+        let Some(record) = self.records.get_mut(&id).filter(|record| !record.ended) else {
+            return false;
+        };
+        record.live = 0;
+        if record.state == State::Open {
+            record.state = State::Quiet;
+        }
+        record.ended = true;
+        self.habits.let_go(id);
+        self.changed.push(id);
+        if self
+            .records
+            .get(&id)
+            .is_some_and(|record| record.priority.is_some())
+        {
+            self.finish_one(id);
+        }
+        true
     }
 
     fn finish_one(&mut self, id: IncidentId) {

@@ -12,6 +12,7 @@ mod joining;
 mod lifecycle;
 mod link;
 mod names;
+mod people;
 mod ranking;
 mod record;
 mod state;

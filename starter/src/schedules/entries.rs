@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use anyhow::Context;
 use clients::store::Store;
 use contracts::{
+    alerts::AlertIngestInput,
     campaign::{CampaignReportInput, PatchCampaignInput},
     ids::Scheduled,
     intel::IntelSyncInput,
@@ -220,6 +221,10 @@ fn read_as(kind: ScheduleKind, mut value: Value) -> Result<(), InvalidInput> {
         ScheduleKind::DailySeal => input::from_json::<DailySealInput>(&value).map(drop),
         ScheduleKind::IntelSync => {
             let input = input::from_json::<IntelSyncInput>(&value)?;
+            InvalidInput::when(input.problems())
+        }
+        ScheduleKind::AlertIngest => {
+            let input = input::from_json::<AlertIngestInput>(&value)?;
             InvalidInput::when(input.problems())
         }
         ScheduleKind::PatchCampaign => {

@@ -2,15 +2,19 @@
 //! know how to read and write items inside a transaction ([`Backend`]).
 
 mod actions;
+mod alert_facts;
+mod alerts;
 mod campaigns;
 mod counters;
 mod executions;
 mod identities;
+mod incidents;
 mod inventory;
 pub(super) mod items;
 mod letters;
 mod plan_items;
 mod policies;
+mod triage;
 mod vulnerabilities;
 
 use std::fmt;

@@ -1,0 +1,190 @@
+//! Alerts: reading them into the store, triage, and telling the workflows of incidents.
+
+mod deliver;
+mod poll;
+mod triage;
+
+use std::sync::Arc;
+
+use clients::{
+    store::{IncidentChange, Store, StoreError},
+    superops::SuperOps,
+    triage::Networks,
+};
+use contracts::activities::alerts::{
+    BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, CloseIncidentInput,
+    DeliverInput, EndPollInput, LoadIncidentInput, MissAlertsInput, MissAlertsResult,
+    ReadAlertsInput, ReadAlertsResult, TriageInput, TriageResult,
+};
+use domain::triage::{IncidentKey, IncidentRecord};
+use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
+
+use deliver::Server;
+
+use crate::{Clock, Deps, failure::Outcome};
+
+/// Rows of one answer from the store.
+const PAGE: usize = 200;
+
+/// Steps that ask the store, and Temporal.
+#[derive(Debug)]
+pub struct AlertActivities {
+    store: Store,
+    networks: Networks,
+    clock: Arc<dyn Clock>,
+}
+
+impl AlertActivities {
+    pub(crate) fn new(deps: &Deps) -> Self {
+        Self {
+            store: deps.store.clone(),
+            networks: Networks::default(),
+            clock: Arc::clone(&deps.clock),
+        }
+    }
+
+    async fn load(&self, key: &IncidentKey) -> Outcome<IncidentRecord> {
+        let found = self.store.alerts.get_incident(key).await?;
+        Ok(found.ok_or_else(|| StoreError::NotFound {
+            what: format!("incident `{key}`"),
+        })?)
+    }
+
+    async fn close(&self, input: &CloseIncidentInput) -> Outcome<IncidentRecord> {
+        let record = self.load(&input.incident).await?;
+        let Some(closing) = record
+            .may_close()
+            .filter(|_| record.version == input.version)
+        else {
+            return Ok(record);
+        };
+        let change = IncidentChange::Closed {
+            version: input.version,
+            closing,
+            at: self.clock.now(),
+        };
+        let changed = self.store.alerts.change_incident(&input.incident, change);
+        Ok(changed.await?)
+    }
+}
+
+#[activities]
+impl AlertActivities {
+    /// Says how far to read.
+    #[activity(definition = contracts::activities::alerts::BeginPoll)]
+    pub async fn begin_poll(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: BeginPollInput,
+    ) -> Result<BeginPollResult, ActivityError> {
+        Ok(self.begin(&input).await?)
+    }
+
+    /// Notes what a walk has not found.
+    #[activity(definition = contracts::activities::alerts::MissAlerts)]
+    pub async fn miss_alerts(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: MissAlertsInput,
+    ) -> Result<MissAlertsResult, ActivityError> {
+        Ok(self.miss(&input).await?)
+    }
+
+    /// Notes how far was read.
+    #[activity(definition = contracts::activities::alerts::EndPoll)]
+    pub async fn end_poll(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: EndPollInput,
+    ) -> Result<(), ActivityError> {
+        Ok(self.end(&input).await?)
+    }
+
+    /// Lists clients whose triage has something to do.
+    #[activity(definition = contracts::activities::alerts::BusyClients)]
+    pub async fn busy_clients(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: BusyClientsInput,
+    ) -> Result<BusyClientsResult, ActivityError> {
+        Ok(self.busy(&input).await?)
+    }
+
+    /// Does a turn of triage.
+    #[activity(definition = contracts::activities::alerts::Triage)]
+    pub async fn triage(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: TriageInput,
+    ) -> Result<TriageResult, ActivityError> {
+        // Whoever begins a turn takes it from a try before, even of the same activity.
+        let claim = triage::claim(&ctx);
+        Ok(self.turn(&input, &claim).await?)
+    }
+
+    /// Tells the workflow of an incident, which starts when it does not run.
+    #[activity(definition = contracts::activities::alerts::Deliver)]
+    pub async fn deliver(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: DeliverInput,
+    ) -> Result<(), ActivityError> {
+        // Incidents are answered where their alerts are processed.
+        let server = Server {
+            client: ctx.client(),
+            queue: ctx.info().task_queue.clone(),
+        };
+        Ok(self.tell(&input, &server).await?)
+    }
+
+    /// Reads an incident.
+    #[activity(definition = contracts::activities::alerts::LoadIncident)]
+    pub async fn load_incident(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: LoadIncidentInput,
+    ) -> Result<IncidentRecord, ActivityError> {
+        Ok(self.load(&input.incident).await?)
+    }
+
+    /// Closes an incident if nothing is new, and returns it as it is then.
+    #[activity(definition = contracts::activities::alerts::CloseIncident)]
+    pub async fn close_incident(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: CloseIncidentInput,
+    ) -> Result<IncidentRecord, ActivityError> {
+        Ok(self.close(&input).await?)
+    }
+}
+
+/// The step that asks `SuperOps`.
+#[derive(Debug)]
+pub struct AlertReadActivities {
+    store: Store,
+    superops: Arc<SuperOps>,
+    clock: Arc<dyn Clock>,
+}
+
+impl AlertReadActivities {
+    pub(crate) fn new(deps: &Deps) -> Self {
+        Self {
+            store: deps.store.clone(),
+            superops: Arc::clone(&deps.superops),
+            clock: Arc::clone(&deps.clock),
+        }
+    }
+}
+
+#[activities]
+impl AlertReadActivities {
+    /// Reads a page of alerts into the store; one request.
+    #[activity(definition = contracts::activities::alerts::ReadAlerts)]
+    pub async fn read_alerts(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ReadAlertsInput,
+    ) -> Result<ReadAlertsResult, ActivityError> {
+        Ok(self.page(&input).await?)
+    }
+}

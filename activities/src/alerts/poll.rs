@@ -1,0 +1,137 @@
+//! Reading alerts: how far, page by page, and what is no longer there.
+
+use clients::store::{ReaderState, StoreError};
+use contracts::activities::alerts::{
+    BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, EndPollInput,
+    MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult,
+};
+use domain::alert::AlertSource;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{AlertActivities, AlertReadActivities, PAGE};
+use crate::failure::{Outcome, bug_because};
+
+/// Names what the reading of alerts remembers.
+const READER: &str = "superops-alerts";
+
+/// How far alerts were read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Mark {
+    /// When the newest known alert was raised.
+    newest: Option<Timestamp>,
+    /// When the last walk over everything open began that came to its end.
+    walked: Option<Timestamp>,
+}
+
+fn span(secs: u64) -> SignedDuration {
+    SignedDuration::from_secs(i64::try_from(secs).unwrap_or(i64::MAX))
+}
+
+impl AlertActivities {
+    async fn mark(&self) -> Outcome<(Mark, u64)> {
+        let facts = self.store.vulnerabilities.as_ref();
+        let Some(state) = facts.reader_state(READER).await? else {
+            return Ok((Mark::default(), 0));
+        };
+        let mark = serde_json::from_value(state.body)
+            .map_err(|error| bug_because("how far alerts were read cannot be read", error))?;
+        Ok((mark, state.version))
+    }
+
+    pub(super) async fn begin(&self, input: &BeginPollInput) -> Outcome<BeginPollResult> {
+        let (mark, _) = self.mark().await?;
+        let now = self.clock.now();
+        let overlap = span(input.overlap_secs);
+        let next = mark.walked.map(|at| {
+            at.checked_add(span(input.walk_secs))
+                .unwrap_or(Timestamp::MAX)
+        });
+        Ok(BeginPollResult {
+            until: mark
+                .newest
+                .map(|at| at.checked_sub(overlap).unwrap_or(Timestamp::MIN)),
+            walk: next.is_none_or(|next| next <= now).then_some(now),
+        })
+    }
+
+    /// Moves the mark on, never back: another reading may have come further.
+    pub(super) async fn end(&self, input: &EndPollInput) -> Outcome<()> {
+        loop {
+            let (mark, version) = self.mark().await?;
+            let moved = Mark {
+                newest: mark.newest.max(input.newest),
+                walked: mark.walked.max(input.walked),
+            };
+            if moved == mark {
+                return Ok(());
+            }
+            let body = serde_json::to_value(moved).map_err(|error| {
+                bug_because("how far alerts were read cannot be written", error)
+            })?;
+            let state = ReaderState {
+                version: version + 1,
+                body,
+            };
+            let facts = self.store.vulnerabilities.as_ref();
+            match facts.move_reader(READER, state).await {
+                // Somebody else has moved it: looked at again.
+                Err(StoreError::Conflict { .. }) => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    pub(super) async fn miss(&self, input: &MissAlertsInput) -> Outcome<MissAlertsResult> {
+        let alerts = self.store.alerts.as_ref();
+        let (source, now) = (AlertSource::Superops, self.clock.now());
+        let missed = alerts
+            .miss_alerts(source, input.walk_began, now, input.after.as_deref(), PAGE)
+            .await?;
+        metrics::counter!("autoops_alerts_missed_by_walks").increment(missed.missed);
+        Ok(MissAlertsResult {
+            cleared: missed.cleared,
+            next: missed.next,
+        })
+    }
+
+    pub(super) async fn busy(&self, input: &BusyClientsInput) -> Outcome<BusyClientsResult> {
+        let alerts = self.store.alerts.as_ref();
+        let page = alerts.busy_clients(input.after.as_deref(), PAGE).await?;
+        Ok(BusyClientsResult {
+            clients: page.items,
+            next: page.next,
+        })
+    }
+}
+
+impl AlertReadActivities {
+    pub(super) async fn page(&self, input: &ReadAlertsInput) -> Outcome<ReadAlertsResult> {
+        // What is said of the state of an alert is as old as the request.
+        let asked_at = self.clock.now();
+        let page = self
+            .superops
+            .list_alerts(input.page, input.walk, asked_at)
+            .await?;
+        let raised = page.items.iter().map(|said| said.raised_at.min(asked_at));
+        let (newest, oldest) = (raised.clone().max(), raised.min());
+        let alerts = page.items.len() as u64;
+        let taken = self
+            .store
+            .alerts
+            .take_sightings(page.items, input.walk)
+            .await?;
+        let source = AlertSource::Superops.as_str();
+        metrics::counter!("autoops_alerts_read", "source" => source).increment(alerts);
+        metrics::counter!("autoops_alerts_news", "source" => source).increment(taken.news);
+        Ok(ReadAlertsResult {
+            alerts,
+            new: taken.new,
+            changed: taken.changed,
+            newest,
+            oldest,
+            has_more: page.has_more,
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! What lies behind something else: machines that depend on one that is down, and all of them when the
+//! monitoring itself is.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Facts, Symptom, Triage};
+use crate::{
+    alert::{AlertId, Event, Treatment},
+    incident::IncidentId,
+};
+
+/// Stands for the monitoring in what inhibits.
+pub(super) const MONITORING: &str = "monitoring";
+/// What was behind something that is up again gets so much time to come back.
+const GRACE: SignedDuration = SignedDuration::from_mins(5);
+
+impl Triage {
+    /// Returns the incident that explains an alert, and what is down.
+    pub(super) fn behind(
+        &mut self,
+        event: &Event,
+        facts: &Facts<'_>,
+    ) -> Option<(IncidentId, String)> {
+        let is_down = Symptom::of(&event.title).any(|symptom| symptom == Symptom::Down);
+        if let Some(id) = self.blackout {
+            if self.correlator.incident(id).is_none_or(|one| one.live == 0) {
+                self.blackout = None;
+            } else if is_down {
+                return Some((id, MONITORING.to_owned()));
+            }
+        }
+        if !facts.rules.rules().inhibition.enabled || event.machine.is_empty() {
+            return None;
+        }
+        let upstream = facts.topology.depends_on.iter();
+        let mut upstream = upstream.filter(|(machine, _)| *machine == event.machine);
+        upstream.find_map(|(_, by)| {
+            let alerts = self.down.get(by)?;
+            let incident = alerts
+                .keys()
+                .find_map(|alert| self.active.get(alert)?.incident)?;
+            Some((incident, by.clone()))
+        })
+    }
+
+    /// Notes that an alert says that its machine is down.
+    pub(super) fn note_down(&mut self, alert: &AlertId) {
+        let Some(active) = self.active.get(alert) else {
+            return;
+        };
+        let counts = !matches!(
+            active.treatment,
+            Treatment::Expected { .. } | Treatment::Silenced { .. }
+        );
+        let event = &active.event;
+        if counts
+            && !event.machine.is_empty()
+            && Symptom::of(&event.title).any(|symptom| symptom == Symptom::Down)
+        {
+            let alerts = self.down.entry(event.machine.clone()).or_default();
+            alerts.insert(alert.clone(), active.since.as_second());
+        }
+    }
+
+    /// Notes that such an alert is over. What was behind its machine has to come back as well.
+    pub(super) fn note_up(&mut self, alert: &AlertId, machine: &str, at: Timestamp) {
+        let Some(alerts) = self.down.get_mut(machine) else {
+            return;
+        };
+        alerts.remove(alert);
+        if !alerts.is_empty() {
+            return;
+        }
+        self.down.remove(machine);
+        let again = at.checked_add(GRACE).unwrap_or(at);
+        let behind = self.active.iter().filter(
+            |(_, active)| matches!(&active.treatment, Treatment::Inhibited { by } if by == machine),
+        );
+        let behind: Vec<AlertId> = behind.map(|(alert, _)| alert.clone()).collect();
+        self.waiting
+            .extend(behind.into_iter().map(|alert| (again, alert)));
+    }
+
+    /// Makes one incident of all when so many machines are silent at once that the monitoring must be.
+    pub(super) fn look_for_blackout(&mut self, event: &Event, facts: &Facts<'_>) {
+        let rule = facts.rules.rules().blackout;
+        let now = event.at.as_second();
+        let is_down = Symptom::of(&event.title).any(|symptom| symptom == Symptom::Down);
+        if !is_down || rule.percent == 0 || facts.machines == 0 || self.blackout.is_some() {
+            return;
+        }
+        let recent = |since: &i64| now - since <= i64::from(rule.within_secs);
+        let silent = self
+            .down
+            .values()
+            .filter(|alerts| alerts.values().any(recent));
+        let silent = u64::try_from(silent.count()).unwrap_or(u64::MAX);
+        let enough = silent * 100 >= u64::from(facts.machines) * u64::from(rule.percent);
+        if !enough || silent < u64::from(rule.least) {
+            return;
+        }
+        let alerts = self.down.values().flat_map(|alerts| alerts.keys());
+        let incidents = alerts.filter_map(|alert| self.active.get(alert)?.incident);
+        let incidents: std::collections::BTreeSet<IncidentId> = incidents.collect();
+        let mut incidents = incidents.into_iter();
+        let Some(first) = incidents.next() else {
+            return;
+        };
+        for other in incidents {
+            self.join_incidents(other, first);
+        }
+        self.blackout = Some(first);
+        self.asides.entry(first).or_default().blackout = true;
+        self.touched.insert(first);
+    }
+}

@@ -1,0 +1,352 @@
+//! What is done with an alert that is raised, repeats or clears.
+
+use jiff::Timestamp;
+
+use super::{Active, Facts, Suspect, Triage};
+use crate::{
+    alert::{AlertId, Event, Treatment},
+    incident::{Alert, IncidentId},
+};
+
+/// Raises of one kind on one machine that are remembered.
+const RAISES: usize = 64;
+/// Kinds on machines whose raises are remembered.
+const REMEMBERED: usize = 50_000;
+
+/// What flaps and then stays for so long counts again.
+const CALM: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
+
+/// Names a kind on a machine.
+pub(super) fn pair_of(kind: &str, machine: &str) -> String {
+    format!("{kind} {machine}")
+}
+
+impl Triage {
+    pub(super) fn raise(&mut self, event: &Event, facts: &Facts<'_>) {
+        if self.active.contains_key(&event.alert) {
+            return self.repeat(event, facts);
+        }
+        let handle = self.miner.observe(event.title.as_bytes());
+        let kind = self.miner.fingerprint(handle);
+        let kind = kind.map(|kind| kind.to_string()).unwrap_or_default();
+        let pair = pair_of(&kind, &event.machine);
+        let times = self.note_raise(&pair, event.at, facts);
+        let mut active = Active {
+            event: event.clone(),
+            since: event.at,
+            kind,
+            treatment: Treatment::Incident,
+            incident: None,
+            same: std::collections::BTreeSet::new(),
+        };
+        if let Some(expected) = facts
+            .expectations
+            .iter()
+            .find(|one| one.explains(&event.machine, &event.title, event.at))
+        {
+            active.treatment = Treatment::Expected {
+                plan: expected.plan.clone(),
+                until: expected.until,
+            };
+            return self.wait(active, Some(expected.until));
+        }
+        if let Some(silenced) = facts.rules.silenced(event, event.at) {
+            let until = silenced.until;
+            active.treatment = Treatment::Silenced {
+                rule: silenced.rule,
+                until,
+            };
+            return self.wait(active, until);
+        }
+        let speaker = self
+            .speakers
+            .get(&pair)
+            .filter(|_| !event.machine.is_empty());
+        if let Some(speaker) = speaker.cloned()
+            && let Some(known) = self.active.get_mut(&speaker)
+        {
+            known.same.insert(event.alert.clone());
+            active.incident = known.incident;
+            active.treatment = Treatment::Duplicate { of: speaker };
+            return self.hide(active);
+        }
+        self.speakers.insert(pair, event.alert.clone());
+        if let Some((incident, by)) = self.behind(event, facts) {
+            active.incident = Some(incident);
+            active.treatment = Treatment::Inhibited { by };
+            return self.hide(active);
+        }
+        let flapping = facts.rules.rules().flapping;
+        if times >= flapping.times
+            && let Some(incident) = self.last_of(event)
+        {
+            active.incident = Some(incident);
+            active.treatment = Treatment::Flapping { times };
+            let calm = event.at.checked_add(CALM).unwrap_or(event.at);
+            self.waiting.insert((calm, event.alert.clone()));
+            return self.hide(active);
+        }
+        let hold = &facts.rules.rules().hold;
+        if event.severity < hold.never_from
+            && let Some((secs, why)) = self.durations.wait(&active.kind, hold)
+        {
+            let until = event
+                .at
+                .checked_add(jiff::SignedDuration::from_secs(secs.into()));
+            let until = until.unwrap_or(event.at);
+            active.treatment = Treatment::Held { until, why };
+            return self.wait(active, Some(until));
+        }
+        self.join(active, facts);
+    }
+
+    /// Puts an alert into the incident it belongs to, or a new one.
+    pub(super) fn join(&mut self, mut active: Active, facts: &Facts<'_>) {
+        self.note_changes(&active.event, facts);
+        let event = &active.event;
+        let id = self.correlator.observe(&Alert {
+            at_ms: event.at.as_millisecond(),
+            title: &event.title,
+            device: &event.machine,
+            address: &event.address,
+            lasting: true,
+        });
+        active.incident = Some(id);
+        let aside = self.asides.entry(id).or_default();
+        aside.severity = aside.severity.max(Some(event.severity));
+        for wave in facts.expectations {
+            if wave.is_suspect(&event.machine, event.at) {
+                let left_over = matches!(&active.treatment, Treatment::Expected { plan, .. } if *plan == wave.plan);
+                aside.suspects.retain(|known| {
+                    known.plan != wave.plan || known.device != wave.device || known.left_over
+                });
+                let suspect = Suspect {
+                    plan: wave.plan.clone(),
+                    ring: wave.ring,
+                    kbs: wave.kbs.clone(),
+                    device: wave.device.clone(),
+                    left_over,
+                    since: wave.from,
+                };
+                let known = aside.suspects.iter();
+                let known = known.filter(|one| one.plan == wave.plan && one.device == wave.device);
+                if known.count() == 0 {
+                    aside.suspects.insert(suspect);
+                }
+            }
+        }
+        active.treatment = Treatment::Incident;
+        self.touched.insert(id);
+        let event = active.event.clone();
+        self.keep(active);
+        self.look_for_blackout(&event, facts);
+    }
+
+    pub(super) fn repeat(&mut self, event: &Event, facts: &Facts<'_>) {
+        let Some(active) = self.active.get_mut(&event.alert) else {
+            return self.raise(event, facts);
+        };
+        let severity = active.event.severity.max(event.severity);
+        let worse = severity > active.event.severity;
+        active.event.severity = severity;
+        let (id, counts) = (active.incident, active.treatment == Treatment::Incident);
+        // What is held may have become too bad to wait.
+        let hold = facts.rules.rules().hold;
+        if worse
+            && severity >= hold.never_from
+            && matches!(active.treatment, Treatment::Held { .. })
+        {
+            let active = active.clone();
+            self.waiting.retain(|(_, alert)| *alert != event.alert);
+            return self.join(active, facts);
+        }
+        let Some(id) = id.filter(|_| counts) else {
+            return;
+        };
+        let seen = self.correlator.observe(&Alert {
+            at_ms: event.at.as_millisecond(),
+            title: &event.title,
+            device: &event.machine,
+            address: &event.address,
+            lasting: true,
+        });
+        if let Some(active) = self.active.get_mut(&event.alert) {
+            active.incident = Some(seen);
+        }
+        let aside = self.asides.entry(seen).or_default();
+        aside.severity = aside.severity.max(Some(severity));
+        self.touched.extend([id, seen]);
+        if seen != id {
+            self.place(&event.alert, facts.now);
+        }
+    }
+
+    pub(super) fn clear(&mut self, event: &Event) {
+        let Some(active) = self.active.remove(&event.alert) else {
+            return;
+        };
+        self.waiting.retain(|(_, alert)| *alert != event.alert);
+        self.note_up(&event.alert, &active.event.machine, event.at);
+        let lasted = event.at.duration_since(active.since).as_secs();
+        self.durations.learn(&active.kind, lasted);
+        let pair = pair_of(&active.kind, &active.event.machine);
+        let speaks = self.speakers.get(&pair) == Some(&event.alert);
+        match &active.treatment {
+            Treatment::Held { .. } | Treatment::Expected { .. } => {
+                self.passed(&active, event.at);
+            }
+            Treatment::Duplicate { of } => {
+                if let Some(speaker) = self.active.get_mut(of) {
+                    speaker.same.remove(&event.alert);
+                }
+                self.unhide(active.incident);
+            }
+            Treatment::Inhibited { .. } | Treatment::Flapping { .. } => {
+                self.unhide(active.incident)
+            }
+            Treatment::Silenced { .. } | Treatment::Passed => {}
+            Treatment::Incident => {
+                // Another one that says the same goes on for it: then the pair has not cleared.
+                if !self.hand_over(&active, speaks.then_some(&pair)) {
+                    let event_ms = event.at.as_millisecond();
+                    let (title, machine) = (&active.event.title, &active.event.machine);
+                    self.correlator.clear(event_ms, title, machine);
+                }
+                self.touched.extend(active.incident);
+                return;
+            }
+        }
+        if speaks {
+            self.hand_over(&active, Some(&pair));
+        }
+    }
+
+    /// Lets one of those that say the same speak for the pair, in the place of one that is over.
+    fn hand_over(&mut self, over: &Active, pair: Option<&String>) -> bool {
+        let Some(pair) = pair else {
+            return false;
+        };
+        self.speakers.remove(pair);
+        let mut same = over.same.clone();
+        let Some(next) = same
+            .pop_first()
+            .filter(|next| self.active.contains_key(next))
+        else {
+            return false;
+        };
+        self.speakers.insert(pair.clone(), next.clone());
+        for other in &same {
+            if let Some(active) = self.active.get_mut(other) {
+                active.treatment = Treatment::Duplicate { of: next.clone() };
+            }
+        }
+        if let Some(active) = self.active.get_mut(&next) {
+            active.same = same;
+            active.incident = over.incident;
+            active.treatment = over.treatment.clone();
+            let at = active.event.at;
+            if let Treatment::Held { until, .. } = &active.treatment {
+                self.waiting.insert((*until, next.clone()));
+            }
+            self.unhide(over.incident);
+            self.place(&next, at);
+        }
+        true
+    }
+
+    /// Notes that an alert was raised; says how often that was within the time of the rule.
+    fn note_raise(&mut self, pair: &str, at: Timestamp, facts: &Facts<'_>) -> u32 {
+        let within = i64::from(facts.rules.rules().flapping.within_secs);
+        let now = at.as_second();
+        if self.raised.len() >= REMEMBERED && !self.raised.contains_key(pair) {
+            self.raised
+                .retain(|_, times| times.back().is_some_and(|last| now - last < within));
+        }
+        let times = self.raised.entry(pair.to_owned()).or_default();
+        times.push_back(now);
+        while times.len() > RAISES || times.front().is_some_and(|first| now - first > within) {
+            times.pop_front();
+        }
+        u32::try_from(times.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The incident in which a kind was last on a machine, if it is still open.
+    fn last_of(&mut self, event: &Event) -> Option<IncidentId> {
+        self.correlator.last_of(&event.title, &event.machine)
+    }
+
+    /// Patch waves are changes that may cause alerts.
+    fn note_changes(&mut self, event: &Event, facts: &Facts<'_>) {
+        for wave in facts.expectations {
+            if wave.is_suspect(&event.machine, event.at) {
+                let name = format!("{}/{}", wave.plan, wave.ring);
+                let device = wave.device.as_str();
+                self.correlator
+                    .note_wave(&name, wave.from.as_millisecond(), device);
+            }
+        }
+    }
+
+    fn wait(&mut self, active: Active, until: Option<Timestamp>) {
+        if let Some(until) = until {
+            self.waiting.insert((until, active.event.alert.clone()));
+        }
+        if matches!(active.treatment, Treatment::Held { .. }) {
+            let pair = pair_of(&active.kind, &active.event.machine);
+            self.speakers.insert(pair, active.event.alert.clone());
+        }
+        self.keep(active);
+    }
+
+    /// Keeps an alert in its incident without counting it.
+    pub(super) fn hide(&mut self, active: Active) {
+        if let Some(incident) = active.incident {
+            self.asides.entry(incident).or_default().hidden += 1;
+            self.touched.insert(incident);
+        }
+        self.keep(active);
+    }
+
+    pub(super) fn unhide(&mut self, incident: Option<IncidentId>) {
+        if let Some(incident) = incident
+            && let Some(aside) = self.asides.get_mut(&incident)
+        {
+            aside.hidden = aside.hidden.saturating_sub(1);
+            self.touched.insert(incident);
+        }
+    }
+
+    fn keep(&mut self, active: Active) {
+        let (alert, at) = (active.event.alert.clone(), active.event.at);
+        self.active.insert(alert.clone(), active);
+        self.note_down(&alert);
+        self.place(&alert, at);
+    }
+
+    pub(super) fn place(&mut self, alert: &AlertId, at: Timestamp) {
+        if let Some(active) = self.active.get(alert) {
+            let placement = active.placement(at);
+            self.placed.insert(alert.clone(), placement);
+        }
+    }
+
+    /// An alert that nobody had to know was over in time.
+    fn passed(&mut self, active: &Active, at: Timestamp) {
+        let placement = crate::alert::Placement {
+            treatment: Treatment::Passed,
+            ..active.placement(at)
+        };
+        self.placed.insert(active.event.alert.clone(), placement);
+    }
+}
+
+impl Active {
+    fn placement(&self, at: Timestamp) -> crate::alert::Placement {
+        crate::alert::Placement {
+            incident: self.incident.map(|id| id.0),
+            treatment: self.treatment.clone(),
+            kind: self.kind.clone(),
+            at,
+        }
+    }
+}

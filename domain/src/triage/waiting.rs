@@ -1,0 +1,105 @@
+//! What waited is looked at again when its time is over.
+
+use jiff::Timestamp;
+
+use super::{Active, Facts, Triage};
+use crate::alert::{Event, Treatment};
+
+impl Triage {
+    /// Looks at all that waited until then.
+    pub(super) fn settle_until(&mut self, until: Timestamp, facts: &Facts<'_>) {
+        while let Some((at, _)) = self.waiting.first() {
+            if *at > until {
+                break;
+            }
+            let Some((at, alert)) = self.waiting.pop_first() else {
+                break;
+            };
+            let Some(active) = self.active.get(&alert).cloned() else {
+                continue;
+            };
+            self.look_again(active, at, facts);
+        }
+    }
+
+    fn look_again(&mut self, active: Active, at: Timestamp, facts: &Facts<'_>) {
+        let event = Event {
+            at,
+            ..active.event.clone()
+        };
+        match active.treatment {
+            // The wave may have been given more time meanwhile, or the device another attempt.
+            Treatment::Expected { ref plan, until } => {
+                let waves = facts.expectations.iter();
+                let waves = waves.filter(|wave| wave.plan == *plan && wave.until > until);
+                let longer = waves
+                    .filter(|wave| wave.explains(&event.machine, &event.title, at.max(wave.from)))
+                    .map(|wave| wave.until)
+                    .max();
+                match longer {
+                    Some(until) if until > at => {
+                        let plan = plan.clone();
+                        self.waiting.insert((until, event.alert.clone()));
+                        self.again(active, Treatment::Expected { plan, until }, at);
+                    }
+                    _ => {
+                        self.durations.learn(&active.kind, i64::from(u32::MAX));
+                        self.join(Active { event, ..active }, facts);
+                    }
+                }
+            }
+            Treatment::Silenced { .. } => match facts.rules.silenced(&event, at) {
+                Some(silenced) => {
+                    let until = silenced.until.filter(|until| *until > at);
+                    if let Some(until) = until {
+                        self.waiting.insert((until, event.alert.clone()));
+                    }
+                    let rule = silenced.rule;
+                    self.again(active, Treatment::Silenced { rule, until }, at);
+                }
+                // It has not cleared while it was silent: now it is news.
+                None => {
+                    self.active.remove(&event.alert);
+                    self.raise(&event, facts);
+                    if let Some(raised) = self.active.get_mut(&event.alert) {
+                        raised.since = active.since;
+                    }
+                }
+            },
+            Treatment::Held { .. } => self.join(Active { event, ..active }, facts),
+            // It stays: then it counts again.
+            Treatment::Flapping { .. } => {
+                self.unhide(active.incident);
+                self.join(Active { event, ..active }, facts);
+            }
+            Treatment::Inhibited { .. } => match self.behind(&event, facts) {
+                Some((incident, by)) => {
+                    self.unhide(active.incident);
+                    let treatment = Treatment::Inhibited { by };
+                    let incident = Some(incident);
+                    self.hide(Active {
+                        event,
+                        treatment,
+                        incident,
+                        ..active
+                    });
+                }
+                None => {
+                    self.unhide(active.incident);
+                    self.join(Active { event, ..active }, facts);
+                }
+            },
+            Treatment::Incident | Treatment::Duplicate { .. } | Treatment::Passed => {}
+        }
+    }
+
+    fn again(&mut self, active: Active, treatment: Treatment, at: Timestamp) {
+        let alert = active.event.alert.clone();
+        let active = Active {
+            treatment,
+            ..active
+        };
+        self.active.insert(alert.clone(), active);
+        self.place(&alert, at);
+    }
+}
