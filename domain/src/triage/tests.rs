@@ -244,7 +244,7 @@ fn in_a_maintenance_window_nothing_is_news() {
     // A Saturday; 12:00 is 13:00 in Berlin.
     let mut client = Client::new(json!({ "maintenance": [{
         "name": "saturdays", "time_zone": "Europe/Berlin",
-        "windows": [{ "days": ["sat"], "start": "12:00", "end": "14:00" }],
+        "windows": [{ "days": ["sat"], "from": "12:00", "to": "14:00" }],
     }] }));
     let silent = client.raise(1, 0, "raid is degraded", "81");
     let until = Some(at(HOUR));
