@@ -29,5 +29,6 @@ pub mod risk;
 pub mod script;
 pub mod seal;
 pub mod sequential;
+pub mod software;
 pub mod vulnerability;
 pub mod windows;
