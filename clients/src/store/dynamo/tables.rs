@@ -71,7 +71,9 @@ impl Table {
             "audit" | "audit-chains" | "audit-days" => Self::Actions,
             "plan" | "status" | "kb" | "results" | "dead-letters" | "letters" | "campaign"
             | "campaigns" => Self::Executions,
-            "cve" | "update" | "reader" | "followed" => Self::Intel,
+            "cve" | "update" | "reader" | "followed" | "application" | "applications" => {
+                Self::Intel
+            }
             "client" | "device" | "devices" => Self::Inventory,
             "people" | "people-of" => Self::Identities,
             "counter" | "bucket" | "flag" | "claim" => Self::Counters,

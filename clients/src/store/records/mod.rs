@@ -9,6 +9,7 @@ mod identities;
 mod inventory;
 pub(super) mod items;
 mod letters;
+mod pages;
 mod plan_items;
 mod policies;
 mod vulnerabilities;
