@@ -34,6 +34,8 @@ use crate::{
 const DEVICES: usize = 200;
 /// As [`DEVICES`], of software lists: one may have twenty pages, and a history has to stay short.
 const SOFTWARE_DEVICES: usize = 50;
+/// Most pages of a software list: 100 programs each, as many as are kept of a device.
+const MOST_SOFTWARE_PAGES: u32 = 20;
 
 /// Steps of a campaign that ask the store only.
 #[derive(Debug)]
@@ -260,23 +262,26 @@ impl PatchListActivities {
             .device_software(&input.device, input.page)
             .await?;
         let (programs, flaws) = (read.page.items.len(), read.flaws.len());
+        // A list without an end would cost requests and history without one.
+        let is_cut = read.page.has_more && input.page >= MOST_SOFTWARE_PAGES;
+        let has_more = read.page.has_more && !is_cut;
         let mut list = SoftwareList {
             device: input.device,
             client: input.client,
             read_at: self.clock.now(),
             programs: read.page.items,
             flaws: flaws as u64,
-            beyond: 0,
+            beyond: u64::from(is_cut),
         };
         list.bound();
         let inventory = self.store.inventory.as_ref();
         inventory
-            .put_software_page(list, input.page, !read.page.has_more)
+            .put_software_page(list, input.page, !has_more)
             .await?;
         Ok(ReadSoftwareResult {
             programs: u32::try_from(programs).unwrap_or(u32::MAX),
             flaws: u32::try_from(flaws).unwrap_or(u32::MAX),
-            has_more: read.page.has_more,
+            has_more,
         })
     }
 }

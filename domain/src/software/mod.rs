@@ -23,7 +23,7 @@ pub use self::{
     version::{Reading, Rule},
 };
 
-/// Most programs that are kept of a device; those beyond are counted.
+/// Most programs that are kept of a device.
 pub const MOST_PROGRAMS: usize = 2000;
 
 /// A program as a device lists it.
@@ -50,7 +50,7 @@ pub struct SoftwareList {
     /// Rows that could not be read.
     #[serde(default)]
     pub flaws: u64,
-    /// Programs beyond [`MOST_PROGRAMS`].
+    /// Programs beyond [`MOST_PROGRAMS`], at least: the reading ends there.
     #[serde(default)]
     pub beyond: u64,
 }

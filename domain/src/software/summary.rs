@@ -44,7 +44,7 @@ pub struct SoftwareSummary {
     pub incomparable: u64,
     /// Rows that could not be read.
     pub flaws: u64,
-    /// Programs beyond what is kept of a device.
+    /// Programs beyond what is kept of a device, at least.
     pub beyond: u64,
     /// Vulnerabilities of programs on devices.
     pub findings: u64,

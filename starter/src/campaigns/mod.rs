@@ -13,10 +13,9 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use clients::{campaign::gather, store::Store};
 use domain::{
-    campaign::{CampaignRules, Draft, draft},
+    campaign::{CampaignRules, Draft, Facts, draft},
     ids::{ClientId, CveId, PlanId},
     input,
-    software::SoftwareSummary,
 };
 use jiff::Timestamp;
 
@@ -83,14 +82,21 @@ pub async fn plan(setup: &Setup, args: &PlanArgs) -> anyhow::Result<u8> {
     });
     let rules = rules.transpose()?.unwrap_or_default();
     let store = setup.store().await?;
-    let (draft, software) = drafted(&store, &args.client, &rules).await?;
+    let (draft, facts) = drafted(&store, &args.client, &rules).await?;
+    let software = match args.explain || setup.format.is_json() {
+        true => {
+            clients::software::summary(&store, &facts.devices, facts.histories, Timestamp::now())
+                .await?
+        }
+        false => None,
+    };
     if setup.format.is_json() {
         let mut all = serde_json::to_value(&draft)?;
         all["software"] = serde_json::to_value(&software)?;
         output::json(&all)?;
     } else {
         show::draft(&draft, args.explain);
-        if let Some(found) = software.as_ref().filter(|_| args.explain) {
+        if let Some(found) = &software {
             software::summary(found, true);
         }
     }
@@ -101,17 +107,15 @@ async fn drafted(
     store: &Store,
     client: &ClientId,
     rules: &CampaignRules,
-) -> anyhow::Result<(Draft, Option<SoftwareSummary>)> {
+) -> anyhow::Result<(Draft, Facts)> {
     let facts = gather(store, client).await?;
     if facts.devices.is_empty() {
         bail!(
             "no device of client {client} is in the store: the first campaign or deployment reads them"
         );
     }
-    let now = Timestamp::now();
-    let draft = draft(&facts, rules, now);
-    let software = clients::software::summary(store, &facts.devices, facts.histories, now).await?;
-    Ok((draft, software))
+    let draft = draft(&facts, rules, Timestamp::now());
+    Ok((draft, facts))
 }
 
 /// Lists and shows campaigns.

@@ -87,7 +87,7 @@ fn remarks(summary: &SoftwareSummary) {
         (summary.flaws, "rows of software lists could not be read"),
         (
             summary.beyond,
-            "programs are beyond what is kept of a device",
+            "or more programs are beyond what is kept of a device",
         ),
     ] {
         if number > 0 {
