@@ -69,7 +69,7 @@ impl Catalogue {
         let columns = [
             "name", "platform", "vendor", "product", "edition", "versions",
         ];
-        if head != &columns[..] {
+        if !head.iter().eq(columns) {
             return Err(format!("the columns are not {}", columns.join(", ")));
         }
         let mut rows = Vec::new();
