@@ -109,7 +109,7 @@ fn without_room_plans_wait_for_the_next_campaign() {
 fn each_activity_of_a_campaign_may_fail_or_not_be_heard() {
     run(async {
         for activity in CAMPAIGNS.into_iter().filter(|name| *name != REPORTING) {
-            for (word, lost) in [("unavailable", Lost::Retryable), ("unheard", Lost::Answer)] {
+            for (word, lost) in [("away", Lost::Retryable), ("unheard", Lost::Answer)] {
                 let name = format!("campaign-{}-{word}", activity.replace(['.', '_'], "-"));
                 let world = World::new(site().await, &name, 1);
                 world.change(|m| {
