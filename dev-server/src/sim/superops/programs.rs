@@ -89,3 +89,100 @@ pub(super) fn of(device: &DeviceSpec) -> Vec<ProgramSpec> {
     });
     programs.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        device::{Device, Platform},
+        software::{Catalogue, Matcher, Program, SoftwareList, Tally},
+        vulnerability::{kev::Histories, nvd_json},
+    };
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::sim::{
+        nvd::{NvdSimOptions, start},
+        superops::FleetSpec,
+    };
+
+    #[tokio::test]
+    async fn programs_of_the_demo_have_what_the_simulated_nvd_says_of_them() {
+        let sim = start(NvdSimOptions::default()).await.unwrap();
+        let url = format!("{}/rest/json/cves/2.0", sim.url);
+        let body = reqwest::get(url).await.unwrap().bytes().await.unwrap();
+        let now = "2026-11-28T00:00:00Z".parse::<Timestamp>().unwrap();
+        let page = nvd_json::read(&body, now).unwrap();
+        let mut matcher = Matcher::new(Catalogue::built_in(), Histories::default(), now);
+        page.records
+            .into_iter()
+            .for_each(|record| matcher.add(record));
+        let mut tally = Tally::default();
+        for client in FleetSpec::demo().clients {
+            for spec in &client.devices {
+                let platform = match spec.platform {
+                    DeviceKind::Workstation => Platform::WindowsWorkstation,
+                    DeviceKind::Server => Platform::WindowsServer,
+                    DeviceKind::Mac => Platform::Mac,
+                };
+                let (id, client) = (spec.id.parse().unwrap(), client.id.parse().unwrap());
+                let device = Device::new(id, client, platform, [].into(), now);
+                let programs = of(spec).into_iter().map(|program| Program {
+                    name: program.name,
+                    version: program.version,
+                });
+                let list = SoftwareList {
+                    device: device.id.clone(),
+                    client: device.client.clone(),
+                    read_at: now,
+                    programs: programs.collect(),
+                    flaws: 0,
+                    beyond: 0,
+                };
+                tally.add(&mut matcher, &device, &list);
+            }
+        }
+        let found = tally.finish(&matcher);
+        println!("{}", serde_json::to_string_pretty(&found).unwrap());
+        assert_eq!(found.devices, 300);
+        let products: Vec<String> = found
+            .products
+            .iter()
+            .map(|one| one.product.to_string())
+            .collect();
+        for product in [
+            "google:chrome",
+            "mozilla:firefox",
+            "7-zip:7-zip",
+            "adobe:acrobat_dc",
+            "putty:putty",
+            "notepad-plus-plus:notepad++",
+            "videolan:vlc_media_player",
+            "rarlab:winrar",
+            "zoom:workplace_desktop",
+        ] {
+            assert!(
+                products.iter().any(|found| found == product),
+                "{product} in {products:?}"
+            );
+        }
+        // What is exploited comes first.
+        let first_other = found.products.iter().position(|one| !one.in_kev).unwrap();
+        assert!(first_other > 0 && found.products[first_other..].iter().all(|one| !one.in_kev));
+        let chrome = found
+            .products
+            .iter()
+            .find(|one| one.product.product == "chrome");
+        assert_eq!(
+            chrome.unwrap().fixed_in.as_deref(),
+            Some("125.0.6422.112"),
+            "closes the newest of them"
+        );
+        let unmatched: Vec<&str> = found
+            .unmatched_names
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
+        assert!(unmatched.contains(&"Larkfield Endpoint Agent"));
+        sim.stop().await;
+    }
+}
