@@ -1,4 +1,4 @@
-//! Steps of a campaign: whose patch lists are old, what they say, which plans follow, and whether there
+//! Steps of a campaign: whose lists are old, what they say, which plans follow, and whether there
 //! is room for the next one.
 
 #[cfg(test)]
@@ -8,19 +8,21 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use clients::{
     campaign::{gather, open_deployments},
+    software,
     store::{Store, StoreError},
     superops::SuperOps,
 };
 use contracts::activities::campaign::{
-    DraftInput, DraftResult, NextListsInput, NextListsResult, NextPlanInput, NextPlanResult,
-    NotePlanInput, ReadListInput, ReadListResult,
+    DraftInput, DraftResult, ListKind, NextListsInput, NextListsResult, NextPlanInput,
+    NextPlanResult, NotePlanInput, ReadListInput, ReadListResult, ReadSoftwareResult,
 };
 use domain::{
     campaign::{Campaign, PatchList, draft},
     ids::DeviceId,
     patch::PatchState,
+    software::SoftwareList,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use crate::{
@@ -30,6 +32,10 @@ use crate::{
 
 /// Devices that are looked at for one answer.
 const DEVICES: usize = 200;
+/// As [`DEVICES`], of software lists: one may have twenty pages, and a history has to stay short.
+const SOFTWARE_DEVICES: usize = 50;
+/// Most pages of a software list: 100 programs each, as many as are kept of a device.
+const MOST_SOFTWARE_PAGES: u32 = 20;
 
 /// Steps of a campaign that ask the store only.
 #[derive(Debug)]
@@ -49,22 +55,35 @@ impl CampaignActivities {
     async fn old_lists(&self, input: &NextListsInput) -> Outcome<NextListsResult> {
         let inventory = self.store.inventory.as_ref();
         let after = input.after.as_ref().map(DeviceId::as_str);
+        let devices = match input.kind {
+            ListKind::Patches => DEVICES,
+            ListKind::Software => SOFTWARE_DEVICES,
+        };
         let page = inventory
-            .list_devices(&input.client, after, DEVICES)
+            .list_devices(&input.client, after, devices)
             .await?;
         let ids: Vec<DeviceId> = page.items.into_iter().map(|device| device.id).collect();
         let age = SignedDuration::from_secs(i64::try_from(input.older_secs).unwrap_or(i64::MAX));
         let now = self.clock.now();
-        let lists = inventory.get_patch_lists(&ids).await?;
-        let fresh = lists
-            .iter()
-            .filter(|list| now.duration_since(list.read_at) < age);
-        let fresh: BTreeSet<&DeviceId> = fresh.map(|list| &list.device).collect();
+        let read: Vec<(DeviceId, Timestamp)> = match input.kind {
+            ListKind::Patches => {
+                let lists = inventory.get_patch_lists(&ids).await?.into_iter();
+                lists.map(|list| (list.device, list.read_at)).collect()
+            }
+            ListKind::Software => {
+                let lists = inventory.get_software_lists(&ids).await?.into_iter();
+                lists.map(|list| (list.device, list.read_at)).collect()
+            }
+        };
+        let fresh = read
+            .into_iter()
+            .filter(|(_, read_at)| now.duration_since(*read_at) < age);
+        let fresh: BTreeSet<DeviceId> = fresh.map(|(device, _)| device).collect();
         let next = page.next.map(|id| id.parse());
         Ok(NextListsResult {
             devices: ids
                 .iter()
-                .filter(|id| !fresh.contains(id))
+                .filter(|id| !fresh.contains(*id))
                 .cloned()
                 .collect(),
             next: next
@@ -85,6 +104,8 @@ impl CampaignActivities {
                 let (id, client) = (input.campaign.clone(), input.client.clone());
                 let mut campaign = Campaign::new(id, client, input.workflow_id, now, &drafted);
                 campaign.devices = facts.devices.len() as u64;
+                campaign.software =
+                    software::summary(&self.store, &facts.devices, facts.histories, now).await?;
                 let requested_by = input.requested_by.as_ref();
                 let requests = campaign
                     .plans
@@ -108,6 +129,9 @@ impl CampaignActivities {
             pairs: campaign.pairs,
             left_out: campaign.left_out.iter().map(|left| left.pairs).sum(),
             unread: campaign.unread,
+            vulnerable_products: campaign.software.map_or(0, |software| {
+                software.products.len() as u64 + software.more_products
+            }),
         })
     }
 
@@ -138,7 +162,7 @@ impl CampaignActivities {
 
 #[activities]
 impl CampaignActivities {
-    /// Finds devices whose patch lists have to be read; asks the store only.
+    /// Finds devices whose lists have to be read; asks the store only.
     #[activity(definition = contracts::activities::campaign::NextLists)]
     pub async fn next_lists(
         self: Arc<Self>,
@@ -181,7 +205,7 @@ impl CampaignActivities {
     }
 }
 
-/// Patch lists of devices.
+/// Patch and software lists of devices.
 #[derive(Debug)]
 pub struct PatchListActivities {
     store: Store,
@@ -231,6 +255,37 @@ impl PatchListActivities {
     }
 }
 
+impl PatchListActivities {
+    async fn software(&self, input: ReadListInput) -> Outcome<ReadSoftwareResult> {
+        let read = self
+            .superops
+            .device_software(&input.device, input.page)
+            .await?;
+        let (programs, flaws) = (read.page.items.len(), read.flaws.len());
+        // A list without an end would cost requests and history without one.
+        let is_cut = read.page.has_more && input.page >= MOST_SOFTWARE_PAGES;
+        let has_more = read.page.has_more && !is_cut;
+        let mut list = SoftwareList {
+            device: input.device,
+            client: input.client,
+            read_at: self.clock.now(),
+            programs: read.page.items,
+            flaws: flaws as u64,
+            beyond: u64::from(is_cut),
+        };
+        list.bound();
+        let inventory = self.store.inventory.as_ref();
+        inventory
+            .put_software_page(list, input.page, !has_more)
+            .await?;
+        Ok(ReadSoftwareResult {
+            programs: u32::try_from(programs).unwrap_or(u32::MAX),
+            flaws: u32::try_from(flaws).unwrap_or(u32::MAX),
+            has_more,
+        })
+    }
+}
+
 #[activities]
 impl PatchListActivities {
     /// Reads a page of a device's patch list into the store; one request.
@@ -241,5 +296,15 @@ impl PatchListActivities {
         input: ReadListInput,
     ) -> Result<ReadListResult, ActivityError> {
         Ok(self.page(input).await?)
+    }
+
+    /// Reads a page of a device's software list into the store; one request.
+    #[activity(definition = contracts::activities::campaign::ReadSoftwareList)]
+    pub async fn read_software_list(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ReadListInput,
+    ) -> Result<ReadSoftwareResult, ActivityError> {
+        Ok(self.software(input).await?)
     }
 }

@@ -60,6 +60,7 @@ pub fn result_of(written: Option<Written>) -> ReportResult {
             json: written.keys.json.to_string(),
             csv: written.keys.csv.to_string(),
             html: written.keys.html.to_string(),
+            software: written.keys.software.map(|key| key.to_string()),
         },
         is_new: written.is_new,
         plans: written.plans,

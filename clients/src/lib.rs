@@ -22,6 +22,7 @@ pub mod rate_limit;
 pub mod seal;
 pub mod secret;
 pub mod services;
+pub mod software;
 pub mod store;
 pub mod superops;
 pub mod triage;

@@ -37,7 +37,9 @@ pub struct PatchCampaignInput {
 pub struct CampaignLimits {
     /// A patch list that was read within so many seconds is good enough.
     pub list_secs: u64,
-    /// Patch lists that are read at the same time.
+    /// A software list that was read within so many seconds is good enough; 0 reads none.
+    pub software_secs: u64,
+    /// Patch or software lists that are read at the same time.
     pub lists_at_once: u32,
     /// No deployment is started while the client has so many open ones.
     pub most_open_of_client: u32,
@@ -51,6 +53,7 @@ impl Default for CampaignLimits {
     fn default() -> Self {
         Self {
             list_secs: 12 * 3600,
+            software_secs: 24 * 3600,
             lists_at_once: 10,
             most_open_of_client: 5,
             most_open: 50,
@@ -111,6 +114,12 @@ pub enum CampaignStep {
         #[serde(default)]
         after: Option<DeviceId>,
     },
+    /// Reads software lists.
+    Software {
+        /// Where the last page of devices ended.
+        #[serde(default)]
+        after: Option<DeviceId>,
+    },
     /// Ranks and makes plans.
     Draft,
     /// Starts deployments.
@@ -128,6 +137,14 @@ pub struct CampaignCounts {
     pub lists: u64,
     /// Patch lists that could not be read.
     pub lists_failed: u64,
+    /// Software lists that were read.
+    pub software_lists: u64,
+    /// Software lists that could not be read.
+    pub software_failed: u64,
+    /// Rows of software lists that could not be read.
+    pub software_flaws: u64,
+    /// Products of programs that have vulnerabilities.
+    pub vulnerable_products: u64,
     /// Plans that were drafted.
     pub plans: u32,
     /// Pairs of device and update in them.

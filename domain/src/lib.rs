@@ -30,6 +30,7 @@ pub mod risk;
 pub mod script;
 pub mod seal;
 pub mod sequential;
+pub mod software;
 pub mod triage;
 pub mod vulnerability;
 pub mod windows;

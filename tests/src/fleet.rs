@@ -16,6 +16,7 @@ pub fn client(id: &str, name: String, devices: &[String], kb: &str) -> ClientSpe
         online: true,
         missing: vec![kb.to_owned()],
         installed: vec![],
+        software: None,
     };
     ClientSpec {
         id: id.to_owned(),

@@ -84,8 +84,10 @@ fn details(report: &ReportWritten) -> String {
         .filter(|(_, number)| *number > 0)
         .map(|(fate, number)| format!("| {fate} | {number} |\n"));
     let counted: String = counted.collect();
+    let software = keys.software.as_ref();
+    let software = software.map_or(String::new(), |key| format!("- `{key}`\n"));
     format!(
-        "Campaign `{campaign}`, {plans} plans\n\n| Devices | |\n| --- | ---: |\n{counted}\n- `{}`\n- `{}`\n- `{}`\n",
+        "Campaign `{campaign}`, {plans} plans\n\n| Devices | |\n| --- | ---: |\n{counted}\n- `{}`\n- `{}`\n{software}- `{}`\n",
         keys.html, keys.csv, keys.json
     )
 }

@@ -178,6 +178,13 @@ pub(crate) fn triage(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 300, retry(1, 60, 0), None, summary.into())
 }
 
+/// Reading a software list for a campaign: what it says is for people and waits for nobody, so it is given
+/// up soon.
+pub(crate) fn software_list(summary: impl Into<String>) -> ActivityOptions {
+    let options = inventory(summary);
+    in_steps(options, 900)
+}
+
 /// Ranking what a client misses: reads all of it from the store.
 pub(crate) fn drafting(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 600, retry(1, 60, 0), None, summary.into())

@@ -10,8 +10,9 @@
 use contracts::{
     activities::{
         campaign::{
-            Draft, DraftInput, NextLists, NextListsInput, NextPlan, NextPlanInput, NextPlanResult,
-            NotePlan, NotePlanInput, ReadListInput, ReadPatchList,
+            Draft, DraftInput, ListKind, NextLists, NextListsInput, NextPlan, NextPlanInput,
+            NextPlanResult, NotePlan, NotePlanInput, ReadListInput, ReadPatchList,
+            ReadSoftwareList,
         },
         inventory::{SyncClient, SyncClientInput, SyncDevicesPage, SyncPageInput, SyncSitesPage},
     },
@@ -120,6 +121,7 @@ impl Work<'_> {
             let next = match self.carry.step.clone() {
                 CampaignStep::Inventory { page } => self.inventory(page).await?,
                 CampaignStep::Lists { after } => self.lists(after).await?,
+                CampaignStep::Software { after } => self.software(after).await?,
                 CampaignStep::Draft => self.draft().await?,
                 CampaignStep::Start { next } if next < self.carry.done.plans => {
                     match self.start(next).await? {
@@ -186,6 +188,7 @@ impl Work<'_> {
             client: self.input.client.clone(),
             older_secs: limits.list_secs,
             after,
+            kind: ListKind::Patches,
         };
         let how = options::store("whose patch lists are old");
         let due = ended(self.ctx.execute_activity(NextLists, input, how).await)?;
@@ -200,8 +203,61 @@ impl Work<'_> {
         }
         Ok(match due.next {
             Some(after) => CampaignStep::Lists { after: Some(after) },
+            None if limits.software_secs > 0 => CampaignStep::Software { after: None },
             None => CampaignStep::Draft,
         })
+    }
+
+    /// Software lists of a page of devices. They hold nobody up either: what they say is for people.
+    async fn software(
+        &mut self,
+        after: Option<DeviceId>,
+    ) -> Result<CampaignStep, WorkflowTermination> {
+        let limits = self.input.limits;
+        let input = NextListsInput {
+            client: self.input.client.clone(),
+            older_secs: limits.software_secs,
+            after,
+            kind: ListKind::Software,
+        };
+        let how = options::store("whose software lists are old");
+        let due = ended(self.ctx.execute_activity(NextLists, input, how).await)?;
+        for some in due.devices.chunks(limits.lists_at_once.max(1) as usize) {
+            let reads = some.iter().map(|device| self.software_list(device));
+            for read in join_all(reads.collect::<Vec<_>>()).await {
+                match read {
+                    Ok(flaws) => {
+                        self.carry.done.software_lists += 1;
+                        self.carry.done.software_flaws += flaws;
+                    }
+                    Err(_) => self.carry.done.software_failed += 1,
+                }
+            }
+        }
+        Ok(match due.next {
+            Some(after) => CampaignStep::Software { after: Some(after) },
+            None => CampaignStep::Draft,
+        })
+    }
+
+    /// Returns how many rows could not be read.
+    async fn software_list(&self, device: &DeviceId) -> Result<u64, ActivityExecutionError> {
+        let mut flaws = 0;
+        for page in 1.. {
+            let input = ReadListInput {
+                client: self.input.client.clone(),
+                device: device.clone(),
+                page,
+            };
+            let how = options::software_list(format!("software list of {device}, page {page}"));
+            let read = self.ctx.execute_activity(ReadSoftwareList, input, how);
+            let read = read.await?;
+            flaws += u64::from(read.flaws);
+            if !read.has_more {
+                break;
+            }
+        }
+        Ok(flaws)
     }
 
     async fn list(&self, device: &DeviceId) -> Result<(), ActivityExecutionError> {
@@ -234,6 +290,7 @@ impl Work<'_> {
         let done = &mut self.carry.done;
         (done.plans, done.pairs) = (drafted.plans, drafted.pairs);
         (done.left_out, done.unread) = (drafted.left_out, drafted.unread);
+        done.vulnerable_products = drafted.vulnerable_products;
         Ok(CampaignStep::Start { next: 0 })
     }
 
@@ -312,6 +369,7 @@ impl Work<'_> {
         let stage = match &carry.step {
             CampaignStep::Inventory { .. } => "inventory",
             CampaignStep::Lists { .. } => "lists",
+            CampaignStep::Software { .. } => "software",
             CampaignStep::Draft => "planning",
             CampaignStep::Start { .. } => "starting",
         };
@@ -323,6 +381,10 @@ impl Work<'_> {
         let CampaignCounts {
             lists,
             lists_failed,
+            software_lists,
+            software_failed,
+            software_flaws: _,
+            vulnerable_products,
             plans,
             pairs,
             left_out,
@@ -334,6 +396,11 @@ impl Work<'_> {
             "Campaign `{}`\n\n| Patch lists read | failed | never read | Plans | Pairs | left out | Started | refused |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n| {lists} | {lists_failed} | {unread} | {plans} | {pairs} | {left_out} | {started} | {refused} |\n",
             self.carry.id
         );
+        if software_lists + software_failed + vulnerable_products > 0 {
+            details += &format!(
+                "\nSoftware lists read: {software_lists}, failed: {software_failed}; products with vulnerabilities, for people: {vulnerable_products}\n"
+            );
+        }
         if let Some(held) = held {
             details += &format!("\nHeld: {held}\n");
         }

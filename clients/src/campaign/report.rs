@@ -1,5 +1,5 @@
-//! Writes the report of a campaign as three objects: `.csv`, `.html` and, when these are there,
-//! `.json`. Devices are read page by page, and held as lines of the table only: storage takes an object
+//! Writes the report of a campaign as objects: `.csv`, `.software.csv` where software lists were read,
+//! `.html` and, when these are there, `.json`. Devices are read page by page, and held as lines of the table only: storage takes an object
 //! whole ([`crate::objects::LARGEST`]).
 
 use std::collections::BTreeSet;
@@ -83,6 +83,8 @@ pub struct ReportKeys {
     pub csv: ObjectKey,
     /// A page for people.
     pub html: ObjectKey,
+    /// A line for each product with vulnerabilities; absent when no software list was read.
+    pub software: Option<ObjectKey>,
 }
 
 /// Counts a campaign, and writes what became of it; the newest one of the client when none is
@@ -216,6 +218,10 @@ async fn put(
     let json = report.to_json();
     let json: Bytes = json.map_err(|error| unwritable("JSON", error))?.into();
     let html: Bytes = report.to_html().into();
+    let software = report.software_table();
+    let software: Option<Bytes> = software
+        .map_err(|error| unwritable("CSV", error))?
+        .map(Into::into);
     let mut number = 1;
     loop {
         let key = |ending| {
@@ -226,9 +232,15 @@ async fn put(
             json: key("json")?,
             csv: key("csv")?,
             html: key("html")?,
+            software: match software {
+                Some(_) => Some(key("software.csv")?),
+                None => None,
+            },
         };
-        let files = [(&keys.csv, &csv), (&keys.html, &html), (&keys.json, &json)];
-        match create(objects, files, alive).await {
+        let mut files = vec![(&keys.csv, &csv), (&keys.html, &html)];
+        files.extend(keys.software.iter().zip(&software));
+        files.push((&keys.json, &json));
+        match create(objects, &files, alive).await {
             Err(ObjectsError::Conflict { .. }) if number < MOST_A_MINUTE => number += 1,
             written => return Ok((keys, written?)),
         }
@@ -237,13 +249,13 @@ async fn put(
 
 async fn create(
     objects: &Objects,
-    files: [(&ObjectKey, &Bytes); 3],
+    files: &[(&ObjectKey, &Bytes)],
     alive: &(dyn Fn() + Sync),
 ) -> Result<bool, ObjectsError> {
     let mut is_new = false;
     for (key, body) in files {
         alive();
-        is_new |= objects.create(key, body.clone()).await? == Created::Now;
+        is_new |= objects.create(key, (*body).clone()).await? == Created::Now;
     }
     Ok(is_new)
 }

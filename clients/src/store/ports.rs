@@ -16,7 +16,8 @@ use domain::{
     outcome::{DeviceOutcome, DeviceResult},
     people::Person,
     plan::{PlanDocument, PlanRequest},
-    vulnerability::{cvrf::Update, record::VulnerabilityRecord},
+    software::SoftwareList,
+    vulnerability::{cpe::Product, cvrf::Update, record::VulnerabilityRecord},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -362,6 +363,18 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     async fn put_patch_page(&self, page: PatchList, number: u32, last: bool) -> StoreResult<()>;
     /// Reads patch lists; devices without one are left out.
     async fn get_patch_lists(&self, devices: &[DeviceId]) -> StoreResult<Vec<PatchList>>;
+    /// Writes a page of a device's software list, as [`Self::put_patch_page`] does.
+    ///
+    /// # Errors
+    /// `Conflict` when the page before it is not there: the reading has to begin anew.
+    async fn put_software_page(
+        &self,
+        page: SoftwareList,
+        number: u32,
+        last: bool,
+    ) -> StoreResult<()>;
+    /// Reads software lists; devices without one are left out.
+    async fn get_software_lists(&self, devices: &[DeviceId]) -> StoreResult<Vec<SoftwareList>>;
 }
 
 /// What a reader of a source remembers; moved on condition that nobody else moved it meanwhile.
@@ -372,6 +385,10 @@ pub struct ReaderState {
     /// What it remembers.
     pub body: serde_json::Value,
 }
+
+/// Most applications of a vulnerability by which it is listed: what is in more of them, such as in all
+/// plug-ins that share a library, has a list of its own.
+pub const MOST_APPLICATIONS: usize = 8;
 
 /// Facts about vulnerabilities and updates.
 #[async_trait]
@@ -384,6 +401,14 @@ pub trait Vulnerabilities: Send + Sync + fmt::Debug {
     /// Lists the followed ones ([`VulnerabilityRecord::is_followed`]) by id.
     async fn list_followed(
         &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<VulnerabilityRecord>>;
+    /// Lists those that are in an application, by id; without a product, those that are in more than
+    /// [`MOST_APPLICATIONS`], which are in no list of their products.
+    async fn list_of_product(
+        &self,
+        product: Option<&Product>,
         cursor: Option<&str>,
         limit: usize,
     ) -> StoreResult<Listing<VulnerabilityRecord>>;

@@ -11,6 +11,7 @@ mod error;
 mod operations;
 mod probe;
 mod scalars;
+mod software;
 mod transport;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use config::SuperOpsConfig;
 pub use convert::{ActivityRow, AlertRow, ClientInfo, Page, PatchRow, ScriptInfo, ScriptRun, Site};
 pub use error::SuperOpsError;
 pub use probe::Probe;
+pub use software::SoftwarePage;
 
 use crate::{rate_limit::RateLimiter, store::Counters};
 use convert::raw_asset;

@@ -49,6 +49,14 @@ pub(super) struct DevicePatches;
 #[derive(Debug, GraphQLQuery)]
 #[graphql(
     schema_path = "src/superops/schema.graphql",
+    query_path = "src/superops/queries/device_software.graphql",
+    skip_serializing_none
+)]
+pub(super) struct DeviceSoftware;
+
+#[derive(Debug, GraphQLQuery)]
+#[graphql(
+    schema_path = "src/superops/schema.graphql",
     query_path = "src/superops/queries/device_alerts.graphql",
     skip_serializing_none
 )]

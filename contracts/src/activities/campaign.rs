@@ -13,7 +13,7 @@ use temporalio_macros::activity_definitions;
 
 use crate::campaign::CampaignLimits;
 
-/// Asks whose patch lists have to be read.
+/// Asks whose lists have to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextListsInput {
     /// Client.
@@ -23,9 +23,23 @@ pub struct NextListsInput {
     /// Where the last page ended.
     #[serde(default)]
     pub after: Option<DeviceId>,
+    /// Which lists.
+    #[serde(default)]
+    pub kind: ListKind,
 }
 
-/// Devices whose patch lists have to be read.
+/// A list of a device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListKind {
+    /// Updates.
+    #[default]
+    Patches,
+    /// Programs.
+    Software,
+}
+
+/// Devices whose lists have to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextListsResult {
     /// Some of a page of devices, perhaps none.
@@ -34,7 +48,7 @@ pub struct NextListsResult {
     pub next: Option<DeviceId>,
 }
 
-/// Names a page of a device's patch list.
+/// Names a page of a device's patch or software list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadListInput {
     /// Client.
@@ -50,6 +64,17 @@ pub struct ReadListInput {
 pub struct ReadListResult {
     /// Missing updates on it.
     pub missing: u32,
+    /// Go on with the next page.
+    pub has_more: bool,
+}
+
+/// What a page of a software list said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadSoftwareResult {
+    /// Programs on it.
+    pub programs: u32,
+    /// Rows that could not be read.
+    pub flaws: u32,
     /// Go on with the next page.
     pub has_more: bool,
 }
@@ -83,6 +108,9 @@ pub struct DraftResult {
     pub left_out: u64,
     /// Devices whose patch list was never read.
     pub unread: u64,
+    /// Products of programs that have vulnerabilities.
+    #[serde(default)]
+    pub vulnerable_products: u64,
 }
 
 /// Asks for the next plan to start.
@@ -165,6 +193,9 @@ pub struct ReportKeys {
     pub csv: String,
     /// A page for people.
     pub html: String,
+    /// A line for each product with vulnerabilities; absent when no software list was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<String>,
 }
 
 /// Steps of a campaign.
@@ -173,7 +204,7 @@ pub struct CampaignActivities;
 
 #[activity_definitions]
 impl CampaignActivities {
-    /// Finds devices whose patch lists have to be read; asks the store only.
+    /// Finds devices whose lists have to be read; asks the store only.
     #[activity(name = "campaign.next_lists")]
     pub fn next_lists(_: NextListsInput) -> Result<NextListsResult, Infallible> {
         unimplemented!()
@@ -204,7 +235,7 @@ impl CampaignActivities {
     }
 }
 
-/// Patch lists, on the queue of the inventory.
+/// Lists of devices, on the queue of the inventory.
 #[derive(Debug)]
 pub struct PatchListActivities;
 
@@ -215,7 +246,13 @@ impl PatchListActivities {
     pub fn read_patch_list(_: ReadListInput) -> Result<ReadListResult, Infallible> {
         unimplemented!()
     }
+
+    /// Reads a page of a device's software list into the store; one request.
+    #[activity(name = "inventory.read_software_list")]
+    pub fn read_software_list(_: ReadListInput) -> Result<ReadSoftwareResult, Infallible> {
+        unimplemented!()
+    }
 }
 
 pub use campaign_activities::{Draft, NextLists, NextPlan, NotePlan, Report};
-pub use patch_list_activities::ReadPatchList;
+pub use patch_list_activities::{ReadPatchList, ReadSoftwareList};

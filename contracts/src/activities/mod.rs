@@ -74,9 +74,10 @@ pub const READING: [&str; 7] = [
 ];
 
 /// Activities of campaigns, by name.
-pub const CAMPAIGNS: [&str; 6] = [
+pub const CAMPAIGNS: [&str; 7] = [
     "campaign.next_lists",
     "inventory.read_patch_list",
+    "inventory.read_software_list",
     "campaign.draft",
     "campaign.next_plan",
     "campaign.note_plan",

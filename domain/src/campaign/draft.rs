@@ -20,7 +20,6 @@ use crate::{
     vulnerability::{
         deadline::Deadline,
         ranking::{self, Pair, Ranked, Target, Threat},
-        record::VulnerabilityRecord,
     },
 };
 
@@ -224,7 +223,7 @@ impl<'a> Drafting<'a> {
             .map(|record| Open {
                 id: record.id.clone(),
                 threat: record.threat(&self.facts.histories),
-                since: known_since(record),
+                since: record.known_since(),
             })
             .collect()
     }
@@ -326,14 +325,6 @@ impl Group {
         };
         self.devices.chunks(per_plan).map(plan).collect()
     }
-}
-
-/// The day of the listing for what is exploited, else that of the publication.
-fn known_since(record: &VulnerabilityRecord) -> Option<Date> {
-    let listed = record.exploited.words().filter(|said| said.value.listed);
-    let listed = listed.filter_map(|said| said.value.since).min();
-    let listed = listed.filter(|_| record.in_kev());
-    listed.or_else(|| record.published.holds().map(|said| said.value))
 }
 
 fn judge(open: &[Open], target: &Target) -> Judged {

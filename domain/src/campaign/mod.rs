@@ -19,6 +19,7 @@ use crate::{
     device::Device,
     ids::{ClientId, CveId, DeviceId, KbId, PlanId},
     patch::PatchFacts,
+    software::SoftwareSummary,
     vulnerability::{
         cvrf::Update, deadline::Deadline, kev::Histories, record::VulnerabilityRecord,
     },
@@ -152,6 +153,10 @@ pub struct Campaign {
     pub without_facts: BTreeSet<KbId>,
     /// Plans, the most urgent first.
     pub plans: Vec<CampaignPlan>,
+    /// What installed programs have: for people, no plan closes it. Absent when no software list was ever
+    /// read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<SoftwareSummary>,
 }
 
 /// A plan of a campaign, without its devices.
@@ -216,6 +221,7 @@ impl Campaign {
             left_out: draft.left_out.clone(),
             unread: draft.unread,
             without_facts: draft.without_facts.clone(),
+            software: None,
         }
     }
 }

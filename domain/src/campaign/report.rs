@@ -3,6 +3,7 @@
 
 mod build;
 mod page;
+mod software;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::{
     ids::{ClientId, KbId, PersonId, PlanId},
     outcome::{DeploymentOutcome, DeviceOutcome},
     people::Role,
+    software::SoftwareSummary,
     vulnerability::deadline::Deadline,
 };
 
@@ -55,6 +57,9 @@ pub struct Report {
     pub unread: u64,
     /// Updates of which no vulnerability is known.
     pub without_facts: BTreeSet<KbId>,
+    /// What installed programs have, when the plans were drafted; absent when no software list was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<SoftwareSummary>,
 }
 
 impl Report {
@@ -64,6 +69,14 @@ impl Report {
     /// Never: every key of it is text.
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec_pretty(self)
+    }
+
+    /// Writes a table of the products with vulnerabilities; `None` when no software list was read.
+    ///
+    /// # Errors
+    /// Never: it is written into memory.
+    pub fn software_table(&self) -> csv::Result<Option<Vec<u8>>> {
+        self.software.as_ref().map(software::table).transpose()
     }
 }
 

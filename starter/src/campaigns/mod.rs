@@ -3,6 +3,7 @@
 
 mod facts;
 mod show;
+mod software;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use clients::{campaign::gather, store::Store};
 use domain::{
-    campaign::{CampaignRules, Draft, draft},
+    campaign::{CampaignRules, Draft, Facts, draft},
     ids::{ClientId, CveId, PlanId},
     input,
 };
@@ -62,6 +63,9 @@ pub enum VulnerabilitiesCommand {
         /// CVE
         #[arg(value_name = "CVE")]
         id: CveId,
+        /// Also which devices of this client have it by an installed program
+        #[arg(long, value_name = "ID")]
+        client: Option<ClientId>,
     },
 }
 
@@ -78,23 +82,40 @@ pub async fn plan(setup: &Setup, args: &PlanArgs) -> anyhow::Result<u8> {
     });
     let rules = rules.transpose()?.unwrap_or_default();
     let store = setup.store().await?;
-    let draft = drafted(&store, &args.client, &rules).await?;
+    let (draft, facts) = drafted(&store, &args.client, &rules).await?;
+    let software = match args.explain || setup.format.is_json() {
+        true => {
+            clients::software::summary(&store, &facts.devices, facts.histories, Timestamp::now())
+                .await?
+        }
+        false => None,
+    };
     if setup.format.is_json() {
-        output::json(&draft)?;
+        let mut all = serde_json::to_value(&draft)?;
+        all["software"] = serde_json::to_value(&software)?;
+        output::json(&all)?;
     } else {
         show::draft(&draft, args.explain);
+        if let Some(found) = &software {
+            software::summary(found, true);
+        }
     }
     Ok(0)
 }
 
-async fn drafted(store: &Store, client: &ClientId, rules: &CampaignRules) -> anyhow::Result<Draft> {
+async fn drafted(
+    store: &Store,
+    client: &ClientId,
+    rules: &CampaignRules,
+) -> anyhow::Result<(Draft, Facts)> {
     let facts = gather(store, client).await?;
     if facts.devices.is_empty() {
         bail!(
             "no device of client {client} is in the store: the first campaign or deployment reads them"
         );
     }
-    Ok(draft(&facts, rules, Timestamp::now()))
+    let draft = draft(&facts, rules, Timestamp::now());
+    Ok((draft, facts))
 }
 
 /// Lists and shows campaigns.
@@ -125,6 +146,9 @@ pub async fn run(setup: &Setup, command: &CampaignsCommand) -> anyhow::Result<u8
                 )?;
             } else {
                 show::campaign(&campaign, &outcomes);
+                if let Some(found) = &campaign.software {
+                    software::summary(found, false);
+                }
             }
         }
     }
@@ -136,7 +160,7 @@ pub async fn run(setup: &Setup, command: &CampaignsCommand) -> anyhow::Result<u8
 /// # Errors
 /// When the store cannot be read, or knows nothing of it.
 pub async fn vulnerability(setup: &Setup, command: &VulnerabilitiesCommand) -> anyhow::Result<u8> {
-    let VulnerabilitiesCommand::Show { id } = command;
+    let VulnerabilitiesCommand::Show { id, client } = command;
     let store = setup.store().await?;
     let found = store
         .vulnerabilities
@@ -145,10 +169,24 @@ pub async fn vulnerability(setup: &Setup, command: &VulnerabilitiesCommand) -> a
     let record = found.first().with_context(|| {
         format!("nothing is known of {id}: no source that was read named it, which does not mean that it is harmless")
     })?;
+    let affected = match client {
+        Some(client) => {
+            let now = Timestamp::now();
+            Some(clients::software::affected(&store, client, record, now).await?)
+        }
+        None => None,
+    };
     if setup.format.is_json() {
-        output::json(record)?;
+        let mut all = serde_json::to_value(record)?;
+        if let Some(found) = &affected {
+            all["affected_programs"] = serde_json::to_value(found)?;
+        }
+        output::json(&all)?;
     } else {
         facts::lines(record).iter().for_each(output::line);
+        if let Some(found) = &affected {
+            software::affected(found);
+        }
     }
     Ok(0)
 }

@@ -168,7 +168,7 @@ pub(super) fn campaign(campaign: &Campaign, deployments: &[Option<DeploymentStat
     remarks(campaign.unread, campaign.without_facts.len());
 }
 
-fn due(band: Deadline, due: Option<Date>, overdue: bool) -> String {
+pub(super) fn due(band: Deadline, due: Option<Date>, overdue: bool) -> String {
     match due {
         Some(due) if overdue => format!("{due} (over)"),
         Some(due) => due.to_string(),
@@ -191,6 +191,6 @@ fn kbs(patches: &[DraftPatch]) -> String {
     format!("{}{more}", kbs.join(", "))
 }
 
-fn yes(value: bool) -> String {
+pub(super) fn yes(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use contracts::activities::campaign::{
     DraftInput, DraftResult, NextListsInput, NextListsResult, NextPlanInput, NextPlanResult,
-    NotePlanInput, ReadListInput, ReadListResult,
+    NotePlanInput, ReadListInput, ReadListResult, ReadSoftwareResult,
 };
 use domain::ids::DeviceId;
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
@@ -71,6 +71,7 @@ impl FakeCampaign {
             pairs: plans as u64,
             left_out: 0,
             unread: 0,
+            vulnerable_products: 0,
         })
     }
 
@@ -124,6 +125,21 @@ impl FakePatchLists {
         self.0.of(&ctx)?;
         Ok(ReadListResult {
             missing: 1,
+            has_more: input.page < 2,
+        })
+    }
+
+    /// Reads a software list of two pages, with a row that cannot be read on the first one.
+    #[activity(definition = contracts::activities::campaign::ReadSoftwareList)]
+    pub async fn read_software_list(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: ReadListInput,
+    ) -> Result<ReadSoftwareResult, ActivityError> {
+        self.0.of(&ctx)?;
+        Ok(ReadSoftwareResult {
+            programs: 2,
+            flaws: u32::from(input.page == 1),
             has_more: input.page < 2,
         })
     }

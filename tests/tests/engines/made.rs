@@ -15,6 +15,7 @@ use domain::{
     outcome::DeviceOutcome,
     people::{Person, Role},
     plan::PlanRequest,
+    software::{Program, SoftwareList},
     vulnerability::deadline::Deadline,
 };
 use jiff::Timestamp;
@@ -130,6 +131,21 @@ pub(crate) fn patch_list(token: &str) -> PatchList {
         read_at: at(0),
         missing: vec![],
         installed: BTreeSet::from([kb(token)]),
+    }
+}
+
+pub(crate) fn software_list(token: &str) -> SoftwareList {
+    let programs = (0..2000).map(|number| Program {
+        name: format!("Program {number} of {token}"),
+        version: Some(format!("1.{number}")),
+    });
+    SoftwareList {
+        device: device_id(token, 0),
+        client: client(token),
+        read_at: at(0),
+        programs: programs.collect(),
+        flaws: 0,
+        beyond: 0,
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) enum Write {
     PutClient,
     PutDevices,
     PutPatches,
+    PutSoftware,
     TakeLease,
     ReleaseLease,
     PutCampaign,
@@ -58,7 +59,7 @@ use Write as W;
 
 impl Write {
     /// All of them.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 32] = [
         W::AppendFirst,
         W::AppendNext,
         W::AppendLarge,
@@ -74,6 +75,7 @@ impl Write {
         W::PutClient,
         W::PutDevices,
         W::PutPatches,
+        W::PutSoftware,
         W::TakeLease,
         W::ReleaseLease,
         W::PutCampaign,
@@ -216,6 +218,10 @@ impl Write {
                 let list = patch_list(token);
                 store.inventory.put_patch_page(list, 1, true).await
             }
+            W::PutSoftware => {
+                let list = software_list(token);
+                store.inventory.put_software_page(list, 1, true).await
+            }
             W::PutCampaign => {
                 let (campaign, requests) = campaign(token);
                 let put = store.campaigns.put_campaign(campaign, requests);
@@ -302,6 +308,10 @@ impl Write {
             W::PutPatches => {
                 let ids = [device_id(token, 0)];
                 json!(store.inventory.get_patch_lists(&ids).await.unwrap())
+            }
+            W::PutSoftware => {
+                let ids = [device_id(token, 0)];
+                json!(store.inventory.get_software_lists(&ids).await.unwrap())
             }
             W::PutCampaign | W::NotePlan => campaign_of(store, token).await,
             W::MergeFacts => {

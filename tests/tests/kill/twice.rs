@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 25] = [
+const WRITES: [(&str, &str, &str); 26] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -140,6 +140,11 @@ const WRITES: [(&str, &str, &str); 25] = [
         "inventory.read_patch_list",
         "patch list of a device",
         "a page is written whole",
+    ),
+    (
+        "inventory.read_software_list",
+        "software list of a device",
+        "a page is written whole; a program that is there already counts once",
     ),
     (
         "campaign.draft",

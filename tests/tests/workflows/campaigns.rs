@@ -58,6 +58,7 @@ fn each_plan_is_deployed_and_the_campaign_ends_before_them() {
         let result = campaign(name, json!({})).await.unwrap();
         let counts = result.counts;
         assert_eq!((counts.lists, counts.plans, counts.started), (3, 3, 3));
+        assert_eq!((counts.software_lists, counts.software_flaws), (3, 3));
         assert_eq!(result.held, None);
         assert!(result.campaign.as_str().starts_with("c-"));
         for number in 1..=3 {
@@ -82,7 +83,9 @@ fn a_campaign_over_several_runs_forgets_nothing() {
             started(name, number).await;
         }
         // Each page of each list once, whatever run it was.
-        assert_eq!(world.read(|m| m.calls_of("inventory.read_patch_list")), 12);
+        for list in ["inventory.read_patch_list", "inventory.read_software_list"] {
+            assert_eq!(world.read(|m| m.calls_of(list)), 12, "{list}");
+        }
         assert_eq!(world.read(|m| m.calls_of("campaign.draft")), 1);
     });
 }
@@ -106,7 +109,7 @@ fn without_room_plans_wait_for_the_next_campaign() {
 fn each_activity_of_a_campaign_may_fail_or_not_be_heard() {
     run(async {
         for activity in CAMPAIGNS.into_iter().filter(|name| *name != REPORTING) {
-            for (word, lost) in [("unavailable", Lost::Retryable), ("unheard", Lost::Answer)] {
+            for (word, lost) in [("away", Lost::Retryable), ("unheard", Lost::Answer)] {
                 let name = format!("campaign-{}-{word}", activity.replace(['.', '_'], "-"));
                 let world = World::new(site().await, &name, 1);
                 world.change(|m| {
@@ -137,6 +140,28 @@ fn a_patch_list_that_is_refused_does_not_hold_the_others_up() {
         broken.change(|m| m.fail("campaign.draft", None, draft));
         let (kind, _) = campaign("campaign-broken", json!({})).await.unwrap_err();
         assert_eq!(kind, "harness.unauthorized");
+    });
+}
+
+#[test]
+fn software_lists_hold_no_plan_up_and_can_be_left_out() {
+    run(async {
+        let refused = Lost::Refused("harness.unauthorized");
+        let name = "campaign-programs";
+        let world = World::new(site().await, name, 2);
+        world.change(|m| m.fail("inventory.read_software_list", Some(1), refused));
+        let counts = campaign(name, json!({})).await.unwrap().counts;
+        assert_eq!((counts.software_lists, counts.software_failed), (1, 1));
+        assert_eq!((counts.lists, counts.started), (2, 2));
+        let name = "campaign-no-programs";
+        let world = World::new(site().await, name, 1);
+        let off = json!({ "limits": { "software_secs": 0 } });
+        let counts = campaign(name, off).await.unwrap().counts;
+        assert_eq!((counts.software_lists, counts.started), (0, 1));
+        assert_eq!(
+            world.read(|m| m.calls_of("inventory.read_software_list")),
+            0
+        );
     });
 }
 

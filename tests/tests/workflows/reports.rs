@@ -191,7 +191,9 @@ fn the_newest_campaign_becomes_three_objects() {
         let (world, campaign) = world(name).await;
         let result = written(&id(name), json!({})).await;
         assert_eq!((&result.campaign, result.plans), (&campaign.id, 2));
-        let ReportKeys { json, csv, html } = &result.keys;
+        let ReportKeys {
+            json, csv, html, ..
+        } = &result.keys;
         assert!(json.starts_with(&format!("reports/{CLIENT}/campaigns/c-{name}/20")));
         assert_eq!(objects(&world).await, [csv, html, json].map(Clone::clone));
 

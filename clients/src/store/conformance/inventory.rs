@@ -3,6 +3,7 @@
 use domain::{
     campaign::PatchList,
     patch::{PatchFacts, Severity},
+    software::{Program, SoftwareList},
 };
 
 use super::*;
@@ -248,4 +249,58 @@ pub(super) async fn a_patch_list_is_replaced_when_its_last_page_is_there(store: 
         .await
         .unwrap();
     assert_eq!(list().await, 0);
+}
+
+pub(super) async fn a_software_list_of_two_thousand_programs_is_kept_whole(store: Store) {
+    let inventory = &store.inventory;
+    let page = |number: u32, read: i64| {
+        let programs = (0..100).map(|row| Program {
+            name: format!(
+                "Program {:04} {}",
+                number * 100 + row,
+                "of a vendor ".repeat(12)
+            ),
+            version: Some(format!("{number}.{row}.0")),
+        });
+        SoftwareList {
+            device: device_id(1),
+            client: client("7"),
+            read_at: at(read),
+            programs: programs.collect(),
+            flaws: 1,
+            beyond: 0,
+        }
+    };
+    let list = async || {
+        let lists = inventory
+            .get_software_lists(&[device_id(1), device_id(2)])
+            .await;
+        lists.unwrap().pop()
+    };
+    let whole = page(1, 1);
+    inventory
+        .put_software_page(whole.clone(), 1, true)
+        .await
+        .unwrap();
+    assert_eq!(list().await, Some(whole.clone()));
+    let lost = inventory.put_software_page(page(3, 2), 3, true).await;
+    assert!(matches!(lost, Err(StoreError::Conflict { .. })), "{lost:?}");
+    let pages = 20;
+    for number in 1..=pages {
+        assert_eq!(list().await.as_ref(), Some(&whole), "the old one holds");
+        let last = number == pages;
+        // Each page twice, as after a lost answer.
+        for _ in 0..2 {
+            inventory
+                .put_software_page(page(number, 2), number, last)
+                .await
+                .unwrap();
+        }
+    }
+    let found = list().await.unwrap();
+    assert_eq!(found.programs.len(), 2000);
+    assert_eq!((found.read_at, found.beyond), (at(2), 0));
+    assert_eq!(found.flaws, 20);
+    let patches = inventory.get_patch_lists(&[device_id(1)]).await.unwrap();
+    assert_eq!(patches, [], "one list is not the other");
 }

@@ -240,6 +240,7 @@ checks! {
     devices_are_never_replaced_by_what_was_seen_before
     a_lease_belongs_to_one_owner_until_it_ends
     a_patch_list_is_replaced_when_its_last_page_is_there
+    a_software_list_of_two_thousand_programs_is_kept_whole
     a_campaign_is_written_once_and_its_plans_are_noted
     people_are_read_as_written
     who_is_no_longer_of_a_source_may_only_look
@@ -247,6 +248,7 @@ checks! {
     a_bucket_never_gives_more_than_its_capacity_in_any_window
     counters_flags_and_claims
     what_sources_say_is_merged_in_any_order
+    vulnerabilities_are_listed_by_the_applications_they_are_in
     updates_gather_what_they_close
     of_two_readers_one_moves_on
     every_visible_write_is_a_change_in_order

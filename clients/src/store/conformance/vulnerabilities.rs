@@ -1,6 +1,7 @@
 //! Facts about vulnerabilities.
 
 use domain::vulnerability::{
+    cpe::{Attribute, Configuration, Criteria, Node, Product},
     cvrf::Update,
     record::{Said, Source, VulnerabilityRecord},
 };
@@ -92,4 +93,65 @@ pub(super) async fn of_two_readers_one_moves_on(store: Store) {
     let found = facts.reader_state("nvd").await.unwrap();
     assert_eq!(found, Some(state(2, "b")));
     assert_eq!(facts.reader_state("kev").await.unwrap(), None);
+}
+
+pub(super) async fn vulnerabilities_are_listed_by_the_applications_they_are_in(store: Store) {
+    let facts = &store.vulnerabilities;
+    let product = |number: u32| Product {
+        vendor: "vendor".to_owned(),
+        product: format!("p{number}"),
+    };
+    let record = |id: &str, products: std::ops::Range<u32>, secs: i64| {
+        let criteria = products.map(|number| Criteria {
+            name: product(number).installed(Attribute::Any, Attribute::Any),
+            vulnerable: true,
+            start_including: None,
+            start_excluding: None,
+            end_including: None,
+            end_excluding: Some("2".to_owned()),
+        });
+        let node = Node {
+            criteria: criteria.collect(),
+            ..Node::default()
+        };
+        let mut record = VulnerabilityRecord::new(id.parse().unwrap());
+        record.software.say(Said {
+            value: vec![Configuration {
+                nodes: vec![node],
+                ..Configuration::default()
+            }],
+            source: Source::Nvd,
+            at: at(secs),
+            because: None,
+        });
+        record
+    };
+    let listed = async |product: Option<Product>| {
+        let list = facts.list_of_product(product.as_ref(), None, 10).await;
+        let ids = list.unwrap().items.into_iter();
+        ids.map(|record| record.id.to_string()).collect::<Vec<_>>()
+    };
+    let (one, two, many) = ("CVE-2026-0001", "CVE-2026-0002", "CVE-2026-0003");
+    let most = MOST_APPLICATIONS as u32;
+    facts
+        .merge_vulnerabilities(vec![
+            record(two, 1..3, 1),
+            record(one, 0..2, 1),
+            record(many, 0..most + 1, 1),
+        ])
+        .await
+        .unwrap();
+    assert_eq!(listed(Some(product(0))).await, [one]);
+    assert_eq!(listed(Some(product(1))).await, [one, two]);
+    assert_eq!(listed(Some(product(9))).await, Vec::<String>::new());
+    assert_eq!(listed(None).await, [many]);
+    // It is found out later to be in others; the catalogue lists it, and it keeps its places.
+    let mut later = record(one, 3..3 + most, 2);
+    later.read_at.insert(Source::Kev, at(2));
+    facts.merge_vulnerabilities(vec![later]).await.unwrap();
+    assert_eq!(listed(Some(product(0))).await, Vec::<String>::new());
+    assert_eq!(listed(Some(product(1))).await, [two]);
+    assert_eq!(listed(Some(product(2 + most))).await, [one]);
+    let followed = facts.list_followed(None, 10).await.unwrap().items;
+    assert_eq!(followed.len(), 1);
 }

@@ -76,7 +76,9 @@ impl Table {
             | "undelivered" | "incident-alerts" | "alert-rules" | "topology" | "expected" => {
                 Self::Incidents
             }
-            "cve" | "update" | "reader" | "followed" => Self::Intel,
+            "cve" | "update" | "reader" | "followed" | "application" | "applications" => {
+                Self::Intel
+            }
             "client" | "device" | "devices" => Self::Inventory,
             "people" | "people-of" => Self::Identities,
             "counter" | "bucket" | "flag" | "claim" => Self::Counters,

@@ -1,5 +1,5 @@
-//! Clients, devices and leases: partition `client/{id}`, and `device/{id}` with `facts`, `lease` and
-//! `patches`.
+//! Clients, devices and leases: partition `client/{id}`, and `device/{id}` with `facts`, `lease`,
+//! `patches` and `software`.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use domain::{
     campaign::PatchList,
     device::Device,
     ids::{ClientId, DeviceId},
+    software::SoftwareList,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,22 +16,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     Backend, Records,
     items::{Order, Tx},
+    pages::{Paged, put_page},
 };
 use crate::store::{ClientRecord, Inventory, Lease, Listing, StoreError, StoreResult};
 
 const FACTS: &str = "facts";
 const LEASE: &str = "lease";
-const PATCHES: &str = "patches";
-const PATCH_PAGES: &str = "patch-pages";
 /// A device is a record, a place and a change.
 const WRITES_OF_A_DEVICE: usize = 3;
-
-/// Pages of a patch list that is being read.
-#[derive(Serialize, Deserialize)]
-struct PatchPages {
-    pages: u32,
-    list: PatchList,
-}
 
 #[derive(Serialize, Deserialize)]
 struct LeaseRow {
@@ -103,44 +96,6 @@ fn acquire(
         Some(until),
     )?;
     Ok(Lease::Held { until })
-}
-
-fn put_patch_page(
-    tx: &Tx<'_>,
-    pk: &str,
-    page: PatchList,
-    number: u32,
-    last: bool,
-) -> StoreResult<()> {
-    let (list, client, device) = if number <= 1 {
-        let (client, device) = (page.client.clone(), page.device.clone());
-        (page, client, device)
-    } else {
-        let begun: Option<PatchPages> = tx.get(pk, PATCH_PAGES)?;
-        let begun = begun.filter(|begun| (number - 1..=number).contains(&begun.pages));
-        let mut list = begun.map(|begun| begun.list).ok_or_else(|| {
-            let what = format!(
-                "page {number} of the patch list of device {} comes without the one before",
-                page.device
-            );
-            StoreError::Conflict { what }
-        })?;
-        let new = page.missing.into_iter();
-        let known = |kb| list.missing.iter().any(|patch| patch.kb == kb);
-        let new: Vec<_> = new.filter(|patch| !known(patch.kb.clone())).collect();
-        list.missing.extend(new);
-        list.installed.extend(page.installed);
-        list.read_at = page.read_at;
-        (list, page.client, page.device)
-    };
-    if last {
-        tx.put(pk, PATCHES, &list)?;
-        return tx
-            .change("patches", Some(&client), device.as_str())
-            .map(drop);
-    }
-    let pages = number.max(1);
-    tx.put(pk, PATCH_PAGES, &PatchPages { pages, list })
 }
 
 #[async_trait]
@@ -219,14 +174,33 @@ impl<B: Backend> Inventory for Records<B> {
     }
 
     async fn put_patch_page(&self, page: PatchList, number: u32, last: bool) -> StoreResult<()> {
-        let pk = format!("device/{}", page.device);
         self.0
-            .write(move |tx| put_patch_page(tx, &pk, page.clone(), number, last))
+            .write(move |tx| put_page(tx, page.clone(), number, last))
             .await
     }
 
     async fn get_patch_lists(&self, devices: &[DeviceId]) -> StoreResult<Vec<PatchList>> {
         let pks: Vec<_> = devices.iter().map(|id| format!("device/{id}")).collect();
-        self.0.read(move |tx| tx.get_all(&pks, PATCHES)).await
+        self.0
+            .read(move |tx| tx.get_all(&pks, PatchList::KEY))
+            .await
+    }
+
+    async fn put_software_page(
+        &self,
+        page: SoftwareList,
+        number: u32,
+        last: bool,
+    ) -> StoreResult<()> {
+        self.0
+            .write(move |tx| put_page(tx, page.clone(), number, last))
+            .await
+    }
+
+    async fn get_software_lists(&self, devices: &[DeviceId]) -> StoreResult<Vec<SoftwareList>> {
+        let pks: Vec<_> = devices.iter().map(|id| format!("device/{id}")).collect();
+        self.0
+            .read(move |tx| tx.get_all(&pks, SoftwareList::KEY))
+            .await
     }
 }

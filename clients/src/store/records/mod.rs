@@ -12,6 +12,7 @@ mod incidents;
 mod inventory;
 pub(super) mod items;
 mod letters;
+mod pages;
 mod plan_items;
 mod policies;
 mod triage;

@@ -1,25 +1,52 @@
-//! Facts about vulnerabilities: partitions `cve/{id}` and `update/{kb}`, and what the readers of
-//! sources remember in `reader/{name}`.
+//! Facts about vulnerabilities: partitions `cve/{id}` and `update/{kb}`, lists `followed`,
+//! `application/{vendor}:{product}` and `applications`, and what the readers of sources remember in
+//! `reader/{name}`.
 
 use async_trait::async_trait;
 use domain::{
     ids::{CveId, KbId},
-    vulnerability::{cvrf::Update, record::VulnerabilityRecord},
+    vulnerability::{cpe::Product, cvrf::Update, record::VulnerabilityRecord},
 };
 
 use super::{
     Backend, Records,
-    items::{Order, Tx},
+    items::{Order, Place, Tx},
 };
-use crate::store::{Listing, ReaderState, StoreError, StoreResult, Vulnerabilities};
+use crate::store::{
+    Listing, MOST_APPLICATIONS, ReaderState, StoreError, StoreResult, Vulnerabilities,
+};
 
 const FACTS: &str = "facts";
 const FOLLOWED: &str = "followed";
-/// A record, a place and a change.
-const WRITES_OF_A_RECORD: usize = 3;
+/// Of vulnerabilities that are in many applications.
+const MANY: &str = "applications";
+/// A record, a change, and places: at worst all are new and as many go.
+const WRITES_OF_A_RECORD: usize = 2 + 2 * (MOST_APPLICATIONS + 1);
+/// A record and a change.
+const WRITES_OF_AN_UPDATE: usize = 2;
 
 fn partition(id: &CveId) -> String {
     format!("cve/{id}")
+}
+
+fn application(product: &Product) -> String {
+    format!("application/{product}")
+}
+
+/// The lists it stands in.
+fn places(record: &VulnerabilityRecord) -> Vec<Place> {
+    let mut lists = Vec::new();
+    if record.is_followed() {
+        lists.push(FOLLOWED.to_owned());
+    }
+    let applications = record.applications();
+    if applications.len() > MOST_APPLICATIONS {
+        lists.push(MANY.to_owned());
+    } else {
+        lists.extend(applications.iter().map(application));
+    }
+    let place = |list| (list, record.id.to_string());
+    lists.into_iter().map(place).collect()
 }
 
 /// Returns true when it says something that was not known.
@@ -34,12 +61,7 @@ fn merge(tx: &Tx<'_>, record: VulnerabilityRecord) -> StoreResult<bool> {
         return Ok(false);
     }
     tx.put(&pk, FACTS, &merged)?;
-    let was_followed = stored
-        .as_ref()
-        .is_some_and(VulnerabilityRecord::is_followed);
-    if merged.is_followed() && !was_followed {
-        tx.place(&pk, FACTS, &[(FOLLOWED.to_owned(), id.to_string())])?;
-    }
+    tx.place(&pk, FACTS, &places(&merged))?;
     let is_news = stored.is_none_or(|stored| !stored.says_the_same(&merged));
     if is_news {
         tx.change("vulnerability", None, id.as_str())?;
@@ -69,10 +91,11 @@ fn merge_update(tx: &Tx<'_>, update: Update) -> StoreResult<bool> {
 async fn each<B: Backend, T: Clone + Send + Sync + 'static>(
     backend: &B,
     all: Vec<T>,
+    writes_of_each: usize,
     write: fn(&Tx<'_>, T) -> StoreResult<bool>,
 ) -> StoreResult<u64> {
     let mut news = 0;
-    for chunk in all.chunks(B::MOST_WRITES / WRITES_OF_A_RECORD) {
+    for chunk in all.chunks(B::MOST_WRITES / writes_of_each) {
         let chunk = chunk.to_vec();
         let work = move |tx: &Tx<'_>| {
             let written = chunk
@@ -88,7 +111,7 @@ async fn each<B: Backend, T: Clone + Send + Sync + 'static>(
 #[async_trait]
 impl<B: Backend> Vulnerabilities for Records<B> {
     async fn merge_vulnerabilities(&self, records: Vec<VulnerabilityRecord>) -> StoreResult<u64> {
-        each(&self.0, records, merge).await
+        each(&self.0, records, WRITES_OF_A_RECORD, merge).await
     }
 
     async fn get_vulnerabilities(&self, ids: &[CveId]) -> StoreResult<Vec<VulnerabilityRecord>> {
@@ -107,8 +130,21 @@ impl<B: Backend> Vulnerabilities for Records<B> {
             .await
     }
 
+    async fn list_of_product(
+        &self,
+        product: Option<&Product>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Listing<VulnerabilityRecord>> {
+        let list = product.map_or_else(|| MANY.to_owned(), application);
+        let cursor = cursor.map(ToOwned::to_owned);
+        self.0
+            .read(move |tx| tx.list(&list, cursor.as_deref(), limit, Order::Ascending))
+            .await
+    }
+
     async fn merge_updates(&self, updates: Vec<Update>) -> StoreResult<u64> {
-        each(&self.0, updates, merge_update).await
+        each(&self.0, updates, WRITES_OF_AN_UPDATE, merge_update).await
     }
 
     async fn get_updates(&self, kbs: &[KbId]) -> StoreResult<Vec<Update>> {

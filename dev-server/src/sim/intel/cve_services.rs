@@ -111,7 +111,7 @@ fn record(row: &Row) -> Value {
 }
 
 fn affected(row: &Row) -> Value {
-    let fixed = row.software.map(|(_, version)| version.to_owned());
+    let fixed = row.software.first().map(|program| program.end.to_owned());
     let fixed = fixed.or_else(|| {
         let fix = row.fix.as_ref()?;
         let system = fix.families.iter().find_map(|family| family.system())?;

@@ -30,8 +30,23 @@ pub(in crate::sim) struct Row {
     pub(in crate::sim) prediction: (&'static str, &'static str),
     /// Exploitation, automatable, technical impact.
     pub(in crate::sim) decision: Option<[&'static str; 3]>,
-    /// Part, vendor and product as in a CPE name, and the first version that is not vulnerable.
-    pub(in crate::sim) software: Option<(&'static str, &'static str)>,
+    /// Programs it is in.
+    pub(in crate::sim) software: Vec<Affected>,
+    /// Systems it is in these programs on; all when there are none.
+    pub(in crate::sim) context: Vec<&'static str>,
+}
+
+/// A program in some of its versions.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sim) struct Affected {
+    /// Part, vendor and product as in a CPE name.
+    pub(in crate::sim) name: &'static str,
+    /// Software edition.
+    pub(in crate::sim) edition: &'static str,
+    /// First vulnerable version.
+    pub(in crate::sim) start: Option<&'static str>,
+    /// First version after it that is not vulnerable.
+    pub(in crate::sim) end: &'static str,
 }
 
 /// What closes it.
@@ -165,6 +180,8 @@ fn row(line: &'static str) -> anyhow::Result<Row> {
         }
     }
     let vector = vector.context("no vector")?;
+    let (programs, context) = cpe.split_once(" & ").unwrap_or((cpe, ""));
+    let programs = programs.split("; ").filter(|text| !text.is_empty());
     Ok(Row {
         id: id.parse()?,
         vendor,
@@ -183,7 +200,24 @@ fn row(line: &'static str) -> anyhow::Result<Row> {
             [exploitation, automatable, impact] => Some([exploitation, automatable, impact]),
             _ => None,
         },
-        software: cpe.split_once(" < "),
+        software: programs.map(affected).collect::<anyhow::Result<_>>()?,
+        context: context.split(' ').filter(|word| !word.is_empty()).collect(),
+    })
+}
+
+/// `name@edition >= start < end`; edition and start may be missing.
+fn affected(text: &'static str) -> anyhow::Result<Affected> {
+    let (name, end) = text.split_once(" < ").context("no first good version")?;
+    let (name, start) = match name.split_once(" >= ") {
+        Some((name, start)) => (name, Some(start)),
+        None => (name, None),
+    };
+    let (name, edition) = name.split_once('@').unwrap_or((name, "*"));
+    Ok(Affected {
+        name,
+        edition,
+        start,
+        end,
     })
 }
 
@@ -236,7 +270,7 @@ mod tests {
     #[test]
     fn every_row_can_be_read_and_speaks_of_the_fleet_s_months() {
         let rows = rows().unwrap();
-        assert!((200..=350).contains(&rows.len()), "{}", rows.len());
+        assert!((200..=400).contains(&rows.len()), "{}", rows.len());
         let ids: BTreeSet<&CveId> = rows.iter().map(|row| &row.id).collect();
         assert_eq!(ids.len(), rows.len(), "each once");
         for (month, day) in catalog::DAYS.iter().enumerate() {

@@ -106,8 +106,7 @@ fn real(place: usize, row: &Row) -> anyhow::Result<Entry> {
     }
     let software = software(place, row);
     if !software.is_empty() {
-        entry.body["configurations"] = json!([{ "nodes": [
-            { "operator": "OR", "negate": false, "cpeMatch": software }] }]);
+        entry.body["configurations"] = json!([configuration(software, &row.context)]);
     }
     if let Some(listed) = row.listed {
         entry.kev_added = Some(day(listed.added)?);
@@ -131,16 +130,39 @@ fn software(place: usize, row: &Row) -> Vec<Value> {
             )
         })
     });
-    let programs = row.software.iter();
-    let programs = programs.map(|(name, end)| ((*name).to_owned(), (*end).to_owned()));
+    let systems = systems.map(|(name, end)| (name, "*", None, end));
+    let programs = row.software.iter().map(|program| {
+        let (name, end) = (program.name.to_owned(), program.end.to_owned());
+        (name, program.edition, program.start, end)
+    });
     systems
         .chain(programs)
         .enumerate()
-        .map(|(at, (name, end))| {
-            json!({ "vulnerable": true, "criteria": format!("cpe:2.3:{name}:*:*:*:*:*:*:*:*"), "versionEndExcluding": end,
-                "matchCriteriaId": format!("00000000-0000-4000-8{at:03}-{place:012}") })
+        .map(|(at, (name, edition, start, end))| {
+            let mut row = json!({ "vulnerable": true, "criteria": format!("cpe:2.3:{name}:*:*:*:*:{edition}:*:*:*"),
+                "versionEndExcluding": end, "matchCriteriaId": format!("00000000-0000-4000-8{at:03}-{place:012}") });
+            if let Some(start) = start {
+                row["versionStartIncluding"] = start.into();
+            }
+            row
         })
         .collect()
+}
+
+/// In these programs; on these systems only, where some are named.
+fn configuration(software: Vec<Value>, context: &[&str]) -> Value {
+    let mut nodes = vec![json!({ "operator": "OR", "negate": false, "cpeMatch": software })];
+    if context.is_empty() {
+        return json!({ "nodes": nodes });
+    }
+    let systems = context.iter().map(|system| {
+        json!({ "vulnerable": false, "criteria": format!("cpe:2.3:{system}:-:*:*:*:*:*:*:*"),
+            "matchCriteriaId": format!("00000000-0000-4000-8999-{:012}", system.len()) })
+    });
+    nodes.push(
+        json!({ "operator": "OR", "negate": false, "cpeMatch": systems.collect::<Vec<_>>() }),
+    );
+    json!({ "operator": "AND", "nodes": nodes })
 }
 
 fn word(vendor: &str) -> String {

@@ -121,6 +121,20 @@ pub struct DeviceSpec {
     /// KB numbers (digits) listed as installed.
     #[serde(default)]
     pub installed: Vec<String>,
+    /// Programs; usual ones if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<Vec<ProgramSpec>>,
+}
+
+/// An installed program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramSpec {
+    /// Name as the system shows it; the list has no name of it when it is empty.
+    pub name: String,
+    /// Version as the system shows it.
+    #[serde(default)]
+    pub version: Option<String>,
 }
 
 /// An update.
@@ -318,6 +332,7 @@ fn pilot(id: u64, n: u64, site: &str) -> DeviceSpec {
             catalog::REMOVAL_TOOL,
             catalog::DEFENDER,
         ]),
+        software: None,
     }
 }
 
@@ -385,6 +400,7 @@ fn ordinary(id: u64, index: u64, client: u64, site: &str) -> DeviceSpec {
         online: index % 17 != 5,
         missing: owned(&missing),
         installed: owned(&installed),
+        software: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod device;
 mod faults;
 mod fleet;
 mod lists;
+mod programs;
 mod rows;
 mod runner;
 mod scenarios;
@@ -33,7 +34,9 @@ pub use device::{Activity, Actual, DeviceState, PatchEntry};
 pub use faults::{
     AmbiguousWrites, Breaks, DeviceFault, DropCallbacks, FailNext, FailWith, Faults, KbFault,
 };
-pub use fleet::{ClientSpec, DeviceKind, DeviceSpec, FleetSpec, PatchSpec, SiteSpec, Timing};
+pub use fleet::{
+    ClientSpec, DeviceKind, DeviceSpec, FleetSpec, PatchSpec, ProgramSpec, SiteSpec, Timing,
+};
 pub use world::{AlertState, LogEntry, SCRIPT_ID};
 
 use super::{RunningSim, serve};

@@ -7,11 +7,12 @@ use domain::script::SCRIPT_VARIABLES;
 use serde_json::{Value, json};
 
 use super::{
-    fleet::{ClientSpec, DeviceSpec},
+    fleet::{ClientSpec, DeviceKind, DeviceSpec},
     lists::Row,
+    programs,
     types::{
-        Alert, Asset, AssetActivityData, Client, ClientSite, PatchData, PatchDetails, PatchKb,
-        Script, number, stamp,
+        Alert, Asset, AssetActivityData, AssetSoftware, Client, ClientSite, PatchData,
+        PatchDetails, PatchKb, Script, number, stamp,
     },
     world::{AlertState, OTHER_SCRIPT_ID, SCRIPT_ID, World},
 };
@@ -161,6 +162,34 @@ pub(super) fn patches(world: &World, asset: &str) -> Rows<PatchData> {
             Some((attributes, row))
         })
         .collect()
+}
+
+pub(super) fn software(world: &World, asset: &str) -> Rows<AssetSoftware> {
+    let Some((_, spec)) = world.spec(asset) else {
+        return Vec::new();
+    };
+    let programs = (1..).zip(programs::of(spec));
+    let rows = programs.map(|(place, program): (u32, _)| {
+        let name = Some(program.name).filter(|name| !name.is_empty());
+        let bits = if spec.platform == DeviceKind::Mac {
+            ""
+        } else {
+            "64-bit"
+        };
+        let row = AssetSoftware {
+            id: Some(ID::from(format!("{}{place:04}", spec.id))),
+            software: name.as_ref().map(|name| Json(json!({ "name": name }))),
+            version: program.version,
+            installed_date: Some("2024-01-15".to_owned()),
+            bit_version: Some(bits.to_owned()).filter(|bits| !bits.is_empty()),
+            installed_path: None,
+        };
+        (
+            json!({ "software": { "name": name }, "version": row.version }),
+            row,
+        )
+    });
+    rows.collect()
 }
 
 pub(super) fn alerts(world: &World, asset: Option<&ID>) -> Rows<Alert> {

@@ -11,9 +11,9 @@ use super::{
     rows, runner,
     types::{
         Alert, AlertList, Asset, AssetActivityList, AssetDetailsListInput, AssetIdentifierInput,
-        AssetList, AssetPatchList, Client, ClientIdentifierInput, ClientList, ClientSiteList,
-        CreateAlertInput, GetClientSiteListInput, ResolveAlertInput, RunScriptData, RunScriptInput,
-        ScriptList, ScriptListByTypeInput, number,
+        AssetList, AssetPatchList, AssetSoftwareList, Client, ClientIdentifierInput, ClientList,
+        ClientSiteList, CreateAlertInput, GetClientSiteListInput, ResolveAlertInput, RunScriptData,
+        RunScriptInput, ScriptList, ScriptListByTypeInput, number,
     },
     world::{AlertState, OTHER_SCRIPT_ID, SCRIPT_ID, World},
 };
@@ -100,6 +100,24 @@ impl Query {
         )?;
         Ok(Some(AssetPatchList {
             asset_patches: Some(patches),
+            list_info: Some(info),
+        }))
+    }
+
+    async fn get_asset_software_list(
+        &self,
+        ctx: &Context<'_>,
+        input: AssetDetailsListInput,
+    ) -> Result<Option<AssetSoftwareList>> {
+        let world = world(ctx)?;
+        known(world, &input.asset_id)?;
+        let (programs, info) = page_of(
+            rows::software(world, &input.asset_id),
+            input.list_info,
+            &["software.name", "version"],
+        )?;
+        Ok(Some(AssetSoftwareList {
+            asset_softwares: Some(programs),
             list_info: Some(info),
         }))
     }

@@ -221,6 +221,22 @@ pub(super) struct AssetPatchList {
 }
 
 #[derive(Debug, SimpleObject)]
+pub(super) struct AssetSoftwareList {
+    pub(super) asset_softwares: Option<Vec<Option<AssetSoftware>>>,
+    pub(super) list_info: Option<ListInfo>,
+}
+
+#[derive(Debug, SimpleObject)]
+pub(super) struct AssetSoftware {
+    pub(super) id: Option<ID>,
+    pub(super) software: Option<Any>,
+    pub(super) version: Option<String>,
+    pub(super) installed_date: Option<String>,
+    pub(super) bit_version: Option<String>,
+    pub(super) installed_path: Option<String>,
+}
+
+#[derive(Debug, SimpleObject)]
 pub(super) struct PatchData {
     pub(super) patch_detail: Option<PatchDetails>,
     pub(super) approval_status: Option<String>,

@@ -87,6 +87,7 @@ impl ReportBuilder {
             left_out: campaign.left_out.clone(),
             unread: campaign.unread,
             without_facts: campaign.without_facts.clone(),
+            software: campaign.software.clone(),
         };
         Self { report, missing: 0 }
     }

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Due, Fate, Fates, MOST_NAMED, PlanReport, Report, Standing};
+use super::{Due, Fate, Fates, MOST_NAMED, PlanReport, Report, Standing, software};
 
 /// What a browser may load: nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -39,6 +39,7 @@ impl Report {
                     (self.update_rows())
                     (self.device_rows())
                     (self.not_in_plans())
+                    @if let Some(found) = &self.software { (software::part(found)) }
                 }
             }
         };
@@ -224,7 +225,7 @@ fn words(word: &str) -> String {
 
 /// Control characters have no place in a page, and those that turn the direction of writing make a
 /// text look like another.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let odd =
         |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.replace(odd, "\u{fffd}")

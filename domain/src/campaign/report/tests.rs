@@ -8,6 +8,8 @@ use crate::{
     guardrail::OnTimeout,
     ids::DeviceId,
     outcome::{DeviceResult, OutcomeCounts, PatchResult},
+    software::{NameCount, ProductFindings},
+    vulnerability::cpe::Product,
 };
 
 const HOSTILE: &str = "=cmd|'/c calc'!A1 <script>alert(\"1\")</script> & \u{202e}\n\0";
@@ -48,6 +50,40 @@ fn plan(number: u32, devices: u64, state: PlanState) -> CampaignPlan {
     }
 }
 
+fn software() -> SoftwareSummary {
+    let found = ProductFindings {
+        product: Product {
+            vendor: HOSTILE.to_owned(),
+            product: "chrome".to_owned(),
+        },
+        name: HOSTILE.to_owned(),
+        versions: vec![HOSTILE.to_owned()],
+        devices: 3,
+        examples: vec![],
+        vulnerabilities: 2,
+        cves: vec!["CVE-2024-4761".parse().unwrap()],
+        in_kev: true,
+        band: Deadline::Days3,
+        due: Some(date(2026, 11, 22)),
+        overdue: true,
+        urgency_permille: 700,
+        exploit_permille: 1000,
+        fixed_in: Some(HOSTILE.to_owned()),
+        without_fix: 1,
+        why: HOSTILE.to_owned(),
+    };
+    SoftwareSummary {
+        products: vec![found.clone()],
+        uncertain: vec![found],
+        unmatched: 4,
+        unmatched_names: vec![NameCount {
+            name: HOSTILE.to_owned(),
+            devices: 4,
+        }],
+        ..SoftwareSummary::default()
+    }
+}
+
 fn campaign(plans: Vec<CampaignPlan>) -> Campaign {
     Campaign {
         id: "c-1".parse().unwrap(),
@@ -64,6 +100,7 @@ fn campaign(plans: Vec<CampaignPlan>) -> Campaign {
         unread: 2,
         without_facts: BTreeSet::from([kb(8)]),
         plans,
+        software: Some(software()),
     }
 }
 

@@ -102,6 +102,12 @@ async fn the_real_client_reads_the_demo_fleet() {
         (100, true, 20, false)
     );
 
+    let software = superops.device_software(&first_device(), 1).await.unwrap();
+    assert_eq!(software.flaws, Vec::<String>::new());
+    let versions = software.page.items.iter();
+    let chrome = versions.clone().find(|p| p.name == "Google Chrome");
+    assert!(chrome.unwrap().version.is_some() && versions.len() > 10);
+
     let patches = superops.device_patches(&first_device(), 1).await.unwrap();
     let missing: Vec<_> = patches
         .items
