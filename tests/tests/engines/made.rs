@@ -145,6 +145,8 @@ pub(crate) fn campaign(token: &str) -> (Campaign, Vec<PlanRequest>) {
             restart: true,
             needs_approval: true,
             reasons: vec![],
+            impact: None,
+            schedule: None,
         },
         devices: vec![device_id(token, 0)],
     };

@@ -16,6 +16,8 @@ fn campaign(id: &str, drafted: i64, plans: u32) -> (Campaign, Vec<PlanRequest>) 
             restart: true,
             needs_approval: true,
             reasons: vec![],
+            impact: None,
+            schedule: None,
         },
         devices: vec![device_id(1)],
     };

@@ -42,6 +42,8 @@ fn plan(number: u32, devices: u64, state: PlanState) -> CampaignPlan {
             restart: true,
             needs_approval: false,
             reasons: vec![HOSTILE.to_owned()],
+            impact: None,
+            schedule: None,
         },
         devices,
         state,
@@ -64,6 +66,7 @@ fn campaign(plans: Vec<CampaignPlan>) -> Campaign {
         unread: 2,
         without_facts: BTreeSet::from([kb(8)]),
         plans,
+        advice: None,
     }
 }
 
