@@ -15,6 +15,8 @@ pub const MOST_ASKED: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Degraded {
+    /// Nobody was asked, or nothing could be written down.
+    NotAsked,
     /// The campaign's input says so.
     SwitchedOff,
     /// There is no model.
@@ -30,6 +32,7 @@ impl Degraded {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::NotAsked => "no model was asked",
             Self::SwitchedOff => "the model is switched off for this campaign",
             Self::NoModel => "there is no model",
             Self::Unavailable => "the model did not answer",
@@ -132,7 +135,9 @@ impl Campaign {
     /// Returns true when none of its plans was started or refused.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
-        self.plans.iter().all(|plan| plan.state == PlanState::Waiting)
+        self.plans
+            .iter()
+            .all(|plan| plan.state == PlanState::Waiting)
     }
 
     /// Returns what a model said of a plan.
@@ -146,7 +151,7 @@ impl Campaign {
     pub fn degraded(&self) -> Option<Degraded> {
         match &self.advice {
             Some(advice) => advice.degraded,
-            None => Some(Degraded::Unavailable),
+            None => Some(Degraded::NotAsked),
         }
     }
 }

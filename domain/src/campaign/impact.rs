@@ -208,10 +208,7 @@ mod tests {
 
     fn device(number: u32, platform: Platform, tags: &[&str], site: &str) -> Device {
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-        let (id, client) = (
-            number.to_string().parse().unwrap(),
-            "7".parse().unwrap(),
-        );
+        let (id, client) = (number.to_string().parse().unwrap(), "7".parse().unwrap());
         let seen = "2026-11-28T10:00:00Z".parse().unwrap();
         Device {
             site: Some(site.to_owned()),

@@ -50,7 +50,11 @@ pub fn reorder(slots: &[Slot], among: usize, wishes: &[Wish]) -> Vec<usize> {
             let Some(at) = order.iter().position(|place| *place == wish.place) else {
                 break;
             };
-            let upper = if wish.up > 0 { at.checked_sub(1) } else { Some(at) };
+            let upper = if wish.up > 0 {
+                at.checked_sub(1)
+            } else {
+                Some(at)
+            };
             let Some(upper) = upper.filter(|upper| upper + 1 < among) else {
                 break;
             };
@@ -104,7 +108,10 @@ mod tests {
         assert_eq!(reorder(&same(4), 4, &[wish(3, 1)]), [0, 1, 3, 2]);
         assert_eq!(reorder(&same(4), 4, &[wish(3, i64::MAX)]), [0, 3, 1, 2]);
         assert_eq!(reorder(&same(4), 4, &[wish(0, i64::MIN)]), [1, 2, 0, 3]);
-        assert_eq!(reorder(&same(4), 4, &[wish(0, 1), wish(9, 1)]), [0, 1, 2, 3]);
+        assert_eq!(
+            reorder(&same(4), 4, &[wish(0, 1), wish(9, 1)]),
+            [0, 1, 2, 3]
+        );
         assert_eq!(reorder(&[], 4, &[wish(0, 1)]), [0_usize; 0]);
     }
 
@@ -130,7 +137,10 @@ mod tests {
 
     #[test]
     fn plans_that_nobody_was_asked_about_stay() {
-        assert_eq!(reorder(&same(4), 2, &[wish(1, -1), wish(2, 1)]), [0, 1, 2, 3]);
+        assert_eq!(
+            reorder(&same(4), 2, &[wish(1, -1), wish(2, 1)]),
+            [0, 1, 2, 3]
+        );
     }
 
     prop_compose! {

@@ -102,7 +102,11 @@ pub struct Timing<'a> {
 ///    - Else: in the next window.
 /// 3. Else: with the next regular cycle.
 #[must_use]
-pub fn recommend(plan: &RankedPlan, impact: &BusinessImpact, timing: &Timing<'_>) -> ScheduleAdvice {
+pub fn recommend(
+    plan: &RankedPlan,
+    impact: &BusinessImpact,
+    timing: &Timing<'_>,
+) -> ScheduleAdvice {
     let mut reasons = Vec::new();
     let (stopped, held) = doubts(plan, timing.ledger, &mut reasons);
     let presses = presses(plan, timing.now, &mut reasons);
@@ -136,7 +140,10 @@ pub fn recommend(plan: &RankedPlan, impact: &BusinessImpact, timing: &Timing<'_>
     }
     ScheduleAdvice {
         when,
-        opens_at: timing.opening.filter(|_| timing.has_windows).map(|o| o.opens_at),
+        opens_at: timing
+            .opening
+            .filter(|_| timing.has_windows)
+            .map(|o| o.opens_at),
         evidence_first: plan.band.needs_evidence(),
         doubted: stopped || held,
         reasons,
@@ -229,7 +236,10 @@ impl Draft {
         let has_windows = !template.windows.is_empty() || !template.blackouts.is_empty();
         let mut openings = BTreeMap::new();
         for plan in &mut self.plans {
-            let of_plan = plan.devices.iter().filter_map(|id| devices.get(id).copied());
+            let of_plan = plan
+                .devices
+                .iter()
+                .filter_map(|id| devices.get(id).copied());
             let of_plan: Vec<&Device> = of_plan.collect();
             let needs = plan.ranked.restart;
             let impact = BusinessImpact::of(&of_plan, total, needs, template.reboot);
@@ -256,7 +266,12 @@ fn opening_of_all(
 ) -> Option<Opening> {
     let zone = |device: Option<&&Device>| {
         let site = device.and_then(|device| device.time_zone.as_deref());
-        windows::zone_for(template.time_zone.as_deref(), site, facts.time_zone.as_deref()).to_owned()
+        windows::zone_for(
+            template.time_zone.as_deref(),
+            site,
+            facts.time_zone.as_deref(),
+        )
+        .to_owned()
     };
     let mut zones: BTreeSet<String> = devices.iter().map(|device| zone(Some(device))).collect();
     if zones.is_empty() {
@@ -264,7 +279,8 @@ fn opening_of_all(
     }
     let of_zone = |zone: String| {
         *known.entry(zone).or_insert_with_key(|zone| {
-            let next = |zone| windows::next_opening(&template.windows, &template.blackouts, zone, now);
+            let next =
+                |zone| windows::next_opening(&template.windows, &template.blackouts, zone, now);
             next(zone).or_else(|_| next("UTC")).ok().flatten()
         })
     };

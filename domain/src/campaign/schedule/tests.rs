@@ -40,7 +40,13 @@ fn plan(band: Deadline, due: Option<Date>) -> RankedPlan {
 fn device(number: u32, tags: &[&str]) -> Device {
     let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
     let id = number.to_string().parse().unwrap();
-    Device::new(id, "7".parse().unwrap(), Platform::WindowsWorkstation, tags, now())
+    Device::new(
+        id,
+        "7".parse().unwrap(),
+        Platform::WindowsWorkstation,
+        tags,
+        now(),
+    )
 }
 
 fn opens_in(hours: i64) -> Option<Opening> {
@@ -69,16 +75,61 @@ fn what_presses_goes_in_the_next_window_that_comes_in_time() {
     use Deadline as D;
     for (band, due, opens, when) in [
         (D::Days3, Some(date(2026, 11, 30)), opens_in(0), When::Now),
-        (D::Days3, Some(date(2026, 11, 30)), opens_in(10), When::NextWindow),
+        (
+            D::Days3,
+            Some(date(2026, 11, 30)),
+            opens_in(10),
+            When::NextWindow,
+        ),
         // The due day ends at midnight, in 62 hours.
-        (D::Days3, Some(date(2026, 11, 30)), opens_in(61), When::NextWindow),
-        (D::Days3, Some(date(2026, 11, 30)), opens_in(62), When::OutsideWindows),
-        (D::Days3Forensic, Some(date(2026, 11, 27)), opens_in(23), When::NextWindow),
-        (D::Days14, Some(date(2026, 11, 27)), opens_in(24), When::OutsideWindows),
-        (D::Days14, Some(date(2026, 12, 9)), None, When::OutsideWindows),
-        (D::Days60, Some(date(2026, 12, 12)), opens_in(10), When::NextWindow),
-        (D::Days60, Some(date(2026, 12, 13)), opens_in(0), When::RegularCycle),
-        (D::Days60, Some(date(2026, 11, 1)), opens_in(100), When::OutsideWindows),
+        (
+            D::Days3,
+            Some(date(2026, 11, 30)),
+            opens_in(61),
+            When::NextWindow,
+        ),
+        (
+            D::Days3,
+            Some(date(2026, 11, 30)),
+            opens_in(62),
+            When::OutsideWindows,
+        ),
+        (
+            D::Days3Forensic,
+            Some(date(2026, 11, 27)),
+            opens_in(23),
+            When::NextWindow,
+        ),
+        (
+            D::Days14,
+            Some(date(2026, 11, 27)),
+            opens_in(24),
+            When::OutsideWindows,
+        ),
+        (
+            D::Days14,
+            Some(date(2026, 12, 9)),
+            None,
+            When::OutsideWindows,
+        ),
+        (
+            D::Days60,
+            Some(date(2026, 12, 12)),
+            opens_in(10),
+            When::NextWindow,
+        ),
+        (
+            D::Days60,
+            Some(date(2026, 12, 13)),
+            opens_in(0),
+            When::RegularCycle,
+        ),
+        (
+            D::Days60,
+            Some(date(2026, 11, 1)),
+            opens_in(100),
+            When::OutsideWindows,
+        ),
         (D::Days3, None, opens_in(500), When::NextWindow),
         (D::OnUpgrade, None, opens_in(0), When::RegularCycle),
         (D::OnUpgrade, None, None, When::RegularCycle),
@@ -94,10 +145,15 @@ fn what_presses_goes_in_the_next_window_that_comes_in_time() {
 fn the_ledger_has_the_first_word() {
     let said = |reason: &str| reason.to_owned();
     let urgent = plan(Deadline::Days3, Some(date(2026, 11, 30)));
-    let stop = Verdict::Stop { reason: said("<script>") };
+    let stop = Verdict::Stop {
+        reason: said("<script>"),
+    };
     let advice = advised(&urgent, opens_in(0), &[stop]);
     assert_eq!((advice.when, advice.doubted), (When::Stopped, true));
-    assert!(!advice.reasons.concat().contains("script"), "words of others stay out");
+    assert!(
+        !advice.reasons.concat().contains("script"),
+        "words of others stay out"
+    );
     let hold = Verdict::Hold { reason: said("x") };
     let advice = advised(&urgent, opens_in(0), &[hold]);
     assert_eq!((advice.when, advice.doubted), (When::Now, true));
@@ -135,5 +191,14 @@ fn a_draft_is_advised_by_the_windows_of_the_latest_zone() {
     // 22:00 in Tokyo is 13:00 UTC; UTC stands for the zone that nobody knows.
     assert_eq!(advice.opens_at, "2026-11-28T22:00:00Z".parse().ok());
     assert_eq!(advice.when, When::NextWindow);
-    assert_eq!(draft.plans[0].ranked.impact.as_ref().unwrap().devices.client_total, 2);
+    assert_eq!(
+        draft.plans[0]
+            .ranked
+            .impact
+            .as_ref()
+            .unwrap()
+            .devices
+            .client_total,
+        2
+    );
 }
