@@ -94,6 +94,7 @@ async fn what_devices_miss_becomes_plans_that_are_there_once() {
     let noted = NotePlanInput {
         campaign: "c-1".parse().unwrap(),
         number: 0,
+        plan: None,
         state: PlanState::Started {
             at: world.deps.clock.now(),
         },

@@ -73,10 +73,11 @@ pub const READING: [&str; 7] = [
 ];
 
 /// Activities of campaigns, by name.
-pub const CAMPAIGNS: [&str; 6] = [
+pub const CAMPAIGNS: [&str; 7] = [
     "campaign.next_lists",
     "inventory.read_patch_list",
     "campaign.draft",
+    "campaign.prioritise",
     "campaign.next_plan",
     "campaign.note_plan",
     REPORTING,
