@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 25] = [
+const WRITES: [(&str, &str, &str); 26] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -145,6 +145,11 @@ const WRITES: [(&str, &str, &str); 25] = [
         "campaign.draft",
         "campaign, requests of its plans",
         "the campaign of this name is there already",
+    ),
+    (
+        "campaign.prioritise",
+        "advice on a campaign, an audit entry",
+        "what was written first is read, and nobody is asked; the entry is there already",
     ),
     ("campaign.note_plan", "campaign", "what is started stays so"),
     (
