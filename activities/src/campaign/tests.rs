@@ -26,7 +26,10 @@ fn draft_input() -> DraftInput {
         client: client(),
         workflow_id: "patch-campaign/7/x".into(),
         requested_by: None,
-        rules: domain::campaign::CampaignRules::default(),
+        rules: domain::campaign::CampaignRules {
+            devices_per_plan: 2,
+            ..Default::default()
+        },
         plan: domain::campaign::PlanTemplate::default(),
     }
 }
