@@ -22,7 +22,7 @@ pub(super) fn of_rule(plan: &RankedPlan) -> Vec<String> {
 }
 
 fn reason(reason: &String) -> String {
-    format!("    - {}", reason)
+    format!("    - {reason}")
 }
 
 fn counts(impact: &BusinessImpact) -> Vec<String> {
