@@ -18,7 +18,7 @@ use contracts::activities::campaign::{
 };
 use domain::{
     campaign::{Campaign, PatchList, draft},
-    ids::DeviceId,
+    ids::{DeviceId, PlanId},
     patch::PatchState,
     software::SoftwareList,
 };
@@ -27,7 +27,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use crate::{
     Clock, Deps,
-    failure::{Failed, Outcome, bug},
+    failure::{Outcome, bug},
 };
 
 /// Devices that are looked at for one answer.
@@ -100,7 +100,8 @@ impl CampaignActivities {
             Some(campaign) => campaign,
             None => {
                 let facts = gather(&self.store, &input.client).await?;
-                let drafted = draft(&facts, &input.rules, now);
+                let mut drafted = draft(&facts, &input.rules, now);
+                drafted.recommend(&facts, &input.plan, now);
                 let (id, client) = (input.campaign.clone(), input.client.clone());
                 let mut campaign = Campaign::new(id, client, input.workflow_id, now, &drafted);
                 campaign.devices = facts.devices.len() as u64;
@@ -136,13 +137,14 @@ impl CampaignActivities {
     }
 
     async fn plan(&self, input: &NextPlanInput) -> Outcome<NextPlanResult> {
-        let request = self
-            .store
-            .campaigns
-            .campaign_request(&input.campaign, input.number)
-            .await?;
+        let campaign = self.campaign(&input.campaign).await?;
+        let Some((place, plan)) = campaign.next_waiting() else {
+            return Ok(NextPlanResult::NoneLeft);
+        };
+        let campaigns = &self.store.campaigns;
+        let request = campaigns.campaign_request(&input.campaign, place).await?;
         let request = request.ok_or_else(|| StoreError::NotFound {
-            what: format!("plan {} of campaign `{}`", input.number + 1, input.campaign),
+            what: format!("the request of plan `{}`", plan.plan),
         })?;
         let (of_client, of_all) = open_deployments(&self.store, &input.client).await?;
         let limits = input.limits;
@@ -157,6 +159,32 @@ impl CampaignActivities {
             )));
         }
         Ok(NextPlanResult::Start(Box::new(request)))
+    }
+
+    async fn campaign(&self, id: &PlanId) -> Outcome<Campaign> {
+        let found = self.store.campaigns.get_campaign(id).await?;
+        let missing = || StoreError::NotFound {
+            what: format!("campaign `{id}`"),
+        };
+        Ok(found.ok_or_else(missing)?)
+    }
+
+    async fn note(&self, input: NotePlanInput) -> Outcome<()> {
+        let place = match &input.plan {
+            Some(plan) => {
+                let campaign = self.campaign(&input.campaign).await?;
+                let mut plans = (0..).zip(&campaign.plans);
+                let place = plans.find_map(|(place, named)| (named.plan == *plan).then_some(place));
+                place.ok_or_else(|| StoreError::NotFound {
+                    what: format!("plan `{plan}` of campaign `{}`", input.campaign),
+                })?
+            }
+            None => input.number,
+        };
+        let campaigns = &self.store.campaigns;
+        Ok(campaigns
+            .put_plan_state(&input.campaign, place, input.state)
+            .await?)
     }
 }
 
@@ -199,9 +227,7 @@ impl CampaignActivities {
         _ctx: ActivityContext,
         input: NotePlanInput,
     ) -> Result<(), ActivityError> {
-        let campaigns = self.store.campaigns.as_ref();
-        let noted = campaigns.put_plan_state(&input.campaign, input.number, input.state);
-        Ok(noted.await.map_err(Failed::from)?)
+        Ok(self.note(input).await?)
     }
 }
 

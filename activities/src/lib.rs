@@ -24,6 +24,7 @@ pub mod notify;
 pub mod nvd;
 pub mod plans;
 pub mod policy;
+pub mod prioritisation;
 pub mod records;
 mod register;
 pub mod reports;

@@ -19,6 +19,7 @@ use crate::{
     nvd::NvdActivities,
     plans::PlanActivities,
     policy::PolicyActivities,
+    prioritisation::PrioritisationActivities,
     records::RecordActivities,
     reports::ReportActivities,
     risk::RiskActivities,
@@ -53,6 +54,7 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
                 .register_activities(NotifyActivities::new(deps))
                 .register_activities(PlanActivities::new(deps, guardrails.clone()))
                 .register_activities(PolicyActivities::new(deps, guardrails))
+                .register_activities(PrioritisationActivities::new(deps))
                 .register_activities(RecordActivities::new(deps))
                 .register_activities(ReportActivities::new(deps))
                 .register_activities(RiskActivities::new(deps))

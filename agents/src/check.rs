@@ -12,8 +12,8 @@ use crate::risk::MAX_ADJUSTMENT;
 /// The most characters kept of an explanation.
 const MAX_EXPLANATION: usize = 800;
 /// How much of what was dropped is kept for the audit.
-const MAX_DROPPED: usize = 20;
-const MAX_DROPPED_CHARS: usize = 64;
+pub(crate) const MAX_DROPPED: usize = 20;
+pub(crate) const MAX_DROPPED_CHARS: usize = 64;
 /// Stands for an address: an approver must not be led anywhere.
 const NO_LINK: &str = "[link removed]";
 
@@ -54,7 +54,7 @@ pub struct ReplyProblem {
 }
 
 impl ReplyProblem {
-    fn of(problem: impl Into<String>) -> Self {
+    pub(crate) fn of(problem: impl Into<String>) -> Self {
         Self {
             problem: problem.into(),
             dropped: Vec::new(),
@@ -131,7 +131,7 @@ fn evidence(
 
 /// Makes plain text: one line, no control or invisible characters, no links, no angle brackets
 /// (chat systems read them as mentions), at most `max` characters.
-fn clean(text: &str, max: usize) -> String {
+pub(crate) fn clean(text: &str, max: usize) -> String {
     let visible: String = text
         .chars()
         .take(max * 4)

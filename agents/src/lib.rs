@@ -8,5 +8,7 @@
 //! 3. Without a model the rule-based answer stands, marked `degraded`.
 
 pub mod check;
+pub mod prioritisation;
 pub mod prompt;
+pub mod question;
 pub mod risk;

@@ -4,9 +4,11 @@
 use std::{collections::HashSet, fmt, sync::LazyLock};
 
 use domain::{
+    campaign::{ImpactLevel, When},
     ids::{CveId, KbId},
     patch::Severity,
     risk::{Figure, RiskLevel},
+    vulnerability::deadline::Deadline,
 };
 
 /// Words that vendor text may keep. Nouns of patch titles; no verb a model could obey.
@@ -115,6 +117,12 @@ impl From<u32> for PromptText {
     }
 }
 
+impl From<u64> for PromptText {
+    fn from(number: u64) -> Self {
+        Self(number.to_string())
+    }
+}
+
 impl From<u16> for PromptText {
     fn from(number: u16) -> Self {
         Self(number.to_string())
@@ -129,6 +137,24 @@ impl From<bool> for PromptText {
 
 impl From<RiskLevel> for PromptText {
     fn from(level: RiskLevel) -> Self {
+        Self::literal(level.as_str())
+    }
+}
+
+impl From<Deadline> for PromptText {
+    fn from(deadline: Deadline) -> Self {
+        Self::literal(deadline.as_str())
+    }
+}
+
+impl From<When> for PromptText {
+    fn from(when: When) -> Self {
+        Self::literal(when.as_str())
+    }
+}
+
+impl From<ImpactLevel> for PromptText {
+    fn from(level: ImpactLevel) -> Self {
         Self::literal(level.as_str())
     }
 }

@@ -8,7 +8,7 @@ use domain::{
 use serde_json::{Value, json};
 
 pub use crate::check::{ModelAssessment, ReplyProblem, parse_reply};
-use crate::prompt::PromptText;
+use crate::{prompt::PromptText, question::Question};
 
 /// Name of the schema, and of the tool where a model answers by tool.
 pub const SCHEMA_NAME: &str = "risk_assessment";
@@ -35,23 +35,10 @@ of deploying. 0 unless the evidence taken together calls for more or less than t
 - explanation: two to four plain sentences: why it is or is not risky, what it means for the \
 business, and when to deploy it. Use only what is given. No links and no markup.";
 
-/// A question for a model. Equal input gives equal bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RiskRequest {
-    /// What the model is to do.
-    pub system: PromptText,
-    /// The facts.
-    pub user: PromptText,
-    /// Name of the schema.
-    pub schema_name: &'static str,
-    /// JSON Schema of the answer; the same for every question.
-    pub schema: Value,
-}
-
 /// Builds the question about one assessment.
 #[must_use]
-pub fn request(input: &RiskInput, rule: &RiskAssessment) -> RiskRequest {
-    RiskRequest {
+pub fn request(input: &RiskInput, rule: &RiskAssessment) -> Question {
+    Question {
         system: PromptText::literal(SYSTEM),
         user: facts(input, rule),
         schema_name: SCHEMA_NAME,
@@ -281,7 +268,7 @@ mod tests {
         }
     }
 
-    fn ask(input: &RiskInput) -> RiskRequest {
+    fn ask(input: &RiskInput) -> Question {
         request(input, &assess(input))
     }
 

@@ -2,15 +2,17 @@
 
 pub mod report;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     campaign::{Campaign, Facts, PlanState},
     ids::{ClientId, DeviceId, KbId},
+    ledger::Verdict,
 };
 
 use crate::{
     intel::Catalogue,
+    ledger::Ledger,
     store::{StatusFilter, Store, StoreResult},
 };
 
@@ -46,6 +48,9 @@ pub async fn gather(store: &Store, client: &ClientId) -> StoreResult<Facts> {
     vulnerabilities(store, &mut facts).await?;
     facts.histories = Catalogue::histories(store).await?;
     facts.open = open_pairs(store, client).await?;
+    facts.ledger = ledger(store, &facts).await?;
+    let known = store.inventory.get_client(client).await?;
+    facts.time_zone = known.and_then(|known| known.time_zone);
     Ok(facts)
 }
 
@@ -69,6 +74,18 @@ async fn updates(store: &Store, facts: &mut Facts) -> StoreResult<()> {
         asked.extend(kbs);
     }
     Ok(())
+}
+
+/// What devices of all clients say of the missing updates.
+async fn ledger(store: &Store, facts: &Facts) -> StoreResult<BTreeMap<KbId, Verdict>> {
+    let missing = facts.lists.values().flat_map(|list| &list.missing);
+    let kbs: BTreeSet<&KbId> = missing.map(|patch| &patch.kb).collect();
+    let mut verdicts = BTreeMap::new();
+    for kb in kbs {
+        let verdict = Ledger::new(store).verdict(kb).await?;
+        verdicts.insert(kb.clone(), verdict);
+    }
+    Ok(verdicts)
 }
 
 async fn vulnerabilities(store: &Store, facts: &mut Facts) -> StoreResult<()> {

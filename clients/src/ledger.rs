@@ -145,6 +145,17 @@ impl<'a> Ledger<'a> {
         }))
     }
 
+    /// Judges an update over all builds, as it was counted until now.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn verdict(&self, kb: &KbId) -> StoreResult<Verdict> {
+        let epoch = self.epoch(kb).await?;
+        let stopped = self.store.counters.get_flag(&ledger::flag_of(kb)).await?;
+        let all = self.tally(kb, epoch, ALL).await?;
+        Ok(ledger::judge(all, stopped.as_deref()))
+    }
+
     /// Reads what is known of an update.
     ///
     /// # Errors

@@ -45,6 +45,8 @@ pub struct CampaignLimits {
     pub most_open_of_client: u32,
     /// No deployment is started while all clients together have so many open ones.
     pub most_open: u32,
+    /// A model is asked to explain the order of the plans and, within bounds, to move some.
+    pub ask_model: bool,
     /// A new run begins after so many events.
     pub continue_after_events: u32,
 }
@@ -57,6 +59,7 @@ impl Default for CampaignLimits {
             lists_at_once: 10,
             most_open_of_client: 5,
             most_open: 50,
+            ask_model: true,
             continue_after_events: 4000,
         }
     }
@@ -122,6 +125,8 @@ pub enum CampaignStep {
     },
     /// Ranks and makes plans.
     Draft,
+    /// Asks a model about the order of the plans.
+    Prioritise,
     /// Starts deployments.
     Start {
         /// Place of the next plan.
@@ -153,6 +158,12 @@ pub struct CampaignCounts {
     pub left_out: u64,
     /// Devices whose patch list was never read.
     pub unread: u64,
+    /// Plans that a model has moved, within bounds.
+    pub moved: u32,
+    /// Tokens that a model has cost.
+    pub tokens: u64,
+    /// No model had a say: the order is that of the rule.
+    pub degraded: bool,
     /// Deployments that were started.
     pub started: u32,
     /// Deployments that could not be started.
@@ -220,3 +231,36 @@ impl CampaignReportInput {
 
 /// What a report came to.
 pub type CampaignReportResult = crate::activities::campaign::ReportResult;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_older_run_hands_on_is_read() {
+        let older = json!({
+            "client": "7", "limits": { "most_open": 3 },
+            "carry": { "id": "c-1", "step": { "step": "start", "next": 2 }, "done": { "plans": 5, "started": 2 } },
+        });
+        let input: PatchCampaignInput = serde_json::from_value(older).unwrap();
+        assert!(input.limits.ask_model, "on by default");
+        let carry = input.carry.unwrap();
+        assert_eq!(carry.step, CampaignStep::Start { next: 2 });
+        assert_eq!(
+            (carry.done.plans, carry.done.moved, carry.done.tokens),
+            (5, 0, 0)
+        );
+        let step = serde_json::to_value(CampaignStep::Prioritise).unwrap();
+        assert_eq!(step, json!({ "step": "prioritise" }));
+    }
+
+    #[test]
+    fn a_note_of_an_older_run_is_read() {
+        let older = json!({ "campaign": "c-1", "number": 2, "state": { "state": "waiting" } });
+        let noted: crate::activities::campaign::NotePlanInput =
+            serde_json::from_value(older).unwrap();
+        assert_eq!((noted.number, noted.plan), (2, None));
+    }
+}

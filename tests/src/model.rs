@@ -11,7 +11,7 @@ use contracts::activities::{
     superops::RunScriptInput,
 };
 use domain::{
-    campaign::PlanState,
+    campaign::{Degraded, PlanState},
     deployment::DeploymentStatus,
     guardrail::{GuardrailDecision, Verdict},
     ids::{ClientId, DeviceId, KbId, PersonId, PlanId},
@@ -101,7 +101,13 @@ pub struct Model {
     /// The first deployment of a campaign is played here.
     pub plays_deployments: bool,
     /// What became of the plans of a campaign.
-    pub plan_states: BTreeMap<u32, PlanState>,
+    pub plan_states: BTreeMap<PlanId, PlanState>,
+    /// Plans of a campaign, as they were noted.
+    pub begun: Vec<PlanId>,
+    /// Places of the plans of a campaign in their final order.
+    pub plan_order: Vec<usize>,
+    /// Why the model was not asked about that order, for each call.
+    pub unasked: Vec<Option<Degraded>>,
 }
 
 impl Model {
@@ -142,6 +148,9 @@ impl Model {
             given_up: 0,
             plays_deployments: false,
             plan_states: BTreeMap::new(),
+            begun: Vec::new(),
+            plan_order: Vec::new(),
+            unasked: Vec::new(),
         }
     }
 

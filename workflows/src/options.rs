@@ -121,6 +121,11 @@ pub(crate) fn model(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 300, retry(2, 20, 3), None, summary.into())
 }
 
+/// Noting in the store what nothing waits for: given up after a while.
+pub(crate) fn noting(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::MAIN, 30, retry(1, 20, 5), None, summary.into())
+}
+
 /// Telling people: bounded, a dead chat must not hold a deployment up.
 pub(crate) fn notify(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 30, retry(1, 30, 5), None, summary.into())

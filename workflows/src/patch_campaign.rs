@@ -11,8 +11,8 @@ use contracts::{
     activities::{
         campaign::{
             Draft, DraftInput, ListKind, NextLists, NextListsInput, NextPlan, NextPlanInput,
-            NextPlanResult, NotePlan, NotePlanInput, ReadListInput, ReadPatchList,
-            ReadSoftwareList,
+            NextPlanResult, NotePlan, NotePlanInput, Prioritise, PrioritiseInput, ReadListInput,
+            ReadPatchList, ReadSoftwareList,
         },
         inventory::{SyncClient, SyncClientInput, SyncDevicesPage, SyncPageInput, SyncSitesPage},
     },
@@ -25,7 +25,7 @@ use contracts::{
     search,
 };
 use domain::{
-    campaign::{PlanState, campaign_id},
+    campaign::{Degraded, PlanState, campaign_id},
     ids::DeviceId,
     input::InvalidInput,
     plan::PlanRequest,
@@ -105,6 +105,16 @@ impl PatchCampaign {
     }
 }
 
+/// What became of the next plan.
+enum Started {
+    /// Its deployment was started, or could not be.
+    One,
+    /// There is no room for it.
+    Held(String),
+    /// There is none.
+    NoneLeft,
+}
+
 struct Work<'a> {
     ctx: &'a WorkflowContext<PatchCampaign>,
     input: PatchCampaignInput,
@@ -123,10 +133,12 @@ impl Work<'_> {
                 CampaignStep::Lists { after } => self.lists(after).await?,
                 CampaignStep::Software { after } => self.software(after).await?,
                 CampaignStep::Draft => self.draft().await?,
+                CampaignStep::Prioritise => self.prioritise().await,
                 CampaignStep::Start { next } if next < self.carry.done.plans => {
                     match self.start(next).await? {
-                        None => CampaignStep::Start { next: next + 1 },
-                        Some(why) => {
+                        Started::One => CampaignStep::Start { next: next + 1 },
+                        Started::NoneLeft => break,
+                        Started::Held(why) => {
                             held = Some(why);
                             break;
                         }
@@ -291,11 +303,40 @@ impl Work<'_> {
         (done.plans, done.pairs) = (drafted.plans, drafted.pairs);
         (done.left_out, done.unread) = (drafted.left_out, drafted.unread);
         done.vulnerable_products = drafted.vulnerable_products;
-        Ok(CampaignStep::Start { next: 0 })
+        Ok(CampaignStep::Prioritise)
+    }
+
+    /// Asks a model about the order of the plans. Whatever comes of it, the plans are started: without
+    /// a model in the order of the rule, marked degraded.
+    async fn prioritise(&mut self) -> CampaignStep {
+        let ask = self.input.limits.ask_model;
+        let mut unasked = (!ask).then_some(Degraded::SwitchedOff);
+        self.carry.done.degraded = true;
+        loop {
+            let input = PrioritiseInput {
+                campaign: self.carry.id.clone(),
+                unasked,
+            };
+            let how = match unasked {
+                None => options::model("ask the model about the order of the plans"),
+                Some(_) => options::noting("note that the model is not asked"),
+            };
+            match self.ctx.execute_activity(Prioritise, input, how).await {
+                Ok(advised) => {
+                    let done = &mut self.carry.done;
+                    (done.moved, done.tokens) = (advised.moved, advised.tokens);
+                    done.degraded = advised.degraded;
+                    break;
+                }
+                Err(_) if unasked.is_none() => unasked = Some(Degraded::Unavailable),
+                Err(_) => break,
+            }
+        }
+        CampaignStep::Start { next: 0 }
     }
 
     /// Starts a deployment; says why it did not when there is no room.
-    async fn start(&mut self, number: u32) -> Result<Option<String>, WorkflowTermination> {
+    async fn start(&mut self, number: u32) -> Result<Started, WorkflowTermination> {
         let input = NextPlanInput {
             campaign: self.carry.id.clone(),
             client: self.input.client.clone(),
@@ -304,9 +345,11 @@ impl Work<'_> {
         };
         let how = options::store(format!("plan {}", number + 1));
         let request = match ended(self.ctx.execute_activity(NextPlan, input, how).await)? {
-            NextPlanResult::Held(why) => return Ok(Some(why)),
+            NextPlanResult::Held(why) => return Ok(Started::Held(why)),
+            NextPlanResult::NoneLeft => return Ok(Started::NoneLeft),
             NextPlanResult::Start(request) => *request,
         };
+        let plan = request.id.clone();
         let state = match self.deploy(request).await {
             Ok(()) => {
                 self.carry.done.started += 1;
@@ -322,11 +365,12 @@ impl Work<'_> {
         let noted = NotePlanInput {
             campaign: self.carry.id.clone(),
             number,
+            plan,
             state,
         };
         let how = options::store(format!("note plan {}", number + 1));
         ended(self.ctx.execute_activity(NotePlan, noted, how).await)?;
-        Ok(None)
+        Ok(Started::One)
     }
 
     async fn deploy(&self, request: PlanRequest) -> Result<(), String> {
@@ -371,6 +415,7 @@ impl Work<'_> {
             CampaignStep::Lists { .. } => "lists",
             CampaignStep::Software { .. } => "software",
             CampaignStep::Draft => "planning",
+            CampaignStep::Prioritise => "prioritising",
             CampaignStep::Start { .. } => "starting",
         };
         self.ctx.state_mut(|campaign| campaign.carry = Some(carry));
@@ -389,6 +434,9 @@ impl Work<'_> {
             pairs,
             left_out,
             unread,
+            moved,
+            tokens,
+            degraded,
             started,
             refused,
         } = self.carry.done;
@@ -401,6 +449,16 @@ impl Work<'_> {
                 "\nSoftware lists read: {software_lists}, failed: {software_failed}; products with vulnerabilities, for people: {vulnerable_products}\n"
             );
         }
+        details += &match (&self.carry.step, degraded) {
+            (CampaignStep::Start { .. }, true) => {
+                "\nOrder: by rule alone (degraded: no model had a say)\n".to_owned()
+            }
+            (CampaignStep::Start { .. }, false) => format!(
+                "\nOrder: by rule, {moved} plans moved by the model within bounds, {tokens} tokens\n"
+            ),
+            (CampaignStep::Prioritise, _) => "\nThe model is asked about the order\n".to_owned(),
+            _ => String::new(),
+        };
         if let Some(held) = held {
             details += &format!("\nHeld: {held}\n");
         }

@@ -26,7 +26,10 @@ fn draft_input() -> DraftInput {
         client: client(),
         workflow_id: "patch-campaign/7/x".into(),
         requested_by: None,
-        rules: domain::campaign::CampaignRules::default(),
+        rules: domain::campaign::CampaignRules {
+            devices_per_plan: 2,
+            ..Default::default()
+        },
         plan: domain::campaign::PlanTemplate::default(),
     }
 }
@@ -95,6 +98,7 @@ async fn what_devices_miss_becomes_plans_that_are_there_once() {
     let noted = NotePlanInput {
         campaign: "c-1".parse().unwrap(),
         number: 0,
+        plan: None,
         state: PlanState::Started {
             at: world.deps.clock.now(),
         },

@@ -66,6 +66,14 @@ async fn refine(world: &World) -> RefineResult {
         .unwrap()
 }
 
+fn within(world: &World, budget: Duration) -> ModelActivities {
+    let of = ModelActivities::new(&world.deps);
+    ModelActivities {
+        asker: of.asker.within(budget),
+        clock: of.clock,
+    }
+}
+
 async fn questions(world: &World) -> usize {
     world.server.received_requests().await.unwrap().len()
 }
@@ -149,10 +157,7 @@ async fn a_repair_that_fails_still_says_what_the_first_reply_has_cost() {
             .respond_with(answer)
             .mount(&world.server)
             .await;
-        let model = ModelActivities {
-            budget: Duration::from_secs(2),
-            ..ModelActivities::new(&world.deps)
-        };
+        let model = within(&world, Duration::from_secs(2));
         let result = environment(model)
             .run(ModelActivities::refine, input(&world))
             .await
@@ -169,10 +174,7 @@ async fn a_first_call_without_an_answer_in_time_is_for_temporal_to_ask_again() {
         .respond_with(ResponseTemplate::new(200).set_delay(Duration::from_secs(20)))
         .mount(&world.server)
         .await;
-    let model = ModelActivities {
-        budget: Duration::from_millis(100),
-        ..ModelActivities::new(&world.deps)
-    };
+    let model = within(&world, Duration::from_millis(100));
     let failed = failure(
         environment(model)
             .run(ModelActivities::refine, input(&world))
@@ -201,4 +203,25 @@ async fn a_model_that_is_left_alone_is_not_waited_for() {
     let result = refine(&world).await;
     assert!(result.risk.degraded);
     assert_eq!(questions(&world).await, 3);
+}
+
+#[tokio::test]
+async fn an_identical_question_is_answered_without_asking_and_costs_nothing() {
+    let world = World::new().await.with_model().await;
+    reply(&world, "I think it is fine.", 1).await;
+    reply(&world, &good(json!(["blast_radius"])), 9).await;
+    let activities = environment(ModelActivities::new(&world.deps));
+    let run = |input| activities.run(ModelActivities::refine, input);
+    let first = run(input(&world)).await.unwrap();
+    let again = run(input(&world)).await.unwrap();
+    assert_eq!((first.tokens, again.tokens), (900, 0));
+    assert_eq!(first.risk, again.risk);
+    assert_eq!(
+        questions(&world).await,
+        2,
+        "what could not be used is not kept"
+    );
+    let mut other = input(&world);
+    other.assessed.devices.total += 1;
+    assert_eq!(run(other).await.unwrap().tokens, 450);
 }

@@ -148,7 +148,7 @@ struct Counting<'a> {
 
 impl Counting<'_> {
     async fn all(mut self, campaign: &Campaign) -> Result<(Report, Vec<u8>), ReportError> {
-        for (number, plan) in (0..).zip(&campaign.plans) {
+        for (number, plan) in campaign.in_order() {
             let status = self.store.executions.get_status(&plan.plan).await?;
             self.builder.plan(plan, status.as_ref());
             self.devices(&campaign.id, number, &plan.plan).await?;

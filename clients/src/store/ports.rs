@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use async_trait::async_trait;
 use domain::{
     audit::{AuditEntry, AuditRecord, ChainHead},
-    campaign::{Campaign, PatchList, PlanState},
+    campaign::{Campaign, CampaignAdvice, PatchList, PlanState},
     dead_letter::LetterKind,
     deployment::DeploymentStatus,
     device::Device,
@@ -262,6 +262,12 @@ pub trait Campaigns: Send + Sync + fmt::Debug {
     /// # Errors
     /// `NotFound` when there is no such campaign or plan.
     async fn put_plan_state(&self, id: &PlanId, number: u32, state: PlanState) -> StoreResult<()>;
+    /// Writes what a model said of the order of a campaign, once, and only while none of its plans was
+    /// started or refused; returns the campaign as it is then.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such campaign.
+    async fn put_advice(&self, id: &PlanId, advice: CampaignAdvice) -> StoreResult<Campaign>;
     /// Lists the campaigns of a client, newest first.
     async fn list_campaigns(
         &self,

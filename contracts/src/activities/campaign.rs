@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use domain::{
-    campaign::{CampaignRules, PlanState, PlanTemplate, report::Fates},
+    campaign::{CampaignRules, Degraded, PlanState, PlanTemplate, report::Fates},
     ids::{ClientId, DeviceId, PersonId, PlanId},
     plan::PlanRequest,
 };
@@ -113,14 +113,41 @@ pub struct DraftResult {
     pub vulnerable_products: u64,
 }
 
-/// Asks for the next plan to start.
+/// Asks for a model's advice on the order of the plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrioritiseInput {
+    /// The campaign, drafted.
+    pub campaign: PlanId,
+    /// The model is not asked, for this reason: only that is written down.
+    #[serde(default)]
+    pub unasked: Option<Degraded>,
+}
+
+/// What advice came to; the advice itself is in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrioritiseResult {
+    /// Plans that the model was asked about.
+    pub asked: u32,
+    /// Plans that it has explained.
+    pub explained: u32,
+    /// Plans that it has moved.
+    pub moved: u32,
+    /// What it said and nobody could use.
+    pub dropped: u32,
+    /// Tokens spent, in and out.
+    pub tokens: u64,
+    /// The order is that of the rule alone.
+    pub degraded: bool,
+}
+
+/// Asks for the next plan to start: the first in the final order that was not started or refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextPlanInput {
     /// The campaign.
     pub campaign: PlanId,
     /// Client.
     pub client: ClientId,
-    /// Place of the plan, from 0.
+    /// How many were started or refused before.
     pub number: u32,
     /// How many deployments may be open.
     pub limits: CampaignLimits,
@@ -134,6 +161,8 @@ pub enum NextPlanResult {
     Start(Box<PlanRequest>),
     /// It waits for the next campaign.
     Held(String),
+    /// Every plan was started or refused.
+    NoneLeft,
 }
 
 /// Says what became of a plan.
@@ -141,8 +170,11 @@ pub enum NextPlanResult {
 pub struct NotePlanInput {
     /// The campaign.
     pub campaign: PlanId,
-    /// Place of the plan, from 0.
+    /// Place of the plan by rule, from 0; counts when `plan` is absent.
     pub number: u32,
+    /// The plan.
+    #[serde(default)]
+    pub plan: Option<PlanId>,
     /// What became of it.
     pub state: PlanState,
 }
@@ -216,6 +248,13 @@ impl CampaignActivities {
         unimplemented!()
     }
 
+    /// Asks a model to explain the order of the plans and, within bounds, to move some; writes the
+    /// final order.
+    #[activity(name = "campaign.prioritise")]
+    pub fn prioritise(_: PrioritiseInput) -> Result<PrioritiseResult, Infallible> {
+        unimplemented!()
+    }
+
     /// Reads the next plan, if there is room for its deployment.
     #[activity(name = "campaign.next_plan")]
     pub fn next_plan(_: NextPlanInput) -> Result<NextPlanResult, Infallible> {
@@ -254,5 +293,5 @@ impl PatchListActivities {
     }
 }
 
-pub use campaign_activities::{Draft, NextLists, NextPlan, NotePlan, Report};
+pub use campaign_activities::{Draft, NextLists, NextPlan, NotePlan, Prioritise, Report};
 pub use patch_list_activities::{ReadPatchList, ReadSoftwareList};

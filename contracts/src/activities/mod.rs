@@ -74,11 +74,12 @@ pub const READING: [&str; 7] = [
 ];
 
 /// Activities of campaigns, by name.
-pub const CAMPAIGNS: [&str; 7] = [
+pub const CAMPAIGNS: [&str; 8] = [
     "campaign.next_lists",
     "inventory.read_patch_list",
     "inventory.read_software_list",
     "campaign.draft",
+    "campaign.prioritise",
     "campaign.next_plan",
     "campaign.note_plan",
     REPORTING,

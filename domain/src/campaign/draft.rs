@@ -318,6 +318,8 @@ impl Group {
             restart: kind.restart,
             needs_approval: kind.needs_approval,
             reasons,
+            impact: None,
+            schedule: None,
         };
         let plan = |devices: &[DeviceId]| DraftPlan {
             ranked: ranked.clone(),

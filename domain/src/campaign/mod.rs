@@ -1,10 +1,14 @@
 //! From what devices miss to plans: which update closes what on which device, by when, what rules leave
 //! out, and which devices go together.
 
+mod advice;
 mod chain;
 mod draft;
+mod impact;
+pub mod order;
 pub mod report;
 mod rules;
+pub mod schedule;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -18,6 +22,7 @@ use crate::{
     canonical,
     device::Device,
     ids::{ClientId, CveId, DeviceId, KbId, PlanId},
+    ledger::Verdict,
     patch::PatchFacts,
     software::SoftwareSummary,
     vulnerability::{
@@ -26,8 +31,13 @@ use crate::{
 };
 
 pub use self::{
+    advice::{CampaignAdvice, Degraded, MOST_ASKED, Moved, PlanAdvice},
     draft::draft,
+    impact::{
+        BusinessImpact, ImpactLevel, RestartEstimate, SERVER_MINUTES, Share, WORKPLACE_MINUTES,
+    },
     rules::{Baseline, CampaignRules, Denied, Exception},
+    schedule::{ScheduleAdvice, When},
     template::PlanTemplate,
 };
 
@@ -62,6 +72,10 @@ pub struct Facts {
     pub histories: Histories,
     /// Pairs that open deployments work on.
     pub open: BTreeSet<(DeviceId, KbId)>,
+    /// What the ledger of bad patches says of missing updates.
+    pub ledger: BTreeMap<KbId, Verdict>,
+    /// Time zone of the client's head office, if known.
+    pub time_zone: Option<String>,
 }
 
 /// Plans, the most urgent first.
@@ -109,6 +123,12 @@ pub struct RankedPlan {
     pub needs_approval: bool,
     /// Why it stands where it stands.
     pub reasons: Vec<String>,
+    /// What it does to the business; absent until it was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact: Option<BusinessImpact>,
+    /// When it should go; absent until it was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleAdvice>,
 }
 
 /// An update of a plan.
@@ -151,12 +171,15 @@ pub struct Campaign {
     pub unread: u64,
     /// Updates of which no vulnerability is known.
     pub without_facts: BTreeSet<KbId>,
-    /// Plans, the most urgent first.
+    /// Plans in the order of the rule, the most urgent first; see [`Campaign::in_order`].
     pub plans: Vec<CampaignPlan>,
     /// What installed programs have: for people, no plan closes it. Absent when no software list was ever
     /// read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub software: Option<SoftwareSummary>,
+    /// What a model said of the order; absent until it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<CampaignAdvice>,
 }
 
 /// A plan of a campaign, without its devices.
@@ -222,6 +245,7 @@ impl Campaign {
             unread: draft.unread,
             without_facts: draft.without_facts.clone(),
             software: None,
+            advice: None,
         }
     }
 }

@@ -17,7 +17,7 @@ pub use self::{
     build::{DeviceLine, ReportBuilder, SeenDevice},
     table::DeviceTable,
 };
-use super::{DraftPatch, LeftOut};
+use super::{BusinessImpact, Degraded, DraftPatch, LeftOut, PlanAdvice, ScheduleAdvice};
 use crate::{
     deployment::Stage,
     ids::{ClientId, KbId, PersonId, PlanId},
@@ -45,8 +45,11 @@ pub struct Report {
     pub written_at: Timestamp,
     /// Sums over all plans.
     pub totals: Totals,
-    /// Plans, in the order of the campaign.
+    /// Plans, in the final order of the campaign.
     pub plans: Vec<PlanReport>,
+    /// Why no model had a say in that order; absent when one had.
+    #[serde(default)]
+    pub degraded: Option<Degraded>,
     /// Updates, by number.
     pub updates: BTreeMap<KbId, UpdateReport>,
     /// The first devices that somebody has to look after, at most [`MOST_NAMED`].
@@ -228,6 +231,15 @@ pub struct PlanReport {
     pub approval: Option<ApprovalReport>,
     /// Why it stood where it stood in the campaign.
     pub reasons: Vec<String>,
+    /// What it did to the business, by rule.
+    #[serde(default)]
+    pub impact: Option<BusinessImpact>,
+    /// When it should go, by rule.
+    #[serde(default)]
+    pub schedule: Option<ScheduleAdvice>,
+    /// What a model said of it.
+    #[serde(default)]
+    pub advice: Option<PlanAdvice>,
 }
 
 /// Where a plan stands.

@@ -1,6 +1,7 @@
 //! `autoops patch plan`, `autoops campaigns` and `autoops vulnerabilities`: what to patch first and why,
 //! without starting anything; what campaigns came to; what is known of a vulnerability and from whom.
 
+mod advice;
 mod facts;
 mod show;
 mod software;
@@ -13,11 +14,12 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use clients::{campaign::gather, store::Store};
 use domain::{
-    campaign::{CampaignRules, Draft, Facts, draft},
+    campaign::{CampaignRules, Draft, Facts, PlanTemplate, draft},
     ids::{ClientId, CveId, PlanId},
     input,
 };
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 
 use crate::{file, output, setup::Setup};
 
@@ -30,7 +32,11 @@ pub struct PlanArgs {
     /// Rules of a campaign as TOML: baselines, deny, exceptions
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
-    /// Show why each plan stands where it stands, and what was left out
+    /// What plans have in common as TOML: windows, blackouts, reboot
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
+    /// Show why each plan stands where it stands, when it should go, what it does to the business, and
+    /// what was left out; by rule, the model is not asked
     #[arg(long)]
     pub explain: bool,
 }
@@ -74,15 +80,12 @@ pub enum VulnerabilitiesCommand {
 /// # Errors
 /// When the store cannot be read, or the rules cannot be used.
 pub async fn plan(setup: &Setup, args: &PlanArgs) -> anyhow::Result<u8> {
-    let rules = args.rules.as_ref().map(|path| {
-        let value = file::toml(path)?;
-        let rules: CampaignRules = input::from_json(&value)?;
-        input::InvalidInput::when(rules.problems())?;
-        anyhow::Ok(rules)
-    });
-    let rules = rules.transpose()?.unwrap_or_default();
+    let rules: CampaignRules = read(args.rules.as_ref())?;
+    input::InvalidInput::when(rules.problems())?;
+    let template: PlanTemplate = read(args.template.as_ref())?;
+    template.check(&args.client, Timestamp::now())?;
     let store = setup.store().await?;
-    let (draft, facts) = drafted(&store, &args.client, &rules).await?;
+    let (draft, facts) = drafted(&store, &args.client, &rules, &template).await?;
     let software = match args.explain || setup.format.is_json() {
         true => {
             clients::software::summary(&store, &facts.devices, facts.histories, Timestamp::now())
@@ -103,10 +106,19 @@ pub async fn plan(setup: &Setup, args: &PlanArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// Reads a file; what none is named for is the default.
+fn read<T: DeserializeOwned + Default>(path: Option<&PathBuf>) -> anyhow::Result<T> {
+    let Some(path) = path else {
+        return Ok(T::default());
+    };
+    Ok(input::from_json(&file::toml(path)?)?)
+}
+
 async fn drafted(
     store: &Store,
     client: &ClientId,
     rules: &CampaignRules,
+    template: &PlanTemplate,
 ) -> anyhow::Result<(Draft, Facts)> {
     let facts = gather(store, client).await?;
     if facts.devices.is_empty() {
@@ -114,7 +126,9 @@ async fn drafted(
             "no device of client {client} is in the store: the first campaign or deployment reads them"
         );
     }
-    let draft = draft(&facts, rules, Timestamp::now());
+    let now = Timestamp::now();
+    let mut draft = draft(&facts, rules, now);
+    draft.recommend(&facts, template, now);
     Ok((draft, facts))
 }
 
@@ -137,7 +151,7 @@ pub async fn run(setup: &Setup, command: &CampaignsCommand) -> anyhow::Result<u8
             let campaign = store.campaigns.get_campaign(id).await?;
             let campaign = campaign.with_context(|| format!("no campaign {id} is in the store"))?;
             let mut outcomes = Vec::new();
-            for plan in &campaign.plans {
+            for (_, plan) in campaign.in_order() {
                 outcomes.push(store.executions.get_status(&plan.plan).await?);
             }
             if setup.format.is_json() {

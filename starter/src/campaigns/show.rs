@@ -7,6 +7,7 @@ use domain::{
 };
 use jiff::civil::Date;
 
+use super::advice;
 use crate::{
     output::{self, short},
     progress, words,
@@ -47,8 +48,10 @@ pub(super) fn draft(draft: &Draft, explain: bool) {
             for reason in &plan.ranked.reasons {
                 output::line(format!("  - {}", output::clean(reason)));
             }
+            advice::of_rule(&plan.ranked).iter().for_each(output::line);
         }
         output::line("");
+        output::line("by rule alone: only a campaign asks the model about the order");
         left_out(&draft.left_out);
     }
     remarks(draft.unread, draft.without_facts.len());
@@ -143,11 +146,11 @@ pub(super) fn campaign(campaign: &Campaign, deployments: &[Option<DeploymentStat
     let header = [
         "Plan", "Deadline", "Due", "Devices", "Updates", "Asks", "State",
     ];
-    let rows = campaign
-        .plans
+    let plans = campaign.in_order();
+    let rows = plans
         .iter()
         .zip(deployments)
-        .map(|(plan, deployment)| {
+        .map(|((_, plan), deployment)| {
             [
                 plan.plan.to_string(),
                 plan.ranked.band.to_string(),
@@ -164,6 +167,15 @@ pub(super) fn campaign(campaign: &Campaign, deployments: &[Option<DeploymentStat
             ]
         });
     output::table(header, rows);
+    output::line(advice::of_campaign(campaign));
+    for (_, plan) in &plans {
+        output::line("");
+        output::line(plan.plan.to_string());
+        advice::of_rule(&plan.ranked).iter().for_each(output::line);
+        let said = campaign.advice_on(&plan.plan).map(advice::of_model);
+        said.iter().flatten().for_each(output::line);
+    }
+    output::line("");
     left_out(&campaign.left_out);
     remarks(campaign.unread, campaign.without_facts.len());
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use contracts::activities::campaign::{
     DraftInput, DraftResult, NextListsInput, NextListsResult, NextPlanInput, NextPlanResult,
-    NotePlanInput, ReadListInput, ReadListResult, ReadSoftwareResult,
+    NotePlanInput, PrioritiseInput, PrioritiseResult, ReadListInput, ReadListResult,
+    ReadSoftwareResult,
 };
 use domain::ids::DeviceId;
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
@@ -75,6 +76,34 @@ impl FakeCampaign {
         })
     }
 
+    /// Changes the last two plans, when it answers.
+    #[activity(definition = contracts::activities::campaign::Prioritise)]
+    pub async fn prioritise(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: PrioritiseInput,
+    ) -> Result<PrioritiseResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        Ok(world.change(|m| {
+            m.unasked.push(input.unasked);
+            let degraded = m.model_away || input.unasked.is_some();
+            let plans = m.devices.len();
+            m.plan_order = (0..plans).collect();
+            if !degraded && plans > 1 {
+                m.plan_order.swap(plans - 2, plans - 1);
+            }
+            let moves = u32::from(!degraded && plans > 1);
+            PrioritiseResult {
+                asked: u32::try_from(plans).unwrap(),
+                explained: moves,
+                moved: moves,
+                dropped: 0,
+                tokens: if degraded { 0 } else { 42 },
+                degraded,
+            }
+        }))
+    }
+
     /// Reads the next plan, if there is room for its deployment.
     #[activity(definition = contracts::activities::campaign::NextPlan)]
     pub async fn next_plan(
@@ -88,16 +117,25 @@ impl FakeCampaign {
                 "the client has open deployments".into(),
             ));
         }
-        let number = input.number as usize;
         let request = world.read(|m| {
-            let device = m.devices.keys().nth(number)?.clone();
+            let all: Vec<usize> = (0..m.devices.len()).collect();
+            let order = if m.plan_order.is_empty() {
+                &all
+            } else {
+                &m.plan_order
+            };
+            let name = |place: usize| format!("{}-{}", m.plan, place + 1).parse().ok();
+            let begun =
+                |place: &&usize| name(**place).is_some_and(|id| m.plan_states.contains_key(&id));
+            let place = *order.iter().find(|place| !begun(place))?;
             let mut request = plan::request(m);
-            request.devices.ids = vec![device];
-            request.id = format!("{}-{}", m.plan, number + 1).parse().ok();
+            request.devices.ids = vec![m.devices.keys().nth(place)?.clone()];
+            request.id = name(place);
             Some(request)
         });
-        let request = request.ok_or_else(|| failure("store.not_found", "no such plan", false))?;
-        Ok(NextPlanResult::Start(Box::new(request)))
+        Ok(request.map_or(NextPlanResult::NoneLeft, |request| {
+            NextPlanResult::Start(Box::new(request))
+        }))
     }
 
     /// Writes down what became of a plan.
@@ -108,7 +146,13 @@ impl FakeCampaign {
         input: NotePlanInput,
     ) -> Result<(), ActivityError> {
         let world = self.0.of(&ctx)?;
-        world.change(|m| m.plan_states.insert(input.number, input.state));
+        let plan = input
+            .plan
+            .ok_or_else(|| failure("store.not_found", "no such plan", false))?;
+        world.change(|m| {
+            m.begun.push(plan.clone());
+            m.plan_states.insert(plan, input.state)
+        });
         Ok(())
     }
 }

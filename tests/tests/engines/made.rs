@@ -8,7 +8,7 @@ use clients::store::{
 };
 use domain::{
     audit::AuditRecord,
-    campaign::{Campaign, Draft, DraftPlan, PatchList, RankedPlan},
+    campaign::{Campaign, CampaignAdvice, Draft, DraftPlan, PatchList, RankedPlan},
     dead_letter::LetterKind,
     device::Device,
     ids::{ClientId, CveId, DeviceId, KbId, PersonId, PlanId},
@@ -161,6 +161,8 @@ pub(crate) fn campaign(token: &str) -> (Campaign, Vec<PlanRequest>) {
             restart: true,
             needs_approval: true,
             reasons: vec![],
+            impact: None,
+            schedule: None,
         },
         devices: vec![device_id(token, 0)],
     };
@@ -173,6 +175,25 @@ pub(crate) fn campaign(token: &str) -> (Campaign, Vec<PlanRequest>) {
     let request = sealed(&name(token), 1, &[1], 0).request;
     let requests = vec![request; draft.plans.len()];
     (campaign, requests)
+}
+
+pub(crate) fn advice(token: &str) -> CampaignAdvice {
+    let (campaign, _) = campaign(token);
+    CampaignAdvice {
+        at: at(1),
+        degraded: None,
+        model: Some("m".to_owned()),
+        tokens: 7,
+        asked: 5,
+        order: campaign
+            .plans
+            .iter()
+            .rev()
+            .map(|plan| plan.plan.clone())
+            .collect(),
+        plans: [].into(),
+        dropped: vec![],
+    }
 }
 
 pub(crate) async fn people_of(store: &Store, token: &str, who: &[&str]) -> StoreResult<()> {

@@ -40,6 +40,7 @@ pub(crate) enum Write {
     TakeLease,
     ReleaseLease,
     PutCampaign,
+    AdviseCampaign,
     NotePlan,
     MergeFacts,
     MergeUpdate,
@@ -59,7 +60,7 @@ use Write as W;
 
 impl Write {
     /// All of them.
-    pub(crate) const ALL: [Self; 32] = [
+    pub(crate) const ALL: [Self; 33] = [
         W::AppendFirst,
         W::AppendNext,
         W::AppendLarge,
@@ -79,6 +80,7 @@ impl Write {
         W::TakeLease,
         W::ReleaseLease,
         W::PutCampaign,
+        W::AdviseCampaign,
         W::NotePlan,
         W::MergeFacts,
         W::MergeUpdate,
@@ -103,7 +105,7 @@ impl Write {
             W::PutLaterRow => &[W::PutRow],
             W::SettleLetter => &[W::PutLetter],
             W::ReleaseLease => &[W::TakeLease],
-            W::NotePlan => &[W::PutCampaign],
+            W::NotePlan | W::AdviseCampaign => &[W::PutCampaign],
             W::LowerPeople => &[W::PutPeople],
             W::ClearFlag => &[W::SetFlag],
             _ => &[],
@@ -227,6 +229,10 @@ impl Write {
                 let put = store.campaigns.put_campaign(campaign, requests);
                 put.await.map(drop)
             }
+            W::AdviseCampaign => {
+                let (campaign, said) = (plan(token), advice(token));
+                store.campaigns.put_advice(&campaign, said).await.map(drop)
+            }
             W::NotePlan => {
                 let state = PlanState::Started { at: at(3) };
                 store.campaigns.put_plan_state(&plan(token), 0, state).await
@@ -313,7 +319,7 @@ impl Write {
                 let ids = [device_id(token, 0)];
                 json!(store.inventory.get_software_lists(&ids).await.unwrap())
             }
-            W::PutCampaign | W::NotePlan => campaign_of(store, token).await,
+            W::PutCampaign | W::AdviseCampaign | W::NotePlan => campaign_of(store, token).await,
             W::MergeFacts => {
                 let ids = [cve(token)];
                 let facts = store.vulnerabilities.get_vulnerabilities(&ids).await;

@@ -151,6 +151,11 @@ const WRITES: [(&str, &str, &str); 26] = [
         "campaign, requests of its plans",
         "the campaign of this name is there already",
     ),
+    (
+        "campaign.prioritise",
+        "advice on a campaign, an audit entry",
+        "what was written first is read, and nobody is asked; the entry is there already",
+    ),
     ("campaign.note_plan", "campaign", "what is started stays so"),
     (
         "campaign.report",

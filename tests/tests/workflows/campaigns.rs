@@ -6,7 +6,7 @@ use contracts::{
     campaign::PatchCampaignResult,
     failures::INVALID_INPUT,
 };
-use domain::campaign::PlanState;
+use domain::campaign::{Degraded, PlanState};
 use serde_json::{Value, json};
 use temporalio_client::{UntypedWorkflow, WorkflowDescribeOptions, WorkflowGetResultOptions};
 
@@ -68,6 +68,67 @@ fn each_plan_is_deployed_and_the_campaign_ends_before_them() {
         assert_eq!(world.read(Model::installed_on), ["81"]);
         let started = |state: &PlanState| matches!(state, PlanState::Started { .. });
         assert!(world.read(|m| m.plan_states.values().all(started)));
+        // The model has moved one: plans are started in the final order.
+        assert_eq!(
+            (counts.moved, counts.tokens, counts.degraded),
+            (1, 42, false)
+        );
+        let begun = world.read(|m| m.begun.clone());
+        let expected = [1, 3, 2].map(|n| format!("{name}-{n}").parse().unwrap());
+        assert_eq!(begun, expected);
+    });
+}
+
+#[test]
+fn without_a_model_plans_start_in_the_order_of_the_rule() {
+    run(async {
+        let refused = Lost::Refused("harness.unauthorized");
+        let cases = [
+            (
+                "off",
+                json!({ "limits": { "ask_model": false } }),
+                None,
+                vec![Some(Degraded::SwitchedOff)],
+            ),
+            ("away", json!({}), None, vec![None]),
+            // Tried by Temporal until it is given up, then the reason is written down.
+            (
+                "down",
+                json!({}),
+                Some((3, Lost::Retryable)),
+                vec![Some(Degraded::Unavailable)],
+            ),
+            (
+                "refused",
+                json!({}),
+                Some((1, refused.clone())),
+                vec![Some(Degraded::Unavailable)],
+            ),
+            ("lost", json!({}), Some((9, refused)), vec![]),
+        ];
+        for (word, input, fault, unasked) in cases {
+            let name = format!("campaign-model-{word}");
+            let world = World::new(site().await, &name, 3);
+            world.change(|m| {
+                m.plays_deployments = true;
+                m.model_away = true;
+                if let Some((calls, lost)) = fault {
+                    for call in 1..=calls {
+                        m.fail("campaign.prioritise", Some(call), lost.clone());
+                    }
+                }
+            });
+            let counts = campaign(&name, input).await.unwrap().counts;
+            assert_eq!(
+                (counts.started, counts.degraded, counts.moved),
+                (3, true, 0),
+                "{name}"
+            );
+            assert_eq!(world.read(|m| m.unasked.clone()), unasked, "{name}");
+            let begun = world.read(|m| m.begun.clone());
+            let expected = [1, 2, 3].map(|n| format!("{name}-{n}").parse().unwrap());
+            assert_eq!(begun, expected, "{name}");
+        }
     });
 }
 

@@ -76,6 +76,8 @@ async fn campaign(world: &World, name: &str) -> Campaign {
             restart: true,
             needs_approval: false,
             reasons: vec![],
+            impact: None,
+            schedule: None,
         },
         devices: devices.map(|id| id.parse().unwrap()).to_vec(),
     };

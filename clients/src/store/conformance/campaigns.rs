@@ -1,6 +1,8 @@
 //! Campaigns.
 
-use domain::campaign::{Campaign, Draft, DraftPlan, PlanState, RankedPlan};
+use domain::campaign::{
+    Campaign, CampaignAdvice, Degraded, Draft, DraftPlan, PlanState, RankedPlan,
+};
 use domain::vulnerability::deadline::Deadline;
 
 use super::*;
@@ -16,6 +18,8 @@ fn campaign(id: &str, drafted: i64, plans: u32) -> (Campaign, Vec<PlanRequest>) 
             restart: true,
             needs_approval: true,
             reasons: vec![],
+            impact: None,
+            schedule: None,
         },
         devices: vec![device_id(1)],
     };
@@ -87,4 +91,58 @@ pub(super) async fn a_campaign_is_written_once_and_its_plans_are_noted(store: St
         .list_campaigns(&client("7"), newest.next.as_deref(), 9)
         .await;
     assert_eq!(rest.unwrap().items, [noted]);
+}
+
+fn advice(of: &Campaign, tokens: u64) -> CampaignAdvice {
+    CampaignAdvice {
+        at: at(2),
+        degraded: Some(Degraded::NoModel),
+        model: None,
+        tokens,
+        asked: 2,
+        order: of
+            .plans
+            .iter()
+            .rev()
+            .map(|plan| plan.plan.clone())
+            .collect(),
+        plans: [].into(),
+        dropped: vec![],
+    }
+}
+
+pub(super) async fn advice_is_written_once_and_never_after_a_start(store: Store) {
+    let campaigns = &store.campaigns;
+    let (never_put, _) = campaign("c-9", 1, 1);
+    let unknown = campaigns
+        .put_advice(&never_put.id, advice(&never_put, 1))
+        .await;
+    assert!(
+        matches!(unknown, Err(StoreError::NotFound { .. })),
+        "{unknown:?}"
+    );
+    for (id, is_begun) in [("c-3", false), ("c-4", true)] {
+        let (drafted, requests) = campaign(id, 1, 3);
+        campaigns
+            .put_campaign(drafted.clone(), requests)
+            .await
+            .unwrap();
+        if is_begun {
+            let begun = campaigns.put_plan_state(&drafted.id, 0, PlanState::Started { at: at(2) });
+            begun.await.unwrap();
+        }
+        for tokens in [7, 9] {
+            let said = advice(&drafted, tokens);
+            let now = campaigns.put_advice(&drafted.id, said).await.unwrap();
+            assert_eq!(
+                now.advice.as_ref().map(|a| a.tokens),
+                (!is_begun).then_some(7)
+            );
+            let kept = campaigns.get_campaign(&drafted.id).await.unwrap().unwrap();
+            assert_eq!(now, kept);
+        }
+    }
+    let kept = campaigns.get_campaign(&plan("c-3")).await.unwrap().unwrap();
+    let order = kept.in_order().into_iter().map(|(place, _)| place);
+    assert_eq!(order.collect::<Vec<_>>(), [2, 1, 0]);
 }

@@ -242,6 +242,7 @@ checks! {
     a_patch_list_is_replaced_when_its_last_page_is_there
     a_software_list_of_two_thousand_programs_is_kept_whole
     a_campaign_is_written_once_and_its_plans_are_noted
+    advice_is_written_once_and_never_after_a_start
     people_are_read_as_written
     who_is_no_longer_of_a_source_may_only_look
     a_blocked_bucket_gives_nothing_until_then

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use domain::{
-    campaign::{Campaign, PlanState},
+    campaign::{Campaign, CampaignAdvice, PlanState},
     ids::{ClientId, PlanId},
     plan::PlanRequest,
 };
@@ -93,6 +93,23 @@ impl<B: Backend> Campaigns for Records<B> {
                 }
                 plan.state = state.clone();
                 put(tx, &campaign)
+            })
+            .await
+    }
+
+    async fn put_advice(&self, id: &PlanId, advice: CampaignAdvice) -> StoreResult<Campaign> {
+        let (pk, id) = (partition(id), id.clone());
+        self.0
+            .write(move |tx| {
+                let missing = || StoreError::NotFound {
+                    what: format!("campaign `{id}`"),
+                };
+                let mut campaign: Campaign = tx.get(&pk, FACTS)?.ok_or_else(missing)?;
+                if campaign.advice.is_none() && campaign.is_untouched() {
+                    campaign.advice = Some(advice.clone());
+                    put(tx, &campaign)?;
+                }
+                Ok(campaign)
             })
             .await
     }

@@ -1,5 +1,7 @@
 //! Answers: always the same for the same question, and in the form asked for.
 
+mod prioritisation;
+
 use serde_json::{Map, Value, json};
 
 /// How an answer is given.
@@ -30,6 +32,9 @@ pub(super) fn to(body: &Value, manner: Manner, thinks: bool) -> Value {
     let tool = &body["toolConfig"]["tools"][0]["toolSpec"];
     let schema = asked_schema(body, tool);
     let json = match &schema {
+        Some(_) if asked_name(body, tool) == Some(prioritisation::SCHEMA_NAME) => {
+            prioritisation::content(&question, manner)
+        }
         Some(schema) => content(schema, &Seen::of(&question), manner),
         None => Value::Null,
     };
@@ -91,6 +96,11 @@ fn asked_schema(body: &Value, tool: &Value) -> Option<Value> {
         Some(text) => serde_json::from_str(text).ok(),
         None => Some(tool["inputSchema"]["json"].clone()).filter(Value::is_object),
     }
+}
+
+fn asked_name<'a>(body: &'a Value, tool: &'a Value) -> Option<&'a str> {
+    let by_text = body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["name"].as_str();
+    by_text.or(tool["name"].as_str())
 }
 
 /// What the simulator reads out of a question: the score of the rules and the listed evidence.

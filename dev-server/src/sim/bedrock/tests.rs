@@ -8,10 +8,15 @@ use domain::failure::{Classify, FailureKind};
 
 use super::*;
 
-const HAIKU: &str = "eu.anthropic.claude-haiku-4-5-20251001-v1:0";
+pub(super) const HAIKU: &str = "eu.anthropic.claude-haiku-4-5-20251001-v1:0";
 const SONNET_55: &str = "us.anthropic.claude-sonnet-5-5";
 
-async fn client(sim: &RunningSim, id: &str, output: OutputMode, allows_sampling: bool) -> Bedrock {
+pub(super) async fn client(
+    sim: &RunningSim,
+    id: &str,
+    output: OutputMode,
+    allows_sampling: bool,
+) -> Bedrock {
     let model = ModelProfile {
         id: id.to_owned(),
         output,
@@ -48,7 +53,7 @@ fn question() -> StructuredRequest {
     }
 }
 
-async fn running(reasoning_every: u32) -> RunningSim {
+pub(super) async fn running(reasoning_every: u32) -> RunningSim {
     start(BedrockSimOptions {
         port: 0,
         reasoning_every,
@@ -57,7 +62,7 @@ async fn running(reasoning_every: u32) -> RunningSim {
     .unwrap()
 }
 
-async fn set(sim: &RunningSim, faults: Value) -> u16 {
+pub(super) async fn set(sim: &RunningSim, faults: Value) -> u16 {
     let http = reqwest::Client::new();
     let sent = http
         .post(format!("{}/faults", sim.url))

@@ -10,7 +10,7 @@ use super::{
     UpdateReport,
 };
 use crate::{
-    campaign::{Campaign, CampaignPlan, PlanState},
+    campaign::{Campaign, CampaignPlan, PlanAdvice, PlanState},
     deployment::DeploymentStatus,
     ids::{DeviceId, KbId, PlanId},
     outcome::{DeviceOutcome, DeviceResult},
@@ -61,6 +61,8 @@ pub struct DeviceLine {
 #[derive(Debug)]
 pub struct ReportBuilder {
     report: Report,
+    /// What a model said of plans.
+    advice: BTreeMap<PlanId, PlanAdvice>,
     /// Devices that the plan under way was drafted for, and that have not come by.
     missing: u64,
 }
@@ -82,6 +84,7 @@ impl ReportBuilder {
                 ..Totals::default()
             },
             plans: Vec::new(),
+            degraded: campaign.degraded(),
             updates: BTreeMap::new(),
             look_after: Vec::new(),
             left_out: campaign.left_out.clone(),
@@ -89,7 +92,14 @@ impl ReportBuilder {
             without_facts: campaign.without_facts.clone(),
             software: campaign.software.clone(),
         };
-        Self { report, missing: 0 }
+        let advice = campaign.advice.as_ref();
+        Self {
+            report,
+            advice: advice
+                .map(|advice| advice.plans.clone())
+                .unwrap_or_default(),
+            missing: 0,
+        }
     }
 
     /// Goes on to a plan; `status` is that of its deployment, when there is one.
@@ -115,6 +125,9 @@ impl ReportBuilder {
             due: Due::of(plan.ranked.due, &standing, day(self.report.written_at)),
             approval: status.and_then(approval),
             reasons: plan.ranked.reasons.clone(),
+            impact: plan.ranked.impact.clone(),
+            schedule: plan.ranked.schedule.clone(),
+            advice: self.advice.get(&plan.plan).cloned(),
             standing,
         });
     }

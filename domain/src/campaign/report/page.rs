@@ -36,6 +36,7 @@ impl Report {
                     }
                     (self.sums())
                     (self.plan_rows())
+                    (self.advice_rows())
                     (self.update_rows())
                     (self.device_rows())
                     (self.not_in_plans())
@@ -86,6 +87,34 @@ impl Report {
                             }
                             td { (approval(plan)) }
                             (cells(&plan.devices))
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn advice_rows(&self) -> Markup {
+        html! {
+            h2 { "Why in this order" }
+            @if let Some(why) = self.degraded {
+                p { "Degraded: the order is that of the rules alone, " (why) "." }
+            }
+            table {
+                thead { tr { th { "Plan" } th { "By rule" } th { "When it should go" } th { "Business impact" } th { "What the model said" } } }
+                tbody {
+                    @for plan in &self.plans {
+                        tr {
+                            td { code { (plan.plan) } }
+                            td { (lines(&plan.reasons)) }
+                            td { @if let Some(advice) = &plan.schedule { (advice.when) ". " (lines(&advice.reasons)) } }
+                            td { @if let Some(impact) = &plan.impact { (impact.level) ". " (lines(&impact.reasons)) } }
+                            td {
+                                @if let Some(said) = &plan.advice {
+                                    @if let Some(moved) = said.moved { (moved.words()) ". " }
+                                    (clean(&said.explanation))
+                                }
+                            }
                         }
                     }
                 }
@@ -217,6 +246,10 @@ fn approval(plan: &PlanReport) -> Markup {
             }
         }
     }
+}
+
+fn lines(reasons: &[String]) -> String {
+    clean(&reasons.join("; "))
 }
 
 fn words(word: &str) -> String {

@@ -44,6 +44,8 @@ fn plan(number: u32, devices: u64, state: PlanState) -> CampaignPlan {
             restart: true,
             needs_approval: false,
             reasons: vec![HOSTILE.to_owned()],
+            impact: None,
+            schedule: None,
         },
         devices,
         state,
@@ -101,6 +103,7 @@ fn campaign(plans: Vec<CampaignPlan>) -> Campaign {
         without_facts: BTreeSet::from([kb(8)]),
         plans,
         software: Some(software()),
+        advice: None,
     }
 }
 
@@ -378,4 +381,70 @@ fn a_report_names_no_more_devices_than_it_may() {
     assert_eq!(report.look_after.len(), MOST_NAMED);
     assert_eq!(report.totals.devices.of(Fate::Failed), many as u64);
     assert!(report.to_html().contains("the CSV file has all"));
+}
+
+#[test]
+fn the_page_says_when_what_and_who_has_moved_a_plan() {
+    use crate::campaign::{CampaignAdvice, Degraded, Moved, PlanAdvice, ScheduleAdvice, When};
+    let mut campaign = campaign(vec![
+        plan(1, 2, PlanState::Waiting),
+        plan(2, 2, PlanState::Waiting),
+    ]);
+    let page = |campaign: &Campaign| {
+        let mut builder = ReportBuilder::new(campaign, at("2026-11-23T10:00:00Z"));
+        for (_, plan) in campaign.in_order() {
+            builder.plan(plan, None);
+        }
+        builder.finish()
+    };
+    let by_rule = page(&campaign);
+    assert_eq!(by_rule.degraded, Some(Degraded::NotAsked));
+    assert!(
+        by_rule
+            .to_html()
+            .contains("Degraded: the order is that of the rules")
+    );
+    campaign.plans[1].ranked.schedule = Some(ScheduleAdvice {
+        when: When::OutsideWindows,
+        opens_at: None,
+        evidence_first: false,
+        doubted: false,
+        reasons: vec![HOSTILE.to_owned()],
+    });
+    let names: Vec<PlanId> = campaign
+        .plans
+        .iter()
+        .map(|plan| plan.plan.clone())
+        .collect();
+    let said = PlanAdvice {
+        explanation: HOSTILE.to_owned(),
+        evidence: vec![],
+        moved: Some(Moved {
+            asked: 1,
+            places: 1,
+        }),
+    };
+    campaign.advice = Some(CampaignAdvice {
+        at: at("2026-11-20T10:00:00Z"),
+        degraded: None,
+        model: Some("m".to_owned()),
+        tokens: 7,
+        asked: 2,
+        order: names.iter().rev().cloned().collect(),
+        plans: [(names[1].clone(), said)].into(),
+        dropped: vec![],
+    });
+    let moved = page(&campaign);
+    assert_eq!(
+        (moved.plans[0].plan.clone(), moved.degraded),
+        (names[1].clone(), None)
+    );
+    let html = moved.to_html();
+    for shown in [
+        "outside of windows: needs a person",
+        "moved up 1 by the model",
+    ] {
+        assert!(html.contains(shown), "{shown}");
+    }
+    assert!(!html.contains("<script") && !html.contains("Degraded"));
 }
