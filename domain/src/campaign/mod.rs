@@ -2,6 +2,7 @@
 //! out, and which devices go together.
 
 mod chain;
+mod closing;
 mod draft;
 pub mod report;
 mod rules;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use self::{
+    closing::{evidence_first, may_ask_for_evidence},
     draft::draft,
     rules::{Baseline, CampaignRules, Denied, Exception},
     template::PlanTemplate,
