@@ -134,6 +134,7 @@ fn signed(input: &AuthorizeInput) -> SignedDecision<'_> {
         choice: input.choice,
         request: input.request.as_ref(),
         plan_hash: input.plan_hash.as_deref(),
+        device: input.device.as_ref(),
     }
 }
 

@@ -61,6 +61,7 @@ fn kind(kind: NoticeKind) -> ClientKind {
         NoticeKind::ApprovalExtended => ClientKind::ApprovalExtended,
         NoticeKind::ApprovalDecided => ClientKind::ApprovalDecided,
         NoticeKind::ApprovalClosed => ClientKind::ApprovalClosed,
+        NoticeKind::EvidenceMissing => ClientKind::NeedsHuman,
         NoticeKind::Halted => ClientKind::Halted,
         NoticeKind::DeploymentFinished => ClientKind::DeploymentFinished,
     }

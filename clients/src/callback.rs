@@ -4,11 +4,17 @@
 //! nothing has to be stored: whoever holds the master key derives it again. The script signs what it
 //! posts with that token, over the raw bytes and a timestamp. A stolen token opens one job only.
 
+use std::io::Read;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use domain::{
+    evidence::{EvidenceDocument, MAX_DOCUMENT_BYTES, MAX_ENCODED_BYTES},
     ids::{DeviceId, JobId},
     plan_check::MAX_SERVICES,
-    script::ScriptReport,
+    script::{ScriptMode, ScriptReport},
 };
+use flate2::read::GzDecoder;
 use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -20,8 +26,10 @@ use crate::{
     signature::{fits, keyed, written},
 };
 
-/// Largest report that is read, in bytes.
+/// Largest report that is read, in bytes, without the evidence in it.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Largest report that is read, in bytes, with the evidence in it; larger ones are refused unread.
+pub const MAX_BODY_WITH_EVIDENCE_BYTES: usize = MAX_BODY_BYTES + 2 * MAX_ENCODED_BYTES;
 /// Most bytes of a log that are kept: its tail.
 pub const MAX_LOG_BYTES: usize = 4 * 1024;
 /// How far the clock of a device may be off, in seconds; also how long a signature is good.
@@ -35,6 +43,12 @@ pub enum CallbackError {
     /// More than [`MAX_BODY_BYTES`].
     #[error("the report is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
+    /// The evidence is more than [`MAX_ENCODED_BYTES`] as it is sent, or than [`MAX_DOCUMENT_BYTES`]
+    /// unpacked.
+    #[error(
+        "the evidence is larger than {MAX_ENCODED_BYTES} bytes as sent, or {MAX_DOCUMENT_BYTES} bytes unpacked; send the report again without it, as failed"
+    )]
+    EvidenceTooLarge,
     /// The timestamp is more than [`TOLERANCE_SECS`] away from now, or is no number.
     #[error(
         "the timestamp is not within {TOLERANCE_SECS} seconds of now: is the clock of the device right?"
@@ -56,6 +70,15 @@ struct Claim {
     device: DeviceId,
 }
 
+/// A report as it was posted, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// The report, without evidence.
+    pub report: ScriptReport,
+    /// The document of evidence, unpacked. It is kept before the report is passed on.
+    pub evidence: Option<Bytes>,
+}
+
 /// Derives the token of one script run. It goes to the device and nowhere else: not into a history,
 /// not into a log.
 #[must_use]
@@ -73,7 +96,8 @@ pub fn sign(token: &SecretString, timestamp: &str, body: &[u8]) -> String {
 }
 
 /// Checks a report against its two headers and reads it. The log comes back as its tail, without
-/// control characters. A token of the master key before the last rotation is good as well.
+/// control characters, evidence unpacked and as the device wrote it. A token of the master key before
+/// the last rotation is good as well.
 ///
 /// # Errors
 /// When it is too large, too old, not signed with the token of its job and device, or no report.
@@ -83,8 +107,8 @@ pub async fn verify(
     signature: &str,
     body: &[u8],
     now: Timestamp,
-) -> Result<ScriptReport, CallbackError> {
-    if body.len() > MAX_BODY_BYTES {
+) -> Result<Posted, CallbackError> {
+    if body.len() > MAX_BODY_WITH_EVIDENCE_BYTES {
         return Err(CallbackError::TooLarge);
     }
     let sent: i64 = timestamp.parse().map_err(|_| CallbackError::Old)?;
@@ -99,9 +123,57 @@ pub async fn verify(
     if !master.fits(of).await {
         return Err(CallbackError::BadSignature);
     }
-    let report: ScriptReport = serde_json::from_slice(body)
-        .map_err(|error| CallbackError::Malformed(error.to_string()))?;
-    Ok(cleaned(report))
+    read(body)
+}
+
+/// The script sends evidence itself where a report says where evidence is kept: a device has no say in
+/// that.
+fn read(body: &[u8]) -> Result<Posted, CallbackError> {
+    let malformed = |error: serde_json::Error| CallbackError::Malformed(error.to_string());
+    let mut value: serde_json::Value = serde_json::from_slice(body).map_err(malformed)?;
+    let evidence = value
+        .as_object_mut()
+        .and_then(|fields| fields.remove("evidence"))
+        .filter(|evidence| !evidence.is_null());
+    let report: ScriptReport = serde_json::from_value(value).map_err(malformed)?;
+    let sent = match &evidence {
+        Some(serde_json::Value::String(sent)) if report.mode == ScriptMode::Evidence => Some(sent),
+        Some(serde_json::Value::String(_)) => {
+            let why = format!("evidence: not of mode {}", report.mode);
+            return Err(CallbackError::Malformed(why));
+        }
+        Some(_) => return Err(CallbackError::Malformed("evidence: not a text".to_owned())),
+        None => None,
+    };
+    if body.len() - sent.map_or(0, String::len) > MAX_BODY_BYTES {
+        return Err(CallbackError::TooLarge);
+    }
+    let evidence = sent.map(|sent| unpacked(sent, &report)).transpose()?;
+    Ok(Posted {
+        report: cleaned(report),
+        evidence,
+    })
+}
+
+fn unpacked(sent: &str, report: &ScriptReport) -> Result<Bytes, CallbackError> {
+    if sent.len() > MAX_ENCODED_BYTES {
+        return Err(CallbackError::EvidenceTooLarge);
+    }
+    let malformed = |why: String| CallbackError::Malformed(format!("evidence: {why}"));
+    let packed = STANDARD
+        .decode(sent)
+        .map_err(|e| malformed(e.to_string()))?;
+    let mut document = Vec::new();
+    // No more than it takes to see that it is too much: a few bytes can unpack to anything.
+    let most = MAX_DOCUMENT_BYTES as u64 + 1;
+    let unpacking = GzDecoder::new(packed.as_slice()).take(most);
+    let read = { unpacking }.read_to_end(&mut document);
+    read.map_err(|e| malformed(e.to_string()))?;
+    if document.len() > MAX_DOCUMENT_BYTES {
+        return Err(CallbackError::EvidenceTooLarge);
+    }
+    EvidenceDocument::read(&document, &report.job_id, &report.device).map_err(malformed)?;
+    Ok(document.into())
 }
 
 fn signed(token: &SecretString, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
@@ -143,157 +215,4 @@ fn tail(text: &str, bytes: usize) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret;
-
-    use super::*;
-
-    const BODY: &str = r#"{"jobId":"first-plan/4100000000000000001/install-5034441-0","device":"4100000000000000001","mode":"install","kb":"5034441","outcome":"succeeded","finishedAt":"2024-11-12T10:00:00Z"}"#;
-    const SENT: &str = "1731405600";
-    // Made with `openssl dgst -sha256 -hmac`, once for the token and once for the signature.
-    const TOKEN: &str = "bd8bd0ad6b1b87fb42a446139e6e3e658146e58ef81cf16e6b1ce48e59e207c4";
-    const SIGNATURE: &str = "v1=748a80bde1b0df6ff35da3de8a73a561af8715d9e5db616601a1518b2d18557a";
-
-    fn master() -> SecretString {
-        "master key".into()
-    }
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_731_405_600 + seconds).unwrap()
-    }
-
-    async fn signed_report(body: &str) -> Result<ScriptReport, CallbackError> {
-        let claim: Claim = serde_json::from_str(body).unwrap();
-        let token = device_token(&master(), &claim.job_id, &claim.device);
-        verify(
-            &master().into(),
-            SENT,
-            &sign(&token, SENT, body.as_bytes()),
-            body.as_bytes(),
-            at(0),
-        )
-        .await
-    }
-
-    #[test]
-    fn token_and_signature_are_those_another_tool_computes() {
-        let job = "first-plan/4100000000000000001/install-5034441-0"
-            .parse()
-            .unwrap();
-        let token = device_token(&master(), &job, &"4100000000000000001".parse().unwrap());
-        assert_eq!(token.expose_secret(), TOKEN);
-        assert_eq!(sign(&token, SENT, BODY.as_bytes()), SIGNATURE);
-        assert!(!format!("{token:?}").contains(TOKEN));
-    }
-
-    #[tokio::test]
-    async fn only_a_fresh_report_signed_for_its_own_job_is_accepted() {
-        use CallbackError as E;
-        let other_job = BODY.replace("install-5034441-0", "install-5034441-1");
-        let other_device = BODY.replace(
-            r#""device":"4100000000000000001""#,
-            r#""device":"4100000000000000002""#,
-        );
-        let huge = format!("{BODY}{}", " ".repeat(MAX_BODY_BYTES));
-        let cut = &SIGNATURE[..SIGNATURE.len() - 2];
-        let table = [
-            ("as sent", SENT, SIGNATURE, BODY, 0, Ok(())),
-            ("at the edge", SENT, SIGNATURE, BODY, 300, Ok(())),
-            (
-                "clock of the device ahead",
-                SENT,
-                SIGNATURE,
-                BODY,
-                -300,
-                Ok(()),
-            ),
-            ("too late", SENT, SIGNATURE, BODY, 301, Err(E::Old)),
-            ("from the future", SENT, SIGNATURE, BODY, -301, Err(E::Old)),
-            ("no timestamp", "", SIGNATURE, BODY, 0, Err(E::Old)),
-            (
-                "absurd timestamp",
-                "-9223372036854775808",
-                SIGNATURE,
-                BODY,
-                0,
-                Err(E::Old),
-            ),
-            (
-                "another timestamp",
-                "1731405601",
-                SIGNATURE,
-                BODY,
-                0,
-                Err(E::BadSignature),
-            ),
-            ("no signature", SENT, "", BODY, 0, Err(E::BadSignature)),
-            (
-                "without its version",
-                SENT,
-                &SIGNATURE[3..],
-                BODY,
-                0,
-                Err(E::BadSignature),
-            ),
-            ("cut short", SENT, cut, BODY, 0, Err(E::BadSignature)),
-            ("not hex", SENT, "v1=zz", BODY, 0, Err(E::BadSignature)),
-            (
-                "another job",
-                SENT,
-                SIGNATURE,
-                &other_job,
-                0,
-                Err(E::BadSignature),
-            ),
-            (
-                "another device",
-                SENT,
-                SIGNATURE,
-                &other_device,
-                0,
-                Err(E::BadSignature),
-            ),
-            ("not JSON", SENT, SIGNATURE, "{", 0, Err(E::BadSignature)),
-            ("too large", SENT, SIGNATURE, &huge, 0, Err(E::TooLarge)),
-        ];
-        for (case, timestamp, signature, body, seconds, expected) in table {
-            let answer = verify(
-                &master().into(),
-                timestamp,
-                signature,
-                body.as_bytes(),
-                at(seconds),
-            )
-            .await;
-            assert_eq!(answer.map(|_| ()), expected, "{case}");
-        }
-        let stranger = verify(&"other".into(), SENT, SIGNATURE, BODY.as_bytes(), at(0)).await;
-        assert_eq!(stranger, Err(E::BadSignature));
-    }
-
-    #[tokio::test]
-    async fn a_signed_body_that_is_no_report_names_what_is_wrong() {
-        let error = signed_report(r#"{"jobId":"p/1/x","device":"1","mode":"format"}"#)
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains("format"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn the_log_comes_back_short_and_harmless() {
-        let log = format!("{}\\u001b[31mred\\u0000\\u202e\\ttab\\nä", "x".repeat(9000));
-        let body = BODY.replace(r#""finishedAt""#, &format!(r#""log":"{log}","finishedAt""#));
-        let report = signed_report(&body).await.unwrap();
-        assert!(
-            report.log.len() <= MAX_LOG_BYTES && report.log.ends_with("[31mred tab\nä"),
-            "{}",
-            report.log
-        );
-    }
-
-    #[test]
-    fn a_character_is_never_cut_in_two() {
-        assert_eq!(tail("äöü", 3), "ü");
-        assert_eq!(tail("abc", 9), "abc");
-    }
-}
+mod tests;

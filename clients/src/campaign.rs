@@ -5,9 +5,11 @@ pub mod report;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    campaign::{Campaign, Facts, PlanState},
-    ids::{ClientId, DeviceId, KbId},
+    campaign::{self, Campaign, Facts, PlanState},
+    device::Device,
+    ids::{ClientId, CveId, DeviceId, KbId},
     ledger::Verdict,
+    plan::PatchSelector,
 };
 
 use crate::{
@@ -35,17 +37,18 @@ pub async fn gather(store: &Store, client: &ClientId) -> StoreResult<Facts> {
             .list_devices(client, cursor.as_deref(), PAGE);
         let page = page.await?;
         let ids: Vec<DeviceId> = page.items.iter().map(|device| device.id.clone()).collect();
-        let lists = store.inventory.get_patch_lists(&ids).await?;
-        let lists = lists.into_iter().map(|list| (list.device.clone(), list));
-        facts.lists.extend(lists);
+        lists(store, &ids, &mut facts).await?;
         facts.devices.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
             break;
         }
     }
-    updates(store, &mut facts).await?;
-    vulnerabilities(store, &mut facts).await?;
+    let missing = facts.lists.values().flat_map(|list| &list.missing);
+    let missing = missing.map(|patch| patch.kb.clone()).collect();
+    updates(store, missing, &mut facts).await?;
+    let ids = facts.updates.values().flat_map(|update| &update.cves);
+    vulnerabilities(store, ids.cloned().collect(), &mut facts).await?;
     facts.histories = Catalogue::histories(store).await?;
     facts.open = open_pairs(store, client).await?;
     facts.ledger = ledger(store, &facts).await?;
@@ -54,10 +57,42 @@ pub async fn gather(store: &Store, client: &ClientId) -> StoreResult<Facts> {
     Ok(facts)
 }
 
-/// The missing updates, and those they replace.
-async fn updates(store: &Store, facts: &mut Facts) -> StoreResult<()> {
-    let missing = facts.lists.values().flat_map(|list| &list.missing);
-    let mut wanted: BTreeSet<KbId> = missing.map(|patch| patch.kb.clone()).collect();
+/// Says of which of these devices evidence has to be taken before the patches of a plan are installed.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn evidence_first(
+    store: &Store,
+    patches: &[PatchSelector],
+    devices: &[Device],
+) -> StoreResult<BTreeSet<DeviceId>> {
+    let mut facts = Facts::default();
+    let kbs = patches.iter().map(|patch| patch.kb.clone()).collect();
+    updates(store, kbs, &mut facts).await?;
+    let named = patches.iter().flat_map(|patch| &patch.cves);
+    let known = facts.updates.values().flat_map(|update| &update.cves);
+    let ids = named.chain(known).cloned().collect();
+    vulnerabilities(store, ids, &mut facts).await?;
+    if !campaign::may_ask_for_evidence(&facts) {
+        return Ok(BTreeSet::new());
+    }
+    let ids: Vec<DeviceId> = devices.iter().map(|device| device.id.clone()).collect();
+    for chunk in ids.chunks(PAGE) {
+        lists(store, chunk, &mut facts).await?;
+    }
+    facts.devices = devices.to_vec();
+    Ok(campaign::evidence_first(&facts, patches))
+}
+
+async fn lists(store: &Store, ids: &[DeviceId], facts: &mut Facts) -> StoreResult<()> {
+    let lists = store.inventory.get_patch_lists(ids).await?;
+    let lists = lists.into_iter().map(|list| (list.device.clone(), list));
+    facts.lists.extend(lists);
+    Ok(())
+}
+
+/// These updates, and those they replace.
+async fn updates(store: &Store, mut wanted: BTreeSet<KbId>, facts: &mut Facts) -> StoreResult<()> {
     let mut asked = BTreeSet::new();
     for _ in 0..LONGEST_CHAIN {
         let kbs: Vec<KbId> = wanted.difference(&asked).cloned().collect();
@@ -88,9 +123,11 @@ async fn ledger(store: &Store, facts: &Facts) -> StoreResult<BTreeMap<KbId, Verd
     Ok(verdicts)
 }
 
-async fn vulnerabilities(store: &Store, facts: &mut Facts) -> StoreResult<()> {
-    let ids = facts.updates.values().flat_map(|update| &update.cves);
-    let ids: BTreeSet<_> = ids.cloned().collect();
+async fn vulnerabilities(
+    store: &Store,
+    ids: BTreeSet<CveId>,
+    facts: &mut Facts,
+) -> StoreResult<()> {
     let ids: Vec<_> = ids.into_iter().collect();
     for chunk in ids.chunks(PAGE) {
         let found = store.vulnerabilities.get_vulnerabilities(chunk).await?;

@@ -10,6 +10,7 @@ pub mod breaker;
 pub mod callback;
 pub mod campaign;
 pub mod config;
+pub mod evidence;
 pub mod intel;
 pub mod ledger;
 pub mod memory;

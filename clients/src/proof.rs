@@ -56,6 +56,7 @@ mod tests {
             choice: Some(Choice::Approve),
             request: Some(&request),
             plan_hash: Some("beef"),
+            device: None,
         };
         let key = Secret::from("decision key");
         assert_eq!(sign(&"decision key".into(), &decision).unwrap(), PROOF);

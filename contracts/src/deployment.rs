@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::{
     approval::{Answer, ApprovalBook, Choice},
     deployment::{DeploymentMetrics, DeploymentStatus},
+    evidence::Waiver,
     guardrail::{ApprovalNeed, Verdict},
     ids::{DeviceId, KbId, PersonId, PlanId, RequestId},
     outcome::{DeploymentOutcome, DeviceOutcome, OutcomeCounts},
@@ -76,6 +77,9 @@ pub struct PlanRef {
     pub hash: String,
     /// Rings in order.
     pub rings: Vec<RingRef>,
+    /// Devices that evidence is taken of first.
+    #[serde(default)]
+    pub evidence_first: u32,
 }
 
 /// The approval a plan runs under.
@@ -141,6 +145,15 @@ pub enum Pending {
         /// When it came.
         at: Timestamp,
     },
+    /// A waiver of evidence.
+    Waive {
+        /// As it was sent.
+        input: WaiveInput,
+        /// Update waiting for the answer.
+        id: String,
+        /// When it came.
+        at: Timestamp,
+    },
     /// More time for approvers.
     Extend {
         /// As it was sent.
@@ -168,6 +181,24 @@ pub struct Asking {
     pub need: ApprovalNeed,
     /// Policy that asks.
     pub policy_version: String,
+}
+
+/// Who lets devices be patched without evidence.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Waivers {
+    /// For every device.
+    pub all: Option<Waiver>,
+    /// For one device each.
+    pub devices: BTreeMap<DeviceId, Waiver>,
+}
+
+impl Waivers {
+    /// Returns the waiver that holds for a device.
+    #[must_use]
+    pub fn of(&self, device: &DeviceId) -> Option<&Waiver> {
+        self.devices.get(device).or(self.all.as_ref())
+    }
 }
 
 /// Everything a run hands to the next one.
@@ -247,6 +278,12 @@ pub struct Carry {
     /// First page of the device list on which devices in flight were found last.
     #[serde(default)]
     pub found_on: Option<u32>,
+    /// Who lets devices be patched without evidence.
+    #[serde(default)]
+    pub waivers: Waivers,
+    /// Devices that wait for a person because evidence could not be taken, and why; not told yet.
+    #[serde(default)]
+    pub without_evidence: BTreeMap<DeviceId, String>,
 }
 
 /// A round over the pages of the device list.
@@ -404,7 +441,34 @@ pub struct ExtendInput {
     pub proof: Option<String>,
 }
 
-/// Answer to a control, amendment or extension.
+/// Signal `waive_evidence`; update `request_waive_evidence` answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaiveInput {
+    /// Who waives it.
+    pub by: String,
+    /// Why; has to be given.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Only this device; all of the plan when absent.
+    #[serde(default)]
+    pub device: Option<DeviceId>,
+    /// Signature of the API; absent when sent by hand.
+    #[serde(default)]
+    pub proof: Option<String>,
+}
+
+/// Signal `evidence_missing` of a device run: it waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceMissing {
+    /// Device.
+    pub device: DeviceId,
+    /// Why evidence could not be taken.
+    pub why: String,
+}
+
+/// Answer to a control, waiver, amendment or extension.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum ControlAnswer {

@@ -1,6 +1,7 @@
 //! Workflow `DevicePatch`: input, result, signal and status.
 
 use domain::{
+    evidence::{StoredEvidence, Waiver},
     guardrail::Verdict,
     ids::{ClientId, DeviceId, JobId, KbId, PlanId},
     outcome::DeviceResult,
@@ -31,6 +32,38 @@ pub enum Stop {
 pub struct StopInput {
     /// Why.
     pub why: Stop,
+}
+
+/// Signal `waive_evidence`: the deployment passes on who lets the device be patched without evidence.
+/// Whoever sends it is looked up again: an order by hand is no more here than it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaiverInput {
+    /// Who waives it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// The device that the order named; absent when it was for all.
+    #[serde(default)]
+    pub device: Option<DeviceId>,
+    /// Signature of the API; absent when sent by hand.
+    #[serde(default)]
+    pub proof: Option<String>,
+}
+
+/// Evidence before an installation, as the plan and people ask for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceNeed {
+    /// Nobody asks for it.
+    #[default]
+    NotNeeded,
+    /// It is taken first.
+    First,
+    /// It should be, and somebody lets the device be patched without it.
+    Waived(Waiver),
+    /// An earlier attempt of this plan has it.
+    Stored(StoredEvidence),
 }
 
 /// What a run does to the device.
@@ -90,6 +123,9 @@ pub struct DevicePatchInput {
     pub cleared: Verdict,
     /// Waits.
     pub waits: Waits,
+    /// Evidence before the installation.
+    #[serde(default)]
+    pub evidence: EvidenceNeed,
 }
 
 /// Result of `DevicePatch`; the same goes to the store, and its outcome to the deployment.
@@ -111,6 +147,8 @@ pub enum DeviceStage {
     WaitingForDevice,
     /// Asks guardrails and reads the patch list.
     Preflight,
+    /// Takes evidence, or waits for a person because it could not be taken.
+    CollectingEvidence,
     /// Runs the installation.
     Installing,
     /// Restarts.
@@ -134,6 +172,7 @@ impl DeviceStage {
             Self::WaitingForWindow => "waiting_for_window",
             Self::WaitingForDevice => "waiting_for_device",
             Self::Preflight => "preflight",
+            Self::CollectingEvidence => "collecting_evidence",
             Self::Installing => "installing",
             Self::Rebooting => "rebooting",
             Self::Verifying => "verifying",

@@ -29,10 +29,14 @@ $ProgressPreference = 'SilentlyContinue'
 
 $StateFolder = Join-Path $env:ProgramData 'AutoOps\Device'
 $MaxLog = 4096
+# Evidence: most lines of a section, longest line, and how much the receiver takes (base64 of gzip).
+$MaxLines = 600
+$MaxLine = 500
+$MaxEvidence = 262144
 $Invariant = [Globalization.CultureInfo]::InvariantCulture
 $Log = New-Object System.Text.StringBuilder
 # What the report will say; `touched` is true once something on the device may have been changed.
-$Report = @{ outcome = 'failed'; exitCode = $null; installed = $null; touched = $false }
+$Report = @{ outcome = 'failed'; exitCode = $null; installed = $null; touched = $false; evidence = '' }
 
 function Write-Step([string] $Text) {
     [void] $Log.AppendLine(('{0} {1}' -f [DateTime]::UtcNow.ToString('HH:mm:ss', $Invariant), $Text))
@@ -151,8 +155,12 @@ function Get-Report {
         finishedAt     = [DateTime]::UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", $Invariant)
         log            = $text
     }
+    if ($Report.evidence -ne '') { $body.evidence = $Report.evidence }
     return ConvertTo-Json -InputObject $body -Depth 4 -Compress
 }
+
+# What the receiver answered last.
+$SendStatus = 0
 
 # Signs anew for each try: a signature is good for five minutes. True when it was taken.
 function Send-Report([string] $Body) {
@@ -178,10 +186,29 @@ function Send-Report([string] $Body) {
             if ($_.Exception.PSObject.Properties['Response']) { $response = $_.Exception.Response }
             if ($null -ne $response) { $status = [int] $response.StatusCode }
             # Nobody waits, or it will never be accepted: trying again changes nothing.
-            if (@(400, 404, 413, 422) -contains $status) { return $false }
+            $script:SendStatus = $status
+            if (@(400, 404, 409, 413, 422) -contains $status) { return $false }
         }
     }
     return $false
+}
+
+# Whole or not at all.
+function Save-Report([string] $Body) {
+    [IO.File]::WriteAllText($marker + '.new', $Body, (New-Object System.Text.UTF8Encoding $false))
+    Move-Item -LiteralPath ($marker + '.new') -Destination $marker -Force
+}
+
+# A receiver that takes no evidence of this size is told that there is none: nobody must wait for it.
+function Send-OrShrink([string] $Body) {
+    if (Send-Report $Body) { return $true }
+    if ($Mode -ne 'evidence' -or $script:SendStatus -ne 413 -or -not $Body.Contains('"evidence":')) { return $false }
+    $Report.evidence = ''
+    Set-Outcome 'failed' $null
+    Write-Step 'the receiver refused the evidence as too large'
+    $smaller = Get-Report
+    Save-Report $smaller
+    return Send-Report $smaller
 }
 
 # ---- Updates -----------------------------------------------------------------------------------
@@ -339,21 +366,149 @@ function Get-BootTime {
     return (Get-CimInstance -ClassName Win32_OperatingSystem).LastBootUpTime.ToUniversalTime()
 }
 
-function Invoke-Evidence {
-    Write-Step ('started {0:u}; restart pending: {1}' -f (Get-BootTime), (Test-PendingReboot))
-    $stopped = @(Get-CimInstance -ClassName Win32_Service -Filter "StartMode='Auto' AND State<>'Running'" -ErrorAction SilentlyContinue)
-    Write-Step ('stopped automatic services: ' + (@($stopped | Select-Object -First 20 | ForEach-Object { $_.Name }) -join ', '))
-    $updates = @(Get-HotFix -ErrorAction SilentlyContinue | Sort-Object -Property InstalledOn -Descending | Select-Object -First 8)
-    Write-Step ('newest updates: ' + (@($updates | ForEach-Object { $_.HotFixID }) -join ', '))
-    foreach ($name in @('System', 'Application')) {
-        $filter = @{ LogName = $name; Level = 1, 2; StartTime = (Get-Date).AddHours(-2) }
-        $events = @(Get-WinEvent -FilterHashtable $filter -MaxEvents 10 -ErrorAction SilentlyContinue)
-        foreach ($entry in $events) {
-            $text = ([string] $entry.Message -replace '\s+', ' ')
-            if ($text.Length -gt 160) { $text = $text.Substring(0, 160) }
-            Write-Step ('{0} {1} {2}: {3}' -f $name, $entry.ProviderName, $entry.Id, $text)
+# ---- Evidence: what a restart destroys. It only reads ------------------------------------------
+
+function Get-Recent([string[]] $Folders) {
+    $since = [DateTime]::UtcNow.AddDays(-14)
+    $kinds = @('.exe', '.dll', '.ps1', '.bat', '.cmd', '.vbs', '.js', '.hta', '.scr', '.sys', '.msi')
+    foreach ($folder in $Folders) {
+        if ([string]::IsNullOrEmpty($folder) -or -not (Test-Path -LiteralPath $folder)) { continue }
+        # A few levels: system folders are deep, and this must end.
+        $files = Get-ChildItem -LiteralPath $folder -File -Force -Recurse -Depth 2 -ErrorAction SilentlyContinue
+        foreach ($file in $files) {
+            if ($file.LastWriteTimeUtc -gt $since -and $kinds -contains $file.Extension.ToLowerInvariant()) {
+                "{0:u}`t{1}`t{2}" -f $file.LastWriteTimeUtc, $file.Length, $file.FullName
+            }
         }
     }
+}
+
+function Get-Autoruns {
+    $hives = @('HKLM:\SOFTWARE', 'HKLM:\SOFTWARE\WOW6432Node')
+    $hives += @(Get-ChildItem -LiteralPath 'Registry::HKEY_USERS' -ErrorAction SilentlyContinue | ForEach-Object { "Registry::$($_.Name)\SOFTWARE" })
+    foreach ($hive in $hives) {
+        foreach ($name in @('Run', 'RunOnce')) {
+            $key = "$hive\Microsoft\Windows\CurrentVersion\$name"
+            if (-not (Test-Path -LiteralPath $key)) { continue }
+            $item = Get-Item -LiteralPath $key -ErrorAction SilentlyContinue
+            foreach ($value in $item.GetValueNames()) { "{0}`t{1}`t{2}" -f $item.Name, $value, $item.GetValue($value) }
+        }
+    }
+    foreach ($task in @(Get-ScheduledTask -ErrorAction SilentlyContinue)) {
+        # Windows' own are many and the same everywhere.
+        if ($task.TaskPath -like '\Microsoft\Windows\*') { continue }
+        $does = @($task.Actions | ForEach-Object { if ($_.PSObject.Properties['Execute']) { "$($_.Execute) $($_.Arguments)" } }) -join '; '
+        "task`t{0}{1}`t{2}`t{3}`t{4}" -f $task.TaskPath, $task.TaskName, $task.State, $task.Author, $does
+    }
+    foreach ($folder in @("$env:ProgramData\Microsoft\Windows\Start Menu\Programs\StartUp")) {
+        Get-ChildItem -LiteralPath $folder -File -Force -ErrorAction SilentlyContinue | ForEach-Object { "startup`t$($_.FullName)" }
+    }
+}
+
+# Ids, times and who; messages are long and in the language of the device.
+function Get-SecurityEvents {
+    $ids = @(1102, 4624, 4625, 4648, 4672, 4688, 4697, 4698, 4702, 4720, 4728, 4732, 4740)
+    $logs = @(
+        @{ LogName = 'Security'; Id = $ids; StartTime = (Get-Date).AddHours(-24) },
+        @{ LogName = 'System'; Id = @(7045, 7040, 104); StartTime = (Get-Date).AddDays(-7) },
+        @{ LogName = 'Microsoft-Windows-Windows Defender/Operational'; Id = @(1116, 1117, 5001, 5007); StartTime = (Get-Date).AddDays(-7) }
+    )
+    foreach ($filter in $logs) {
+        foreach ($entry in @(Get-WinEvent -FilterHashtable $filter -MaxEvents 300 -ErrorAction SilentlyContinue)) {
+            $values = @($entry.Properties | Select-Object -First 10 | ForEach-Object { [string] $_.Value }) -join ' | '
+            "{0:u}`t{1}`t{2}`t{3}" -f $entry.TimeCreated.ToUniversalTime(), $entry.LogName, $entry.Id, $values
+        }
+    }
+}
+
+function Get-Connections {
+    foreach ($one in @(Get-NetTCPConnection -ErrorAction SilentlyContinue)) {
+        "tcp`t{0}:{1}`t{2}:{3}`t{4}`t{5}" -f $one.LocalAddress, $one.LocalPort, $one.RemoteAddress, $one.RemotePort, $one.State, $one.OwningProcess
+    }
+    foreach ($one in @(Get-NetUDPEndpoint -ErrorAction SilentlyContinue)) {
+        "udp`t{0}:{1}`t`t`t{2}" -f $one.LocalAddress, $one.LocalPort, $one.OwningProcess
+    }
+}
+
+function Get-Users {
+    foreach ($one in @(Get-CimInstance -ClassName Win32_LogonSession -OperationTimeoutSec 60 -ErrorAction SilentlyContinue)) {
+        $who = @(Get-CimAssociatedInstance -InputObject $one -ResultClassName Win32_Account -OperationTimeoutSec 20 -ErrorAction SilentlyContinue | ForEach-Object { "$($_.Domain)\$($_.Name)" }) -join ', '
+        "{0}`ttype {1}`t{2:u}`t{3}" -f $one.LogonId, $one.LogonType, $one.StartTime, $who
+    }
+}
+
+# What changes fastest comes first.
+$Collectors = [ordered]@{
+    processes          = {
+        foreach ($one in @(Get-CimInstance -ClassName Win32_Process -OperationTimeoutSec 60)) {
+            "{0}`t{1}`t{2:u}`t{3}`t{4}" -f $one.ProcessId, $one.ParentProcessId, $one.CreationDate, $one.ExecutablePath, $one.CommandLine
+        }
+    }
+    connections        = { Get-Connections }
+    users              = { Get-Users }
+    system             = {
+        $os = Get-CimInstance -ClassName Win32_OperatingSystem -OperationTimeoutSec 60
+        "{0} {1}" -f $os.Caption, $os.Version
+        "boot time`t{0:u}" -f $os.LastBootUpTime.ToUniversalTime()
+        "restart pending`t{0}" -f (Test-PendingReboot)
+    }
+    services           = {
+        foreach ($one in @(Get-CimInstance -ClassName Win32_Service -OperationTimeoutSec 60)) {
+            "{0}`t{1}`t{2}`t{3}`t{4}" -f $one.Name, $one.State, $one.StartMode, $one.StartName, $one.PathName
+        }
+    }
+    autoruns           = { Get-Autoruns }
+    recent_executables = {
+        $homes = @(Get-ChildItem -LiteralPath (Join-Path $env:SystemDrive 'Users') -Directory -Force -ErrorAction SilentlyContinue)
+        Get-Recent (@("$env:SystemRoot\Temp", $env:ProgramData, "$env:SystemDrive\Users\Public") + @($homes | ForEach-Object { "$($_.FullName)\AppData\Local\Temp" }) + @("$env:SystemRoot\System32"))
+    }
+    security_log       = { Get-SecurityEvents }
+    updates            = {
+        foreach ($one in @(Get-HotFix -ErrorAction SilentlyContinue)) { "{0}`t{1:u}`t{2}" -f $one.HotFixID, $one.InstalledOn, $one.Description }
+    }
+}
+
+# Lines as a section: at most so many, each cut, and marked when something was.
+function Get-Section([string] $Name, [string[]] $All, [int] $Most) {
+    $cut = $All.Count -gt $Most
+    $lines = New-Object System.Collections.Generic.List[string]
+    foreach ($line in $All) {
+        if ($lines.Count -ge $Most) { break }
+        # The token is in our own text, and evidence is kept long.
+        $text = ($line -replace '[\x00-\x08\x0a-\x1f\x7f]', ' ').Replace($Secret, '<token>')
+        if ($text.Length -gt $MaxLine) { $text = $text.Substring(0, $MaxLine); $cut = $true }
+        $lines.Add($text)
+    }
+    return [ordered]@{ name = $Name; truncated = [bool] $cut; lines = $lines.ToArray() }
+}
+
+function Get-Packed([string] $Text) {
+    $bytes = [Text.Encoding]::UTF8.GetBytes($Text)
+    $buffer = New-Object System.IO.MemoryStream
+    $gzip = New-Object System.IO.Compression.GZipStream($buffer, [System.IO.Compression.CompressionMode]::Compress, $true)
+    try { $gzip.Write($bytes, 0, $bytes.Length) } finally { $gzip.Dispose() }
+    return [Convert]::ToBase64String($buffer.ToArray())
+}
+
+function Invoke-Evidence {
+    $taken = [DateTime]::UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", $Invariant)
+    $found = [ordered]@{}
+    foreach ($name in $Collectors.Keys) {
+        # One that fails says so, and the others go on.
+        try { $found[$name] = [string[]] @(& $Collectors[$name] | ForEach-Object { [string] $_ }) }
+        catch { $found[$name] = [string[]] @("not collected: $($_.Exception.Message)") }
+    }
+    $most = $MaxLines
+    while ($true) {
+        $sections = @(foreach ($name in $found.Keys) { Get-Section $name $found[$name] $most })
+        $document = [ordered]@{ format = 1; jobId = $JobId; device = $DeviceId; takenAt = $taken; sections = $sections }
+        $packed = Get-Packed (ConvertTo-Json -InputObject $document -Depth 5 -Compress)
+        if ($packed.Length -le $MaxEvidence -or $most -le 10) { break }
+        $most = [int] [Math]::Floor($most / 2)
+    }
+    if ($packed.Length -gt $MaxEvidence) { Write-Step 'evidence cannot be packed'; return }
+    $Report.evidence = $packed
+    Write-Step "collected, at most $most lines a section, $($packed.Length) bytes packed"
     Set-Outcome 'succeeded' 0
 }
 
@@ -416,7 +571,7 @@ try {
     if (Test-Path -LiteralPath $marker) {
         # This job was done: say again how it ended, do nothing again.
         $stored = [IO.File]::ReadAllText($marker)
-        if (-not (Send-Report $stored)) { Write-Warning 'the report did not arrive' }
+        if (-not (Send-OrShrink $stored)) { Write-Warning 'the report did not arrive' }
         exit 0
     }
     $wasBegun = Test-Path -LiteralPath $begun
@@ -441,11 +596,9 @@ try {
         Remove-Item -LiteralPath $begun -Force -ErrorAction SilentlyContinue
     }
     else {
-        # Whole or not at all.
-        [IO.File]::WriteAllText($marker + '.new', $body, (New-Object System.Text.UTF8Encoding $false))
-        Move-Item -LiteralPath ($marker + '.new') -Destination $marker -Force
+        Save-Report $body
     }
-    if (-not (Send-Report $body)) { Write-Warning 'the report did not arrive' }
+    if (-not (Send-OrShrink $body)) { Write-Warning 'the report did not arrive' }
 }
 finally {
     if ($mine) { $mutex.ReleaseMutex() }

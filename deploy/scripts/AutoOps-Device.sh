@@ -15,6 +15,9 @@ export PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C
 STATE="${AUTOOPS_STATE:-/Library/Application Support/AutoOps/Device}"
 MAX_LOG=4096
 LOG=""
+# Evidence: most lines of a section, longest line, and how much the receiver takes (base64 of gzip).
+MAX_LINES=400 MAX_LINE=500 MAX_EVIDENCE=262144
+EVIDENCE="" STATUS=000
 
 mode="${mode:-}" kb="${kb:-}" jobId="${jobId:-}" device="${device:-}"
 notBefore="${notBefore:-}" notAfter="${notAfter:-}" services="${services:-}"
@@ -114,29 +117,44 @@ report_json() {
     local kb_json=null tail
     [[ -n $kb ]] && kb_json="\"$kb\""
     tail=${LOG: -$((${#LOG} < MAX_LOG ? ${#LOG} : MAX_LOG))}
-    printf '{"jobId":%s,"device":%s,"mode":"%s","kb":%s,"outcome":"%s","exitCode":%s,"rebootRequired":%s,"installed":%s,"services":%s,"finishedAt":"%s","log":%s}' \
+    printf '{"jobId":%s,"device":%s,"mode":"%s","kb":%s,"outcome":"%s","exitCode":%s,"rebootRequired":%s,"installed":%s,"services":%s,"finishedAt":"%s","log":%s%s}' \
         "$(json_text "$jobId")" "$(json_text "$device")" "$mode" "$kb_json" "$OUTCOME" "$EXIT_CODE" \
-        "$REBOOT" "$INSTALLED" "$(service_states)" "$(now)" "$(json_text "$tail")"
+        "$REBOOT" "$INSTALLED" "$(service_states)" "$(now)" "$(json_text "$tail")" \
+        "${EVIDENCE:+,\"evidence\":\"$EVIDENCE\"}"
 }
 
 # Signs anew for each try: a signature is good for five minutes.
 send() {
-    local body=$1 pause timestamp signature status
+    local body=$1 pause timestamp signature
     for pause in 0 2 5 15 30 60; do
         sleep "$pause"
         timestamp=$(date -u +%s)
         signature="v1=$(printf '%s.%s' "$timestamp" "$body" | hmac)"
-        status=$(printf '%s' "$body" | curl --silent --show-error --output /dev/null --write-out '%{http_code}' \
+        STATUS=$(printf '%s' "$body" | curl --silent --show-error --output /dev/null --write-out '%{http_code}' \
             --max-time 20 --proto '=https,http' --header 'content-type: application/json' \
             --header "x-autoops-timestamp: $timestamp" --header "x-autoops-signature: $signature" \
-            --data-binary @- "$callbackUrl" 2>/dev/null) || status=000
-        case $status in
+            --data-binary @- "$callbackUrl" 2>/dev/null) || STATUS=000
+        case $STATUS in
             2??) return 0 ;;
             # Nobody waits, or it will never be accepted: trying again changes nothing.
-            400 | 404 | 413 | 422) return 1 ;;
+            400 | 404 | 409 | 413 | 422) return 1 ;;
         esac
     done
     return 1
+}
+
+# Whole or not at all.
+keep() { printf '%s' "$1" >"$marker.new" && mv "$marker.new" "$marker"; }
+
+# A receiver that takes no evidence of this size is told that there is none: nobody must wait for it.
+deliver() {
+    send "$1" && return 0
+    [[ $mode == evidence && $STATUS == 413 && $1 == *'"evidence":'* ]] || return 1
+    EVIDENCE="" OUTCOME=failed EXIT_CODE=null
+    say "the receiver refused the evidence as too large"
+    local smaller; smaller=$(report_json)
+    keep "$smaller"
+    send "$smaller"
 }
 
 # ---- what macOS can do -------------------------------------------------------------------------
@@ -175,12 +193,103 @@ run_install() {
 
 run_verify() { run_check; }
 run_uninstall() { OUTCOME=not_removable; say "macOS cannot remove an update"; }
+
+# ---- evidence: what a restart destroys. It only reads ------------------------------------------
+
+# A program that hangs must not keep the rest from being collected.
+limited() {
+    command -v "$1" >/dev/null || return 0
+    if command -v perl >/dev/null; then perl -e 'alarm 60; exec @ARGV' "$@"; else "$@"; fi 2>/dev/null </dev/null
+}
+
+# Lines as a section of the document: at most $1 of them, each cut, and marked when something was.
+section() {
+    awk -v most="$1" -v name="$2" -v width="$MAX_LINE" '
+        BEGIN { printf "{\"name\":\"%s\",\"lines\":[", name }
+        /[^ \t]/ {
+            if (++kept > most) { cut = 1; next }
+            if (length($0) > width) { cut = 1; $0 = substr($0, 1, width) }
+            gsub(/\t/, " "); gsub(/[\001-\037\177]/, "")
+            gsub(/\\/, "&&"); gsub(/"/, "\\\\&")
+            printf "%s\"%s\"", (kept > 1 ? "," : ""), $0
+        }
+        END { printf "],\"truncated\":%s}", (cut ? "true" : "false") }'
+}
+
+collect_system() {
+    now; uname -a; limited sw_vers; uptime
+    printf 'boot time: %s\n' "$(sysctl -n kern.boottime 2>/dev/null || limited uptime -s)"
+    id; limited df -k
+}
+# Path and command line apart: both may hold blanks.
+collect_processes() { limited ps -axww -o pid=,ppid=,user=,lstart=,command=; }
+collect_executables() { limited ps -axww -o pid=,comm=; }
+collect_connections() {
+    if command -v lsof >/dev/null; then limited lsof -nP -i
+    elif command -v ss >/dev/null; then limited ss -tunap
+    else limited netstat -an; fi
+}
+collect_users() { limited who -a; limited last -n 40; }
+collect_services() {
+    limited launchctl list
+    limited systemctl list-units --type=service --all --no-pager --plain --no-legend
+}
+collect_autoruns() {
+    local place
+    for place in /Library/LaunchDaemons /Library/LaunchAgents /Users/*/Library/LaunchAgents /etc/cron.d /etc/cron.daily \
+        /usr/lib/cron/tabs /var/spool/cron /etc/periodic/daily /etc/systemd/system; do
+        [[ -d $place ]] && printf '%s:\n' "$place" && limited ls -lan "$place"
+    done
+    limited crontab -l
+    limited defaults read com.apple.loginwindow LoginHook
+}
+collect_recent_executables() {
+    local places=() place
+    for place in /tmp /private/tmp /var/tmp /Users/Shared /usr/local/bin /usr/local/sbin /Library/Application\ Support; do
+        [[ -d $place && ! -L $place ]] && places+=("$place")
+    done
+    ((${#places[@]})) || return 0
+    limited find "${places[@]}" -xdev -maxdepth 5 -type f -mtime -14 \
+        \( -perm -100 -o -perm -010 -o -perm -001 \) -exec ls -ldn {} +
+}
+collect_security_log() {
+    limited log show --last 6h --style compact \
+        --predicate 'process == "sshd" OR process == "sudo" OR process == "loginwindow" OR process == "authd" OR process == "tccd"'
+    limited journalctl --no-pager --quiet --since -6h -t sshd -t sudo -t su -t login
+}
+collect_updates() { limited softwareupdate --history; }
+
+# The document with at most $1 lines a section. The token is in our own text, and evidence is kept long.
+evidence_document() {
+    local name separator=""
+    printf '{"format":1,"jobId":%s,"device":%s,"takenAt":"%s","sections":[' \
+        "$(json_text "$jobId")" "$(json_text "$device")" "$(now)"
+    for name in system processes executables connections users services autoruns recent_executables security_log updates; do
+        printf '%s' "$separator"
+        section "$1" "$name" <"$2/$name"
+        separator=,
+    done
+    printf ']}'
+}
+
 run_evidence() {
-    say "$(sw_vers 2>/dev/null)"
-    say "up: $(uptime)"
-    say "$(softwareupdate --history 2>/dev/null | tail -n 8)"
-    say "$(log show --last 20m --predicate 'messageType == fault' --style compact 2>/dev/null | tail -n 20)"
-    OUTCOME=succeeded EXIT_CODE=0
+    local folder name lines=$MAX_LINES packed
+    folder="$STATE/evidence.$$"
+    mkdir -p "$folder" || return
+    # Once, and first what changes fastest; only what is kept of it depends on its size.
+    for name in processes executables connections users system services autoruns recent_executables security_log updates; do
+        "collect_$name" 2>/dev/null | tr -d '\000' >"$folder/$name"
+    done
+    while :; do
+        packed=$(evidence_document "$lines" "$folder" | only_utf8 |
+            sed -f <(printf 's/%s/<token>/g' "$token") | gzip -9 | openssl base64 -A)
+        ((${#packed} <= MAX_EVIDENCE || lines <= 10)) && break
+        lines=$((lines / 2))
+    done
+    rm -rf "$folder"
+    if [[ -z $packed ]] || ((${#packed} > MAX_EVIDENCE)); then say "evidence cannot be packed"; return; fi
+    EVIDENCE=$packed OUTCOME=succeeded EXIT_CODE=0
+    say "collected, at most $lines lines a section, ${#packed} bytes packed"
 }
 boot_time() { sysctl -n kern.boottime | sed 's/^{ sec = \([0-9]*\).*/\1/'; }
 # The report goes out first; the restart comes when it has had a minute.
@@ -225,7 +334,7 @@ main() {
     begun="$marker.begun"
     if [[ -f $marker ]]; then
         # This job was done: say again how it ended, do nothing again.
-        send "$(cat "$marker")"
+        deliver "$(cat "$marker")"
         return
     fi
     if [[ ! -d $begun ]] && ! in_window; then
@@ -262,9 +371,9 @@ main() {
         # Not kept: the same job may come again inside its window.
         rm -rf "$begun"
     else
-        printf '%s' "$body" >"$marker.new" && mv "$marker.new" "$marker"
+        keep "$body"
     fi
-    send "$body" || echo "AutoOps-Device: the report did not arrive" >&2
+    deliver "$body" || echo "AutoOps-Device: the report did not arrive" >&2
     [[ $OUTCOME == failed ]] && return 1
     return 0
 }

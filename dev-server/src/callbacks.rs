@@ -1,6 +1,7 @@
 //! Receives the reports of the device script and passes each on to the workflow that waits for it.
 //!
-//! It checks, signals and answers; everything else is the workflow's. A report that comes twice is
+//! It checks, keeps evidence, signals and answers; everything else is the workflow's. Evidence is kept
+//! before the workflow hears of it, and the signal only names it. A report that comes twice is
 //! one signal: the server drops a signal whose request id it has seen, and ours is made of the body.
 
 use std::{sync::Arc, time::Duration};
@@ -14,11 +15,15 @@ use axum::{
     routing::post,
 };
 use clients::{
-    callback::{self, CallbackError},
+    callback::{self, CallbackError, Posted},
+    evidence::{EvidenceError, EvidenceRoom, Origin},
     secret::Secret,
 };
 use contracts::ids::DeviceRun;
-use domain::script::{SIGNATURE_HEADER, ScriptReport, TIMESTAMP_HEADER};
+use domain::{
+    failure::{Classify, FailureKind},
+    script::{SIGNATURE_HEADER, ScriptReport, TIMESTAMP_HEADER},
+};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
@@ -112,14 +117,22 @@ impl Deliver for BySignal {
 struct Receiver {
     key: Secret,
     deliver: Arc<dyn Deliver>,
+    evidence: EvidenceRoom,
 }
 
-/// Makes the routes of the receiver. `key` is the master key the tokens of script runs are made of.
-pub fn router(key: Secret, deliver: Arc<dyn Deliver>) -> Router {
+/// Makes the routes of the receiver. `key` is the master key the tokens of script runs are made of,
+/// `evidence` where evidence is kept.
+pub fn router(key: Secret, deliver: Arc<dyn Deliver>, evidence: EvidenceRoom) -> Router {
     Router::new()
         .route(PATH, post(receive))
-        .layer(DefaultBodyLimit::max(callback::MAX_BODY_BYTES))
-        .with_state(Arc::new(Receiver { key, deliver }))
+        .layer(DefaultBodyLimit::max(
+            callback::MAX_BODY_WITH_EVIDENCE_BYTES,
+        ))
+        .with_state(Arc::new(Receiver {
+            key,
+            deliver,
+            evidence,
+        }))
 }
 
 async fn receive(
@@ -148,8 +161,11 @@ async fn receive(
         Timestamp::now(),
     )
     .await;
-    let report = match checked {
-        Ok(report) => report,
+    let Posted {
+        mut report,
+        evidence,
+    } = match checked {
+        Ok(posted) => posted,
         Err(error) => {
             tracing::info!(%error, "a report was refused: {error}");
             return refuse(&error);
@@ -163,6 +179,20 @@ async fn receive(
             "this job belongs to no device run",
         );
     };
+    if let Some(document) = evidence {
+        let chain = run.workflow_id();
+        let origin = Origin {
+            plan: &run.plan,
+            device: &run.device,
+            job: &report.job_id,
+            chain: &chain,
+        };
+        let kept = receiver.evidence.keep(origin, document, Timestamp::now());
+        match kept.await {
+            Ok(stored) => report.evidence = Some(stored),
+            Err(error) => return not_kept(&report, &error),
+        }
+    }
     let delivery = Delivery {
         workflow_id: run.workflow_id(),
         request_id: hex::encode(Sha256::digest(&body)),
@@ -185,9 +215,27 @@ async fn receive(
     }
 }
 
+/// The workflow does not hear of a report whose evidence is not kept.
+fn not_kept(report: &ScriptReport, error: &EvidenceError) -> Response {
+    let job = &report.job_id;
+    tracing::warn!(job.id = %job, %error, "evidence of {job} was not kept: {error}");
+    let (status, code) = match error.kind() {
+        FailureKind::Conflict => (StatusCode::CONFLICT, "evidence_differs"),
+        FailureKind::NotFound => (StatusCode::NOT_FOUND, "unknown_job"),
+        FailureKind::InvalidInput => (StatusCode::UNPROCESSABLE_ENTITY, "malformed"),
+        // What is wrong with a store is nothing for a device.
+        _ => {
+            let again = DeliverError::Unavailable.to_string();
+            return answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &again);
+        }
+    };
+    answer(status, code, &error.to_string())
+}
+
 fn refuse(error: &CallbackError) -> Response {
     let (status, code) = match error {
         CallbackError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        CallbackError::EvidenceTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "evidence_too_large"),
         CallbackError::Old => (StatusCode::UNAUTHORIZED, "old"),
         CallbackError::BadSignature => (StatusCode::UNAUTHORIZED, "bad_signature"),
         CallbackError::Malformed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "malformed"),

@@ -4,6 +4,10 @@ use reqwest::Client as Http;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clients::{objects::Objects, store::Store};
+use domain::evidence::{EvidenceDocument, MAX_ENCODED_BYTES};
+
 use super::*;
 use crate::sim::{RunningSim, serve};
 
@@ -28,15 +32,33 @@ impl Deliver for Noting {
 struct Setup {
     noting: Arc<Noting>,
     sim: RunningSim,
+    store: Store,
+    objects: Objects,
+    _folder: tempfile::TempDir,
 }
 
 impl Setup {
     async fn new() -> Self {
         let noting = Arc::new(Noting::default());
-        let router = router("master".into(), noting.clone());
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::embedded(&folder.path().join("store.db")).unwrap();
+        let objects = Objects::in_folder(&folder.path().join("objects")).unwrap();
+        let status = serde_json::from_value(json!({
+            "plan": "first-plan", "workflow_id": "patch-deployment/first-plan", "client": "7", "kbs": [],
+            "stage": "deploying", "note": "", "revision": 1, "needs_approval": false, "approved_by": [],
+            "forbidden": [], "rings": [], "stragglers": 0, "counts": {},
+            "started_at": "2024-11-12T09:00:00Z", "updated_at": "2024-11-12T09:00:00Z",
+        }))
+        .unwrap();
+        store.executions.put_status(status, None).await.unwrap();
+        let room = EvidenceRoom::new(store.clone(), objects.clone());
+        let router = router("master".into(), noting.clone(), room);
         Self {
             noting,
             sim: serve(router, 0).await.unwrap(),
+            store,
+            objects,
+            _folder: folder,
         }
     }
 
@@ -120,7 +142,7 @@ async fn what_cannot_be_trusted_or_placed_is_refused_with_a_reason() {
     );
     let old = (now - 301).to_string();
     let fresh = now.to_string();
-    let huge = " ".repeat(callback::MAX_BODY_BYTES + 1);
+    let huge = " ".repeat(callback::MAX_BODY_WITH_EVIDENCE_BYTES + 1);
     let signed = |at: &str| callback::sign(&token, at, good.as_bytes());
     for (timestamp, signature, body, status, code) in [
         (
@@ -168,41 +190,52 @@ async fn the_script_learns_whether_to_try_again() {
     }
 }
 
+/// Runs the script as SuperOps would.
+async fn run_script(
+    url: &str,
+    state: &std::path::Path,
+    mode: &str,
+    kb: &str,
+    more: &[(&str, &str)],
+) -> std::process::Output {
+    let name = if kb.is_empty() { "all" } else { kb };
+    let job = format!("first-plan/{DEVICE}/{mode}-{name}-0");
+    let token = callback::device_token(
+        &"master".into(),
+        &job.parse().unwrap(),
+        &DEVICE.parse().unwrap(),
+    );
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/scripts/AutoOps-Device.sh"
+    );
+    let mut command = tokio::process::Command::new("bash");
+    command.arg(script).env("AUTOOPS_STATE", state);
+    for (name, value) in [
+        ("mode", mode),
+        ("kb", kb),
+        ("jobId", &job),
+        ("device", DEVICE),
+        ("notBefore", ""),
+        ("notAfter", ""),
+        ("services", "U3Bvb2xlcixNU1NRTCRB"),
+        ("callbackUrl", &format!("{url}{PATH}")),
+        ("token", token.expose_secret()),
+    ] {
+        command.env(name, value);
+    }
+    command.envs(more.iter().copied());
+    command.output().await.unwrap()
+}
+
 /// The script for the Mac is plain shell, so what it posts can be checked here.
 #[tokio::test]
 async fn the_script_in_the_repository_posts_what_the_receiver_accepts() {
     let setup = Setup::new().await;
     let folder = tempfile::tempdir().unwrap();
     let run = async |mode: &str, not_after: &str| {
-        let job = format!("first-plan/{DEVICE}/{mode}-5034441-0");
-        let token = callback::device_token(
-            &"master".into(),
-            &job.parse().unwrap(),
-            &DEVICE.parse().unwrap(),
-        );
-        let script = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../deploy/scripts/AutoOps-Device.sh"
-        );
-        let mut command = tokio::process::Command::new("bash");
-        command
-            .arg(script)
-            .env("AUTOOPS_STATE", folder.path())
-            .env("AUTOOPS_ONLY_REPORT", "yes");
-        for (name, value) in [
-            ("mode", mode),
-            ("kb", "5034441"),
-            ("jobId", &job),
-            ("device", DEVICE),
-            ("notBefore", ""),
-            ("notAfter", not_after),
-            ("services", "U3Bvb2xlcixNU1NRTCRB"),
-            ("callbackUrl", &format!("{}{PATH}", setup.sim.url)),
-            ("token", token.expose_secret()),
-        ] {
-            command.env(name, value);
-        }
-        command.output().await.unwrap()
+        let more = [("notAfter", not_after), ("AUTOOPS_ONLY_REPORT", "yes")];
+        run_script(&setup.sim.url, folder.path(), mode, "5034441", &more).await
     };
     for (mode, not_after) in [
         ("check", "2999-01-01T00:00:00.123456789Z"),
@@ -309,4 +342,183 @@ async fn on_a_real_server_a_repeat_is_one_signal_and_a_stranger_is_not_found() {
         sender.deliver(delivery).await,
         Err(DeliverError::Unavailable)
     );
+}
+
+const EVIDENCE_JOB: &str = "first-plan/4100000000000000001/evidence-all-0";
+const KEY: &str = "logs/evidence/7/first-plan/4100000000000000001/evidence-all-0.json";
+
+fn packed(line: &str) -> String {
+    let document = json!({
+        "format": 1, "jobId": EVIDENCE_JOB, "device": DEVICE, "takenAt": "2024-11-12T10:00:00Z",
+        "sections": [{ "name": "processes", "truncated": false, "lines": [line] }],
+    });
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packer, document.to_string().as_bytes()).unwrap();
+    STANDARD.encode(packer.finish().unwrap())
+}
+
+fn evidence_of(job: &str, evidence: &str) -> String {
+    json!({ "jobId": job, "device": DEVICE, "mode": "evidence", "outcome": "succeeded",
+        "finishedAt": "2024-11-12T10:00:00Z", "evidence": evidence })
+    .to_string()
+}
+
+impl Setup {
+    async fn evidence(&self, evidence: &str) -> (u16, String) {
+        let body = evidence_of(EVIDENCE_JOB, evidence);
+        let (status, text) = self.report(EVIDENCE_JOB, DEVICE, &body).await;
+        let code = text["error"]["code"].as_str().unwrap_or_default();
+        (status, code.to_owned())
+    }
+
+    async fn kept(&self) -> Vec<String> {
+        let below = "logs/evidence".parse().unwrap();
+        let keys = self.objects.list(&below).await.unwrap();
+        keys.iter().map(ToString::to_string).collect()
+    }
+}
+
+#[tokio::test]
+async fn evidence_is_kept_once_and_the_workflow_hears_only_where() {
+    let setup = Setup::new().await;
+    for _ in 0..2 {
+        assert_eq!(setup.evidence(&packed("one")).await, (202, String::new()));
+    }
+    assert_eq!(setup.kept().await, [KEY]);
+    let bytes = setup.objects.read(&KEY.parse().unwrap()).await.unwrap();
+    let seen = setup.noting.seen.lock().unwrap().clone();
+    assert_eq!(seen[0], seen[1]);
+    let stored = seen[0].report.evidence.clone().unwrap();
+    assert_eq!(stored.key, KEY);
+    assert_eq!(stored.sha256, hex::encode(Sha256::digest(&bytes)));
+    assert_eq!(stored.bytes, bytes.len() as u64);
+    let signal = serde_json::to_string(&seen[0].report).unwrap();
+    assert!(
+        !signal.contains("processes") && signal.len() < 1024,
+        "{signal}"
+    );
+
+    // What was written first stays, and the trail of the device says that there was something else.
+    let answer = setup.evidence(&packed("two")).await;
+    assert_eq!(answer, (409, "evidence_differs".to_owned()));
+    assert_eq!(
+        setup.objects.read(&KEY.parse().unwrap()).await.unwrap(),
+        bytes
+    );
+    assert_eq!(setup.noting.seen.lock().unwrap().len(), 2);
+    let chain = format!("device-patch/first-plan/{DEVICE}");
+    let trail = setup.store.actions.read_chain(&chain, 0, 10).await.unwrap();
+    let told: Vec<_> = trail.iter().map(|e| e.record.what.as_str()).collect();
+    assert_eq!(told, ["evidence_refused"]);
+}
+
+#[tokio::test]
+async fn evidence_that_cannot_be_trusted_or_is_too_large_is_neither_kept_nor_told() {
+    let setup = Setup::new().await;
+    let too_large = "A".repeat(MAX_ENCODED_BYTES + 4);
+    for (evidence, status, code) in [
+        (too_large.as_str(), 413, "evidence_too_large"),
+        ("bm8gZ3ppcA==", 422, "malformed"),
+    ] {
+        assert_eq!(setup.evidence(evidence).await, (status, code.to_owned()));
+    }
+    let body = evidence_of(EVIDENCE_JOB, &packed("one"));
+    let now = Timestamp::now().as_second().to_string();
+    let (status, text) = setup.post(&now, "v1=00", body).await;
+    assert_eq!(
+        (status, text["error"]["code"].as_str()),
+        (401, Some("bad_signature"))
+    );
+    // Of a plan that nobody knows: there is nobody it could be kept for.
+    let job = EVIDENCE_JOB.replace("first-plan", "second-plan");
+    let document = evidence_of(&job, &packed("one"));
+    let (status, _) = setup.report(&job, DEVICE, &document).await;
+    assert_eq!(status, 422, "the document names another job");
+    assert!(setup.kept().await.is_empty());
+    assert!(setup.noting.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn evidence_is_kept_even_when_the_workflow_cannot_be_told() {
+    let setup = Setup::new().await;
+    *setup.noting.answer.lock().unwrap() = Some(DeliverError::Unavailable);
+    assert_eq!(setup.evidence(&packed("one")).await.0, 503);
+    assert_eq!(setup.kept().await, [KEY]);
+    *setup.noting.answer.lock().unwrap() = None;
+    assert_eq!(setup.evidence(&packed("one")).await.0, 202);
+}
+
+#[tokio::test]
+async fn the_script_collects_what_a_restart_would_destroy() {
+    let setup = Setup::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let output = run_script(&setup.sim.url, folder.path(), "evidence", "", &[]).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+    }
+    let seen = setup.noting.seen.lock().unwrap().clone();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0], seen[1], "a repeat reports the first result");
+    let bytes = setup.objects.read(&KEY.parse().unwrap()).await.unwrap();
+    let (job, device) = (EVIDENCE_JOB.parse().unwrap(), DEVICE.parse().unwrap());
+    let document = EvidenceDocument::read(&bytes, &job, &device).unwrap();
+    let names: Vec<_> = document.sections.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "system",
+            "processes",
+            "executables",
+            "connections",
+            "users",
+            "services",
+            "autoruns",
+            "recent_executables",
+            "security_log",
+            "updates"
+        ]
+    );
+    let lines = |name: &str| {
+        let of = document.sections.iter().find(|s| s.name == name);
+        of.unwrap().lines.join("\n")
+    };
+    assert!(lines("system").contains("boot time"), "{}", lines("system"));
+    // It sees itself run; the token that it was given stays out.
+    assert!(lines("processes").contains("AutoOps-Device.sh"));
+    let token = callback::device_token(&"master".into(), &job, &device);
+    assert!(!String::from_utf8_lossy(&bytes).contains(token.expose_secret()));
+    for section in &document.sections {
+        assert!(section.lines.len() <= 400, "{}", section.name);
+        assert!(section.lines.iter().all(|line| line.len() <= 500));
+    }
+}
+
+/// A receiver that takes no evidence at all.
+#[tokio::test]
+async fn the_script_reports_without_evidence_that_is_refused_as_too_large() {
+    type Seen = Arc<Mutex<Vec<Value>>>;
+    async fn strict(State(seen): State<Seen>, body: Bytes) -> StatusCode {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        if body.get("evidence").is_some() {
+            return StatusCode::PAYLOAD_TOO_LARGE;
+        }
+        seen.lock().unwrap().push(body);
+        StatusCode::ACCEPTED
+    }
+    let seen = Seen::default();
+    let routes = Router::new()
+        .route(PATH, post(strict))
+        .with_state(seen.clone());
+    let sim = serve(routes, 0).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let first = run_script(&sim.url, folder.path(), "evidence", "", &[]).await;
+    assert_eq!(first.status.code(), Some(1), "it failed, and says so");
+    run_script(&sim.url, folder.path(), "evidence", "", &[]).await;
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0]["outcome"], "failed");
+    let log = seen[0]["log"].as_str().unwrap();
+    assert!(log.contains("refused the evidence as too large"), "{log}");
 }

@@ -87,8 +87,8 @@ impl DevInfo {
             msrc_url: simulators.msrc_url(),
             cve_services_url: simulators.cve_services_url(),
             bedrock_url: simulators.bedrock_url(),
-            store_path: data.file("store.sqlite"),
-            objects_path: data.file("objects"),
+            store_path: data.store_path(),
+            objects_path: data.objects_path(),
             dynamodb_url: None,
             s3_url: None,
             memory_path: data.file("memory.sqlite"),
@@ -108,6 +108,18 @@ pub struct DataDir {
 }
 
 impl DataDir {
+    /// Returns the file of the embedded store.
+    #[must_use]
+    pub fn store_path(&self) -> PathBuf {
+        self.file("store.sqlite")
+    }
+
+    /// Returns the folder of objects.
+    #[must_use]
+    pub fn objects_path(&self) -> PathBuf {
+        self.file("objects")
+    }
+
     /// Creates the folder if needed, and takes it; `fresh` moves what is in it into `old`.
     ///
     /// # Errors

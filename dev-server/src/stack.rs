@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use clients::store::Store;
+use clients::{evidence::EvidenceRoom, objects::Objects, store::Store};
 use contracts::queues;
 use secrecy::SecretString;
 use temporalio_client::{Client, tonic::IntoRequest};
@@ -66,24 +66,32 @@ impl Stack {
         ));
         let temporal = start_temporal(options, &ports, &data, cli).await?;
         let simulators = Simulators::start(&ports, fleet, options.speed, &data).await?;
+        let (store, objects, aws) = match options.store {
+            StoreChoice::Embedded => (
+                Store::embedded(&data.store_path())?,
+                Objects::in_folder(&data.objects_path())?,
+                None,
+            ),
+            StoreChoice::AwsLocal => {
+                let (store, aws) = AwsLocal::start(&ports, &data, &say).await?;
+                let objects = Objects::on_s3(&aws.s3.config()).await?;
+                (store, objects, Some(aws))
+            }
+        };
         let receiver = callbacks::router(
             key.clone().into(),
             Arc::new(BySignal::new(temporal.client()?)),
+            EvidenceRoom::new(store.clone(), objects),
         );
         let callbacks = serve(receiver, ports.callback)
             .await
             .context("callback receiver")?;
         let mut info = DevInfo::of(&temporal, &simulators, &callbacks, &data);
-        let (store, aws) = match options.store {
-            StoreChoice::Embedded => (Store::embedded(&info.store_path)?, None),
-            StoreChoice::AwsLocal => {
-                let (store, aws) = AwsLocal::start(&ports, &data, &say).await?;
-                info.dynamodb_url = Some(aws.dynamo.url.clone());
-                info.s3_url = Some(aws.s3.url.clone());
-                info.opensearch_url = Some(aws.opensearch.url.clone());
-                (store, Some(aws))
-            }
-        };
+        if let Some(aws) = &aws {
+            info.dynamodb_url = Some(aws.dynamo.url.clone());
+            info.s3_url = Some(aws.s3.url.clone());
+            info.opensearch_url = Some(aws.opensearch.url.clone());
+        }
         demo::add_people(&store, people).await?;
         let worker = match options.no_worker {
             true => None,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     approval::Request,
+    evidence::PlanWaiver,
     guardrail::ForbiddenDevice,
     ids::{ClientId, KbId, PersonId, PlanId},
     outcome::{DeploymentOutcome, OutcomeCounts},
@@ -104,6 +105,12 @@ pub struct DeploymentStatus {
     pub approved_by: Vec<PersonId>,
     /// Devices taken out by guardrails (first 50).
     pub forbidden: Vec<ForbiddenDevice>,
+    /// Devices that evidence is taken of first.
+    #[serde(default)]
+    pub evidence_first: u32,
+    /// Who does without that evidence, and why, as the plan says.
+    #[serde(default)]
+    pub evidence_waived: Option<PlanWaiver>,
     /// Rings.
     pub rings: Vec<RingStatus>,
     /// Devices that were offline and are waited for.

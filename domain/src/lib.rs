@@ -12,6 +12,7 @@ pub mod cause;
 pub mod dead_letter;
 pub mod deployment;
 pub mod device;
+pub mod evidence;
 pub mod failure;
 pub mod fingerprint;
 pub mod guardrail;

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DeviceId, KbId};
+use crate::{
+    evidence::StoredEvidence,
+    ids::{DeviceId, KbId},
+};
 
 /// How a device ended. `Deferred` is not an end: the device moves to the stragglers lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -119,6 +122,9 @@ pub struct DeviceResult {
     /// Patch by patch.
     #[serde(default)]
     pub patches: Vec<PatchResult>,
+    /// Evidence that was taken of it under this plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<StoredEvidence>,
 }
 
 /// Devices per outcome.

@@ -16,7 +16,7 @@ pub enum Role {
     Technician,
     /// May approve.
     Approver,
-    /// May approve what needs a lead, resume after a halt, change policy.
+    /// May approve what needs a lead, resume after a halt, do without evidence, change policy.
     Lead,
 }
 
@@ -79,6 +79,8 @@ pub enum ControlAction {
     Retry,
     /// Drop a dead letter.
     Drop,
+    /// Let devices be patched without the evidence that should be taken first.
+    WaiveEvidence,
 }
 
 impl ControlAction {
@@ -95,6 +97,7 @@ impl ControlAction {
             Self::Extend => "extend",
             Self::Retry => "retry",
             Self::Drop => "drop",
+            Self::WaiveEvidence => "waive_evidence",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What somebody asks for ([`PlanRequest`]), and the exact plan made of it ([`PlanDocument`]),
 //! whose hash an approver signs.
 
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::BTreeSet;
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canonical,
+    evidence::{EvidenceRule, PlanWaiver},
     guardrail::OnTimeout,
     ids::{ClientId, CveId, DeviceId, KbId, PersonId, PlanId},
     people::Role,
@@ -61,6 +64,9 @@ pub struct PlanRequest {
     /// What a healthy device looks like afterwards.
     #[serde(default)]
     pub health: HealthSpec,
+    /// Of which devices evidence is taken before anything is installed.
+    #[serde(default)]
+    pub evidence: EvidenceRule,
     /// What the requester wants of the approval; guardrails may only make it stricter.
     #[serde(default)]
     pub approval: ApprovalSpec,
@@ -344,6 +350,8 @@ pub struct Waits {
     pub halt_secs: u64,
     /// How long a paused deployment waits between looks at the store's pause flag.
     pub pause_poll_secs: u64,
+    /// How long a device whose evidence could not be taken waits for a person who waives it.
+    pub evidence_decision_secs: u64,
     /// Longest that one call of an activity may take; each kind of activity has a limit of its own,
     /// and the shorter one holds.
     pub call_secs: u64,
@@ -370,6 +378,7 @@ impl Default for Waits {
             max_wait_secs: 30 * DAY,
             halt_secs: 2 * DAY,
             pause_poll_secs: 5 * MINUTE,
+            evidence_decision_secs: 4 * HOUR,
             call_secs: 5 * MINUTE,
         }
     }
@@ -408,6 +417,9 @@ pub struct PlanDocument {
     pub deadline: Option<Timestamp>,
     /// What is undone after a failure.
     pub rollback: RollbackSpec,
+    /// Who does without the evidence that devices are marked for; absent when it is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_waived: Option<PlanWaiver>,
 }
 
 /// A device in the plan.
@@ -417,6 +429,15 @@ pub struct PlannedDevice {
     pub ring: u32,
     /// The device.
     pub id: DeviceId,
+    /// Evidence is taken of it first. Written only when true: the hash of a plan without such devices
+    /// is what it was before there were any.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub evidence: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What is done on each device.
@@ -435,6 +456,13 @@ impl PlanDocument {
     /// Never for a document made of these types; the error is kept instead of a panic.
     pub fn hash(&self) -> Result<String, serde_json::Error> {
         canonical::content_hash(self)
+    }
+
+    /// Counts the devices that evidence is taken of first.
+    #[must_use]
+    pub fn evidence_first(&self) -> u32 {
+        let marked = self.devices.iter().filter(|device| device.evidence);
+        u32::try_from(marked.count()).unwrap_or(u32::MAX)
     }
 
     /// Says in words where another plan differs, for people who approved the other one.
@@ -456,8 +484,15 @@ impl PlanDocument {
         if removed > 0 {
             words.push(format!("{removed} devices removed"));
         }
-        if added == 0 && removed == 0 && self.devices != other.devices {
+        let rings = |plan: &Self| {
+            let places = plan.devices.iter().map(|d| (d.id.clone(), d.ring));
+            places.collect::<BTreeSet<_>>()
+        };
+        if added == 0 && removed == 0 && rings(self) != rings(other) {
             words.push("devices moved between rings".to_owned());
+        }
+        if let Some(changed) = self.evidence_difference(other) {
+            words.push(changed);
         }
         if self.actions.install != other.actions.install {
             let list = |plan: &Self| {
@@ -487,6 +522,32 @@ impl PlanDocument {
         }
         words
     }
+
+    fn evidence_difference(&self, other: &Self) -> Option<String> {
+        let marked = |plan: &Self| {
+            let marked = plan.devices.iter().filter(|device| device.evidence);
+            marked
+                .map(|device| device.id.clone())
+                .collect::<BTreeSet<_>>()
+        };
+        if marked(self) == marked(other) && self.evidence_waived == other.evidence_waived {
+            return None;
+        }
+        let said = |plan: &Self| match &plan.evidence_waived {
+            Some(waiver) => format!(
+                "waived on {} devices by {}: {}",
+                plan.evidence_first(),
+                waiver.by,
+                waiver.reason
+            ),
+            None => format!("on {} devices", plan.evidence_first()),
+        };
+        Some(format!(
+            "evidence first {} instead of {}",
+            said(other),
+            said(self)
+        ))
+    }
 }
 
 /// A change to a running deployment, by update `amend`. Absent fields stay as they are.
@@ -506,6 +567,8 @@ pub struct PlanChange {
     pub reboot: Option<RebootPolicy>,
     /// New rollback rule.
     pub rollback: Option<RollbackSpec>,
+    /// Of which devices evidence is taken first.
+    pub evidence: Option<EvidenceRule>,
 }
 
 impl PlanChange {
@@ -525,6 +588,9 @@ impl PlanChange {
         }
         if let Some(rollback) = self.rollback {
             request.rollback = rollback;
+        }
+        if let Some(evidence) = &self.evidence {
+            request.evidence.clone_from(evidence);
         }
     }
 

@@ -54,6 +54,10 @@ pub fn check(request: &PlanRequest, now: Timestamp) -> Result<(), InvalidInput> 
     check_times(request, now, &mut found);
     check_health(&request.health, &mut found);
     check_limits(&request.limits, &mut found);
+    if let Some(waiver) = request.evidence.waiver() {
+        let field = "evidence.waived.reason".to_owned();
+        found.text(field, &waiver.reason, 1, MAX_REASON);
+    }
     check_approval(&request.approval, &mut found);
     check_waits(&request.waits, &mut found);
     InvalidInput::when(found.0)
@@ -379,6 +383,7 @@ fn check_waits(waits: &Waits, found: &mut Findings) {
         ("max_wait_secs", waits.max_wait_secs, 0),
         ("halt_secs", waits.halt_secs, 0),
         ("pause_poll_secs", waits.pause_poll_secs, 1),
+        ("evidence_decision_secs", waits.evidence_decision_secs, 0),
         ("call_secs", waits.call_secs, 1),
     ];
     for (name, secs, least) in fields {
@@ -477,6 +482,10 @@ mod tests {
         no_patch: "/patches" = [] => ["patches"];
         the_same_kb_twice: "/patches" = [{"kb": "KB5034441"}, {"kb": "5034441"}] => ["patches[1].kb"];
         no_device: "/devices" = {} => ["devices"];
+        a_waiver_of_evidence_without_a_reason: "/evidence" = {"waived": {"by": "lee", "reason": ""}}
+            => ["evidence.waived.reason"];
+        a_wait_that_never_ends: "/waits" = {"evidence_decision_secs": 999_999_999_999_u64}
+            => ["waits.evidence_decision_secs"];
         all_and_some: "/devices" = {"all": true, "tags": ["a"]} => ["devices.all"];
         the_same_device_twice: "/devices/ids" = ["81", "81"] => ["devices.ids[1]"];
         an_empty_tag: "/devices" = {"tags": [""]} => ["devices.tags"];

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     approval::Choice,
     canonical,
-    ids::{PersonId, RequestId},
+    ids::{DeviceId, PersonId, RequestId},
     people::ControlAction,
 };
 
@@ -26,6 +26,9 @@ pub struct SignedDecision<'a> {
     pub request: Option<&'a RequestId>,
     /// Plan meant.
     pub plan_hash: Option<&'a str>,
+    /// Device meant, where an order is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<&'a DeviceId>,
 }
 
 impl SignedDecision<'_> {
@@ -52,6 +55,7 @@ mod tests {
             choice: Some(Choice::Approve),
             request: Some(&request),
             plan_hash: Some("beef"),
+            device: None,
         };
         let text = |decision: SignedDecision<'_>| String::from_utf8(decision.bytes().unwrap());
         assert_eq!(

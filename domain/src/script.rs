@@ -6,7 +6,10 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DeviceId, JobId, KbId};
+use crate::{
+    evidence::StoredEvidence,
+    ids::{DeviceId, JobId, KbId},
+};
 
 /// Header of a callback: `v1=hex(HMAC-SHA256(token, timestamp + "." + body))`.
 pub const SIGNATURE_HEADER: &str = "x-autoops-signature";
@@ -142,6 +145,10 @@ pub struct ScriptReport {
     /// Tail of its log, at most 4 KiB; untrusted text.
     #[serde(default)]
     pub log: String,
+    /// Where what it collected is kept. The script posts the evidence itself; the receiver keeps it and
+    /// puts this in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<StoredEvidence>,
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl Engine {
     /// Says whether a person may do something to a deployment, and if not, why.
     ///
     /// Pause, halt, extend, retry and drop: technician. Decide: the least role of the request. Resume: technician
-    /// after a pause, lead after a halt. Abort: approver. Amend: lead. Never: an unknown person, one
+    /// after a pause, lead after a halt. Abort: approver. Amend, waive evidence: lead. Never: an unknown person, one
     /// of another client, a claimed name where claims are not accepted, the requester where four eyes
     /// are asked for, and then nobody at all when the requester is not known.
     #[must_use]
@@ -111,7 +111,7 @@ mod tests {
     static ENGINE: LazyLock<Engine> =
         LazyLock::new(|| Engine::compile(&PolicySet::built_in()).unwrap());
 
-    const ACTIONS: [ControlAction; 9] = [
+    const ACTIONS: [ControlAction; 10] = [
         ControlAction::Decide,
         ControlAction::Pause,
         ControlAction::Resume,
@@ -121,6 +121,7 @@ mod tests {
         ControlAction::Extend,
         ControlAction::Retry,
         ControlAction::Drop,
+        ControlAction::WaiveEvidence,
     ];
 
     fn person(role: Role) -> Person {
@@ -167,7 +168,7 @@ mod tests {
             let least = match action {
                 A::Pause | A::Halt | A::Extend | A::Resume | A::Retry | A::Drop => Role::Technician,
                 A::Decide | A::Abort => Role::Approver,
-                A::Amend => Role::Lead,
+                A::Amend | A::WaiveEvidence => Role::Lead,
             };
             for role in [Role::Viewer, Role::Technician, Role::Approver, Role::Lead] {
                 let answer = ask(|_| {}, Some(&person(role)), action);

@@ -13,6 +13,7 @@ use crate::{
     control::{self, AmendArgs, AskArgs, ExtendArgs, HaltArgs},
     decide::{self, DecideArgs},
     eval::{self, EvalCommand},
+    evidence::{self, EvidenceCommand},
     health::{self, HealthArgs},
     ledger::{self, LedgerCommand},
     letters::{self, LettersCommand},
@@ -100,6 +101,9 @@ pub enum Command {
     /// Show and verify the audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Show evidence that was taken before devices were patched, and do without it
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// List, show, retry and drop what needs a person
     #[command(subcommand)]
     DeadLetters(LettersCommand),
@@ -172,6 +176,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Policies(command) => policies::run(&setup, &command).await,
         Command::Schedules(command) => schedules::run(&setup, &command).await,
         Command::Audit(command) => audit::run(&setup, &command).await,
+        Command::Evidence(command) => evidence::run(&setup, &command).await,
         Command::DeadLetters(command) => letters::run(&setup, &command).await,
         Command::Ledger(command) => ledger::run(&setup, &command).await,
         Command::Eval(command) => eval::run(&command),

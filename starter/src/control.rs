@@ -61,7 +61,7 @@ pub struct AmendArgs {
     pub ask: AskArgs,
     /// The change as a file.
     #[arg(long, value_name = "FILE",
-        help = "Change as YAML or JSON: windows, blackouts, deadline, remove_devices, reboot, rollback", conflicts_with_all = ["windows", "deadline", "remove_devices", "reboot", "rollback"])]
+        help = "Change as YAML or JSON: windows, blackouts, deadline, remove_devices, reboot, rollback, evidence", conflicts_with_all = ["windows", "deadline", "remove_devices", "reboot", "rollback"])]
     pub file: Option<PathBuf>,
     /// New maintenance windows, such as "sat,sun 22:00-04:00"; they replace all
     #[arg(long = "window", value_name = "WINDOW", value_parser = plan::window)]
@@ -108,21 +108,31 @@ pub async fn run(
     kb: Option<&KbId>,
     action: ControlAction,
 ) -> anyhow::Result<u8> {
-    let deployment = setup.temporal().await?.deployment(&ask.plan);
     let input = ControlInput {
         by: ask.by.to_string(),
         reason: ask.reason.clone(),
         kb: kb.cloned(),
         proof: None,
     };
+    order(setup, ask, action, &input).await
+}
+
+/// Sends an order: as an update, which answers; without a worker as a signal, which the server keeps.
+pub(crate) async fn order<I: Serialize + 'static>(
+    setup: &Setup,
+    ask: &AskArgs,
+    action: ControlAction,
+    input: &I,
+) -> anyhow::Result<u8> {
+    let deployment = setup.temporal().await?.deployment(&ask.plan);
     let id = Uuid::now_v7().to_string();
     let name = action.as_str();
     let delivered = deployment
-        .update(&format!("request_{name}"), &id, &input, WITHIN)
+        .update(&format!("request_{name}"), &id, input, WITHIN)
         .await;
     let delivered = known(ask, delivered)?;
     if delivered == Delivered::NotTaken {
-        known(ask, deployment.signal(name, &id, &input).await)?;
+        known(ask, deployment.signal(name, &id, input).await)?;
         let text = format!(
             "sent; no worker answered within {} s, it takes effect when one comes",
             WITHIN.as_secs()
@@ -239,6 +249,7 @@ impl AmendArgs {
                 remove_devices: self.remove_devices.clone(),
                 reboot: self.reboot,
                 rollback: self.rollback,
+                evidence: None,
             },
         };
         if change.is_empty() {

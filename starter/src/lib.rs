@@ -7,6 +7,7 @@ pub mod control;
 pub mod decide;
 pub mod dev;
 pub mod eval;
+pub mod evidence;
 pub mod file;
 pub mod health;
 pub mod ledger;

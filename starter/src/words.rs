@@ -228,6 +228,7 @@ pub fn summary(status: &DeploymentStatus) -> Vec<String> {
             status.forbidden.len()
         ));
     }
+    lines.extend(evidence(status));
     if let Some(assessment) = &status.risk {
         lines.extend(risk(assessment));
     }
@@ -248,6 +249,17 @@ pub fn summary(status: &DeploymentStatus) -> Vec<String> {
         lines.push(format!("plan hash: {hash}"));
     }
     lines
+}
+
+fn evidence(status: &DeploymentStatus) -> Option<String> {
+    let devices = status.evidence_first;
+    (devices > 0).then(|| match &status.evidence_waived {
+        None => format!("evidence is taken first: {devices} devices"),
+        Some(waiver) => format!(
+            "evidence is NOT taken of {devices} devices: waived by {}: {}",
+            waiver.by, waiver.reason
+        ),
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{
 use contracts::activities::superops::{RunScriptInput, RunState};
 use domain::{
     device::{Device, Platform},
+    evidence::StoredEvidence,
     ids::{ClientId, DeviceId, JobId, KbId},
     patch::PatchState,
     script::{ScriptMode, ScriptOutcome, ScriptReport, ServiceState},
@@ -26,6 +27,17 @@ pub enum Install {
     },
     /// It ends without doing anything.
     Ends(ScriptOutcome),
+}
+
+/// What becomes of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// It is collected and kept.
+    Kept,
+    /// The script cannot collect it.
+    Fails,
+    /// It is reported without being kept.
+    Forgotten,
 }
 
 /// What patch scans say after an installation.
@@ -66,6 +78,8 @@ pub struct FakeDevice {
     pub install: Install,
     /// What removals come to.
     pub uninstall: ScriptOutcome,
+    /// What becomes of evidence.
+    pub evidence: Evidence,
     /// It comes back after a restart.
     pub comes_back: bool,
     /// A service that has stopped.
@@ -114,6 +128,7 @@ impl FakeDevice {
             needs_restart: false,
             install: Install::Works,
             uninstall: ScriptOutcome::Succeeded,
+            evidence: Evidence::Kept,
             comes_back: true,
             stopped_service: None,
             alerts: Vec::new(),
@@ -184,6 +199,7 @@ impl FakeDevice {
             services: Vec::new(),
             finished_at: Timestamp::now(),
             log: String::new(),
+            evidence: None,
         };
         match (input.mode, &input.kb) {
             (ScriptMode::Install, Some(kb)) => match self.install {
@@ -222,6 +238,11 @@ impl FakeDevice {
                     })
                     .collect();
             }
+            (ScriptMode::Evidence, _) => match self.evidence {
+                Evidence::Kept => report.evidence = Some(kept(input)),
+                Evidence::Fails => report.outcome = ScriptOutcome::Failed,
+                Evidence::Forgotten => {}
+            },
             (ScriptMode::Reboot, _) => self.device.online = self.comes_back,
             _ => {}
         }
@@ -241,5 +262,14 @@ impl FakeDevice {
             Some(job) if job.reported || self.reports_get_lost => RunState::Completed,
             Some(_) => RunState::Running,
         }
+    }
+}
+
+/// What the receiver puts in the place of evidence.
+fn kept(input: &RunScriptInput) -> StoredEvidence {
+    StoredEvidence {
+        key: format!("logs/evidence/7001/{}.json", input.job),
+        sha256: "beef".repeat(16),
+        bytes: 4711,
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clients::{objects::Objects, store::Store};
+use clients::{evidence::EvidenceRoom, objects::Objects, store::Store};
 use dev_server::{
     callbacks::{self, BySignal},
     data_dir::{DataDir, DevInfo},
@@ -178,13 +178,13 @@ impl Ground {
             simulators.superops_handle().keep_log(lines);
         }
         let deliver = Arc::new(BySignal::new(client.clone()));
-        let callbacks = serve(callbacks::router(key.clone().into(), deliver), 0)
-            .await
-            .unwrap();
+        let store = Store::embedded(&data.store_path()).unwrap();
+        let objects = Objects::in_folder(&data.objects_path()).unwrap();
+        let room = EvidenceRoom::new(store.clone(), objects.clone());
+        let receiver = callbacks::router(key.clone().into(), deliver, room);
+        let callbacks = serve(receiver, 0).await.unwrap();
         let info = DevInfo::of(&temporal, &simulators, &callbacks, &data);
         let people = demo::people(None, &data).unwrap();
-        let store = Store::embedded(&info.store_path).unwrap();
-        let objects = Objects::in_folder(&info.objects_path).unwrap();
         demo::add_people(&store, people).await.unwrap();
         let mut env = demo::worker_env(&info, &key, speed);
         if let Some(budget) = scene.budget {
@@ -257,6 +257,12 @@ impl Ground {
     /// When it has none of that name.
     pub async fn play(&self, scenario: &str, whom: &Value) {
         self.ask_simulator(|http, url| http.post(format!("{url}/scenarios/{scenario}")).json(whom))
+            .await;
+    }
+
+    /// Makes trouble that has no name.
+    pub async fn trouble(&self, faults: &Value) {
+        self.ask_simulator(|http, url| http.post(format!("{url}/faults")).json(faults))
             .await;
     }
 

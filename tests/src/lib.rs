@@ -28,7 +28,7 @@ pub mod wire;
 pub mod world;
 
 pub use deployment::Deployment;
-pub use devices::{FakeDevice, Install, Scan, Start};
+pub use devices::{Evidence, FakeDevice, Install, Scan, Start};
 pub use faults::{Fault, Lost};
 pub use model::{Model, OpeningIn};
 pub use server::{Site, run, site};

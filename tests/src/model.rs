@@ -62,6 +62,8 @@ pub struct Model {
     pub verdict_from_ring: BTreeMap<u32, Verdict>,
     /// Devices they take out.
     pub forbidden: BTreeSet<DeviceId>,
+    /// Devices on which the plan closes something that asks for evidence.
+    pub forensic: BTreeSet<DeviceId>,
     /// The store's pause flag.
     pub paused: Option<String>,
     /// `SuperOps` does not answer, and nobody asks it.
@@ -128,6 +130,7 @@ impl Model {
             verdict: Verdict::Auto,
             verdict_from_ring: BTreeMap::new(),
             forbidden: BTreeSet::new(),
+            forensic: BTreeSet::new(),
             paused: None,
             superops_away: false,
             model_away: false,

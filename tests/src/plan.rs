@@ -44,6 +44,7 @@ pub fn waits() -> Waits {
         max_wait_secs: 300,
         halt_secs: 300,
         pause_poll_secs: 1,
+        evidence_decision_secs: 30,
         call_secs: 30,
     }
 }

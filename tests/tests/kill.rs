@@ -8,6 +8,8 @@
 
 #[path = "kill/effort.rs"]
 mod effort;
+#[path = "kill/evidence.rs"]
+mod evidence;
 #[path = "kill/fleet.rs"]
 mod fleet;
 #[path = "kill/lies.rs"]

@@ -13,16 +13,18 @@ use workflows::{
 };
 
 /// Stories that must be among the recorded ones.
-const STORIES: [&str; 14] = [
+const STORIES: [&str; 16] = [
     "aborted",
     "approved",
     "campaign",
     "campaign_report",
     "continued_as_new",
     "continued_as_new_2",
+    "device_evidence_waived",
     "device_needs_human",
     "device_rolled_back",
     "device_verified",
+    "evidence_waived",
     "facts_read",
     "rejected",
     "rolled_back",

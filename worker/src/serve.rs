@@ -11,8 +11,9 @@ use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use workflows::{
-    campaign_report::CampaignReport, daily_seal::DailySeal, device_patch::DevicePatch,
-    intel_sync::IntelSync, patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
+    alert_ingest::AlertIngest, alert_processing::AlertProcessing, campaign_report::CampaignReport,
+    daily_seal::DailySeal, device_patch::DevicePatch, intel_sync::IntelSync,
+    patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
 };
 
 use crate::args::Tuning;
@@ -110,7 +111,9 @@ pub fn register_workflows(options: &mut WorkerOptions) -> anyhow::Result<()> {
         .register_workflow::<DailySeal>()?
         .register_workflow::<IntelSync>()?
         .register_workflow::<PatchCampaign>()?
-        .register_workflow::<CampaignReport>()?;
+        .register_workflow::<CampaignReport>()?
+        .register_workflow::<AlertIngest>()?
+        .register_workflow::<AlertProcessing>()?;
     Ok(())
 }
 

@@ -77,6 +77,7 @@ impl PlanActivities {
                 outcome: DeviceOutcome::NeedsHuman,
                 detail: NO_RESULT.to_owned(),
                 patches: Vec::new(),
+                evidence: None,
             },
             at,
         };

@@ -17,7 +17,7 @@ use domain::{
 };
 use jiff::Timestamp;
 
-use super::{PlanActivities, ROWS, sealed};
+use super::{PlanActivities, ROWS, evidence_first, sealed};
 use crate::failure::Outcome;
 
 /// Marks rows that were given up, so that a second try counts the same devices.
@@ -26,7 +26,7 @@ const GIVEN_UP: &str = "given up: never reachable inside its window";
 impl PlanActivities {
     pub(super) async fn stragglers(&self, input: &StragglersInput) -> Outcome<StragglersResult> {
         let plan = sealed(&self.store, &input.plan, input.revision).await?;
-        let places = Cursor::places(&plan.document);
+        let (places, first) = (Cursor::places(&plan.document), evidence_first(&plan));
         let stops = self
             .guardrails
             .stops(&plan.request.client, &plan.document.actions.install)
@@ -60,6 +60,7 @@ impl PlanActivities {
                 if found.ready.len() < limit && self.is_ready(&row, &mut windows).await? {
                     found.ready.push(Straggler {
                         ring: place.ring,
+                        evidence_first: first.contains(&row.result.device),
                         ..straggler(row)
                     });
                 }
@@ -136,6 +137,8 @@ fn straggler(row: DeviceRow) -> Straggler {
         ring: row.ring,
         attempts: row.attempt,
         outcome: row.result.outcome,
+        evidence_first: false,
+        evidence: row.result.evidence,
     }
 }
 

@@ -7,7 +7,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use clients::store::{DeviceRow, SealedPlan, Store, StoreError};
 use contracts::activities::plans::{
@@ -173,9 +173,15 @@ impl PlanActivities {
             .plan_page(&input.plan, input.revision, input.ring, input.page)
             .await?;
         let mut devices = Vec::with_capacity(ids.len());
+        let first = match input.evidence {
+            true => evidence_first(&sealed(&self.store, &input.plan, input.revision).await?),
+            false => BTreeSet::new(),
+        };
         for id in ids {
             let row = executions.get_device_row(&input.plan, &id).await?;
-            devices.push(page_device(id, row));
+            let mut device = page_device(id, row);
+            device.evidence_first = first.contains(&device.id);
+            devices.push(device);
         }
         Ok(LoadPageResult { devices })
     }
@@ -202,20 +208,32 @@ fn page_device(id: DeviceId, row: Option<DeviceRow>) -> PageDevice {
             settled: None,
             attempts: 0,
             installed: Vec::new(),
+            evidence_first: false,
+            evidence: None,
         },
         Some(row) if row.result.outcome == DeviceOutcome::Deferred => PageDevice {
             id,
             settled: None,
             attempts: row.attempt,
             installed: lane::installed_by_us(&row),
+            evidence_first: false,
+            evidence: row.result.evidence,
         },
         Some(row) => PageDevice {
             id,
             settled: Some(row.result.outcome),
             attempts: 0,
             installed: Vec::new(),
+            evidence_first: false,
+            evidence: row.result.evidence,
         },
     }
+}
+
+/// Lists the devices of a plan that evidence is taken of first.
+fn evidence_first(plan: &SealedPlan) -> BTreeSet<DeviceId> {
+    let marked = plan.document.devices.iter().filter(|d| d.evidence);
+    marked.map(|device| device.id.clone()).collect()
 }
 
 /// Reads a sealed revision that must be there.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clients::store::Store;
+use clients::{campaign, store::Store};
 use contracts::{
     activities::plans::{ResolveInput, ResolveResult},
     deployment::RingRef,
 };
 use domain::{
     device::Device,
+    evidence::EvidenceRule,
     ids::DeviceId,
     input::{InvalidInput, Problem},
     plan::{DeviceSelector, PAGE_SIZE, PlanRequest, PlannedDevice, RingSpec},
@@ -48,6 +49,7 @@ impl PlanActivities {
         Ok(ResolveResult {
             devices: DeviceSummary::of(&selection.devices, selection.client_total),
             rings: ring_refs(&input.request.rings, &selection.planned),
+            evidence_first: marked(&selection.planned),
             probes_are_all: probes.len() == worth_asking,
             probes,
         })
@@ -82,12 +84,39 @@ pub(super) async fn select(
         );
         return Err(InvalidInput::one(problem).into());
     }
-    let planned = reassign(&left, &request.rings, &whole);
+    let mut planned = reassign(&left, &request.rings, &whole);
+    let left: Vec<Device> = left.into_iter().cloned().collect();
+    mark(store, request, &left, &mut planned).await?;
     Ok(Selection {
-        devices: left.into_iter().cloned().collect(),
+        devices: left,
         planned,
         client_total,
     })
+}
+
+/// Marks the devices that evidence is taken of first. Under a waiver they stay marked: who approves it
+/// has to see what is waived.
+async fn mark(
+    store: &Store,
+    request: &PlanRequest,
+    devices: &[Device],
+    planned: &mut [PlannedDevice],
+) -> Outcome<()> {
+    if request.evidence == EvidenceRule::Required {
+        planned.iter_mut().for_each(|device| device.evidence = true);
+        return Ok(());
+    }
+    let first = campaign::evidence_first(store, &request.patches, devices).await?;
+    for device in planned {
+        device.evidence = first.contains(&device.id);
+    }
+    Ok(())
+}
+
+/// Counts the marked ones.
+pub(super) fn marked(planned: &[PlannedDevice]) -> u32 {
+    let marked = planned.iter().filter(|device| device.evidence);
+    u32::try_from(marked.count()).unwrap_or(u32::MAX)
 }
 
 async fn present_devices(store: &Store, request: &PlanRequest) -> Outcome<Vec<Device>> {
@@ -100,13 +129,24 @@ async fn present_devices(store: &Store, request: &PlanRequest) -> Outcome<Vec<De
 }
 
 /// Puts what is left of a plan into rings. Shares are taken of what is left; when that would empty
-/// a ring, everything stays where it was.
+/// a ring, everything stays where it was. Marks stay.
 pub(super) fn reassign(
     left: &[&Device],
     specs: &[RingSpec],
     before: &[PlannedDevice],
 ) -> Vec<PlannedDevice> {
-    rings::assign(left, specs).unwrap_or_else(|_| {
+    let marked: BTreeSet<&DeviceId> = before
+        .iter()
+        .filter(|planned| planned.evidence)
+        .map(|planned| &planned.id)
+        .collect();
+    let assigned = rings::assign(left, specs).map(|mut planned| {
+        for device in &mut planned {
+            device.evidence = marked.contains(&device.id);
+        }
+        planned
+    });
+    assigned.unwrap_or_else(|_| {
         let ids: BTreeSet<&DeviceId> = left.iter().map(|device| &device.id).collect();
         before
             .iter()

@@ -47,6 +47,7 @@ impl PlanActivities {
             revision: input.revision,
             hash: hash.clone(),
             rings: Vec::new(),
+            evidence_first: document.evidence_first(),
         };
         let decision = cut(decision);
         if decision.verdict == Verdict::Forbidden {
@@ -119,16 +120,18 @@ impl PlanActivities {
             Verdict::Forbidden => Vec::new(),
             _ => ring_refs(&stored.request.rings, &stored.document.devices),
         };
+        let difference = self.since_last(input, &stored.document).await?;
         Ok(SealResult {
             plan: PlanRef {
                 id: stored.plan,
                 revision: stored.revision,
                 hash: stored.hash,
                 rings,
+                evidence_first: stored.document.evidence_first(),
             },
             decision: cut(decision),
             forbidden_count,
-            difference: self.since_last(input, &stored.document).await?,
+            difference,
         })
     }
 
@@ -209,6 +212,7 @@ fn document(request: &PlanRequest, devices: Vec<PlannedDevice>) -> PlanDocument 
         time_zone: request.time_zone.clone(),
         deadline: request.deadline,
         rollback: request.rollback,
+        evidence_waived: request.evidence.waiver().cloned(),
     }
 }
 

@@ -1,3 +1,5 @@
+mod evidence;
+
 use clients::store::{DeviceRow, PolicyVersion};
 use contracts::{
     activities::{
@@ -65,6 +67,7 @@ fn row(number: u32, ring: u32, attempt: u32, outcome: DeviceOutcome) -> DeviceRo
             outcome,
             detail: String::new(),
         }],
+        evidence: None,
     };
     DeviceRow {
         plan: plan(),
@@ -399,6 +402,7 @@ async fn a_page_says_which_devices_are_settled() {
         revision: 1,
         ring: 0,
         page: 0,
+        evidence: false,
     };
     let page = world
         .plans()

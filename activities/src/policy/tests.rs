@@ -20,6 +20,7 @@ async fn world() -> World {
     let planned = |(ring, id): (u32, &str)| PlannedDevice {
         ring,
         id: id.parse().unwrap(),
+        evidence: false,
     };
     let document = PlanDocument {
         devices: [(0, "1"), (0, "2"), (1, "3"), (1, "99")]
@@ -34,6 +35,7 @@ async fn world() -> World {
         time_zone: None,
         deadline: None,
         rollback: RollbackSpec::default(),
+        evidence_waived: None,
     };
     let hash = document.hash().unwrap();
     let sealed = SealedPlan {

@@ -50,6 +50,7 @@ fn device(outcome: DeviceOutcome) -> SaveDeviceInput {
                 outcome: DeviceOutcome::Verified,
                 detail: String::new(),
             }],
+            evidence: None,
         },
         kbs: vec!["KB5034441".parse().unwrap(), "KB5034122".parse().unwrap()],
         jobs: vec!["first-plan/41/install-5034441-0".parse().unwrap()],

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use domain::{
-    ids::{ClientId, PlanId},
+    ids::{ClientId, DeviceId, PlanId},
     input::{InvalidInput, Problem},
 };
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
@@ -83,6 +83,29 @@ impl ObjectKey {
     /// Never.
     pub fn seals() -> Result<Self, InvalidInput> {
         "logs/seals".parse()
+    }
+
+    /// Names the evidence that a job has taken of a device; `job` is the part of its id behind plan and
+    /// device.
+    ///
+    /// # Errors
+    /// When an id cannot be part of a key.
+    pub fn evidence(
+        client: &ClientId,
+        plan: &PlanId,
+        device: &DeviceId,
+        job: &str,
+    ) -> Result<Self, InvalidInput> {
+        let job = job.replace('/', "-");
+        format!("{}/{device}/{job}.json", Self::evidence_of(client, plan)?).parse()
+    }
+
+    /// Names the folder of the evidence of a plan.
+    ///
+    /// # Errors
+    /// When an id cannot be part of a key.
+    pub fn evidence_of(client: &ClientId, plan: &PlanId) -> Result<Self, InvalidInput> {
+        format!("logs/evidence/{client}/{plan}").parse()
     }
 
     /// Names a file of a report of a campaign; `number` tells reports of one minute apart, from 1.
@@ -179,6 +202,13 @@ mod tests {
             (Shelf::Playbooks, Some(3))
         );
         assert_eq!(ObjectKey::seal(7).unwrap().number(), Some(7));
+        let (plan, device) = ("p-1".parse().unwrap(), "81".parse().unwrap());
+        let evidence = ObjectKey::evidence(&client, &plan, &device, "2/evidence-all-0").unwrap();
+        assert_eq!(
+            evidence.as_str(),
+            "logs/evidence/7/p-1/81/2-evidence-all-0.json"
+        );
+        assert_eq!(evidence.shelf(), Shelf::Logs);
         let at = "2026-11-27T09:05:59Z".parse().unwrap();
         let campaign = "c-1".parse().unwrap();
         for (number, name) in [(1, "2026-11-27T09-05.csv"), (2, "2026-11-27T09-05-2.csv")] {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use domain::{
     approval::Choice,
-    ids::{ClientId, KbId, PersonId, RequestId},
+    ids::{ClientId, DeviceId, KbId, PersonId, RequestId},
     people::{Authority, ControlAction, Role},
 };
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,9 @@ pub struct AuthorizeInput {
     /// The update that broke something, for a halt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kb: Option<KbId>,
+    /// Device meant, where an order is about one; part of what a proof signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceId>,
     /// Signature of the API.
     #[serde(default)]
     pub proof: Option<String>,

@@ -24,6 +24,8 @@ pub enum NoticeKind {
     ApprovalDecided,
     /// It ended otherwise: timed out, superseded, cancelled.
     ApprovalClosed,
+    /// Evidence of devices could not be taken: they wait for a person.
+    EvidenceMissing,
     /// A deployment stopped and needs a person.
     Halted,
     /// A deployment is over.

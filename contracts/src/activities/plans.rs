@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use domain::{
+    evidence::StoredEvidence,
     guardrail::GuardrailDecision,
     ids::{DeviceId, KbId, PlanId},
     outcome::DeviceOutcome,
@@ -50,6 +51,9 @@ pub struct ResolveResult {
     pub rings: Vec<RingRef>,
     /// Devices whose patch lists tell the details of the patches, spread over the plan.
     pub probes: Vec<DeviceId>,
+    /// Devices that evidence is taken of first.
+    #[serde(default)]
+    pub evidence_first: u32,
     /// Probes are all devices of the plan: a KB that none of them lists is unknown.
     pub probes_are_all: bool,
 }
@@ -94,6 +98,9 @@ pub struct LoadPageInput {
     pub ring: u32,
     /// Page, from 0.
     pub page: u32,
+    /// The plan has devices that evidence is taken of first: they are looked up.
+    #[serde(default)]
+    pub evidence: bool,
 }
 
 /// A page of a ring.
@@ -117,6 +124,12 @@ pub struct PageDevice {
     /// KBs these attempts have put on the device all the same.
     #[serde(default)]
     pub installed: Vec<KbId>,
+    /// Evidence is taken of it first.
+    #[serde(default)]
+    pub evidence_first: bool,
+    /// Evidence that these attempts have taken.
+    #[serde(default)]
+    pub evidence: Option<StoredEvidence>,
 }
 
 /// Asks for stragglers that can be tried now.
@@ -155,6 +168,12 @@ pub struct Straggler {
     /// KBs this plan has put on the device, and nobody else.
     #[serde(default)]
     pub installed: Vec<KbId>,
+    /// Evidence is taken of it first.
+    #[serde(default)]
+    pub evidence_first: bool,
+    /// Evidence that earlier attempts have taken.
+    #[serde(default)]
+    pub evidence: Option<StoredEvidence>,
 }
 
 /// Names a plan, for steps that work through it page by page.

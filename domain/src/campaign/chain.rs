@@ -43,6 +43,13 @@ impl<'a> Chains<'a> {
         open
     }
 
+    /// Lists all that an update replaces, far down: what may come with it on a device nobody knows.
+    pub(super) fn below(&self, kb: &KbId) -> BTreeSet<KbId> {
+        let mut all = BTreeSet::new();
+        self.walk(kb, |older| all.insert(older.clone()));
+        all
+    }
+
     /// Lists missing updates that come with another missing one.
     pub(super) fn collapsed<'b>(&self, missing: &BTreeSet<&'b KbId>) -> BTreeSet<&'b KbId> {
         let mut collapsed = BTreeSet::new();

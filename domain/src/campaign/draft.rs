@@ -10,7 +10,9 @@ use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
 use super::{
     CampaignRules, Draft, DraftPatch, DraftPlan, Facts, LeftOut, MOST_CVES, PatchList, RankedPlan,
-    chain::Chains, rules::Ruling,
+    chain::Chains,
+    closing::{self, Open},
+    rules::Ruling,
 };
 use crate::{
     device::{Criticality, Device, Exposure},
@@ -27,14 +29,6 @@ use crate::{
 const EXAMPLES: usize = 5;
 /// Reasons that a plan shows.
 const REASONS: usize = 8;
-
-/// A vulnerability, ready to be judged.
-struct Open {
-    id: CveId,
-    threat: Threat,
-    /// Since when one can know of it.
-    since: Option<Date>,
-}
 
 /// What an update on a kind of device comes to.
 #[derive(Clone)]
@@ -201,7 +195,7 @@ impl<'a> Drafting<'a> {
         if let Some(judged) = self.judged.get(&key) {
             return judged.clone();
         }
-        let open = self.open(&patch.kb, covered);
+        let open = closing::open(self.facts, covered.iter().chain([&patch.kb]));
         let judged = if open.is_empty() {
             self.draft.without_facts.insert(patch.kb.clone());
             without_facts(patch)
@@ -210,22 +204,6 @@ impl<'a> Drafting<'a> {
         };
         self.judged.insert(key, judged.clone());
         judged
-    }
-
-    fn open(&self, kb: &KbId, covered: &BTreeSet<KbId>) -> Vec<Open> {
-        let updates = covered.iter().chain([kb]);
-        let updates = updates.filter_map(|kb| self.facts.updates.get(kb));
-        let ids: BTreeSet<&CveId> = updates.flat_map(|update| &update.cves).collect();
-        let records = ids.into_iter();
-        let records = records.filter_map(|id| self.facts.vulnerabilities.get(id));
-        records
-            .filter(|record| !record.rejected)
-            .map(|record| Open {
-                id: record.id.clone(),
-                threat: record.threat(&self.facts.histories),
-                since: record.known_since(),
-            })
-            .collect()
     }
 
     fn done(mut self) -> Draft {

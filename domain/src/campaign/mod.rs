@@ -3,6 +3,7 @@
 
 mod advice;
 mod chain;
+mod closing;
 mod draft;
 mod impact;
 pub mod order;
@@ -32,6 +33,7 @@ use crate::{
 
 pub use self::{
     advice::{CampaignAdvice, Degraded, MOST_ASKED, Moved, PlanAdvice},
+    closing::{evidence_first, may_ask_for_evidence},
     draft::draft,
     impact::{
         BusinessImpact, ImpactLevel, RestartEstimate, SERVER_MINUTES, Share, WORKPLACE_MINUTES,

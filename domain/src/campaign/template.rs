@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DraftPlan, MOST_CVES};
 use crate::{
+    evidence::EvidenceRule,
     ids::{ClientId, PersonId, PlanId},
     input::{InvalidInput, Problem},
     plan::{
@@ -35,6 +36,8 @@ pub struct PlanTemplate {
     pub rollback: RollbackSpec,
     /// When a device is healthy.
     pub health: HealthSpec,
+    /// Of which devices evidence is taken first.
+    pub evidence: EvidenceRule,
     /// Who is asked.
     pub approval: ApprovalSpec,
     /// How long things may take.
@@ -92,6 +95,7 @@ impl PlanTemplate {
             reboot: self.reboot,
             rollback: self.rollback,
             health: self.health.clone(),
+            evidence: self.evidence.clone(),
             approval: self.approval.clone(),
             waits: self.waits,
             limits: self.limits,

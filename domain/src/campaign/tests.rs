@@ -9,6 +9,7 @@ use crate::{
     patch::Severity,
     vulnerability::{
         cve_json::say,
+        deadline::Automatable,
         record::{Exploited, Source},
     },
 };
@@ -327,5 +328,79 @@ proptest! {
         let ranks = draft.plans.iter().map(|plan| (plan.ranked.band, plan.ranked.urgency_permille));
         let ranks: Vec<_> = ranks.collect();
         prop_assert!(ranks.is_sorted_by(|a, b| a >= b));
+    }
+}
+
+/// A plan of these updates, which names no vulnerabilities.
+fn selected(numbers: &[u32]) -> Vec<crate::plan::PatchSelector> {
+    let patch = |n: &u32| crate::plan::PatchSelector {
+        kb: kb(*n),
+        cves: Vec::new(),
+    };
+    numbers.iter().map(patch).collect()
+}
+
+#[test]
+fn evidence_is_taken_where_a_patch_closes_what_asks_for_it_and_nowhere_else() {
+    let exposed = ["exposure:exposed"];
+    let mut world = World::new(5, &[3])
+        .device(1, &exposed, &[5], &[1])
+        .device(2, &[], &[5], &[1])
+        .device(3, &exposed, &[5], &[4])
+        .device(4, &exposed, &[5], &[3])
+        .device(5, &exposed, &[], &[5])
+        .device(6, &exposed, &[5], &[2]);
+    let exploited = world.0.vulnerabilities.get_mut(&cve(3)).unwrap();
+    // No script hits every target: inside of a network it asks for no evidence.
+    say(
+        &mut exploited.automatable,
+        Automatable::No,
+        Source::Cna,
+        now(),
+    );
+    // Nobody has read its list.
+    world.0.devices.push(device(7, &exposed));
+    let first = |numbers: &[u32]| -> Vec<u32> {
+        let found = evidence_first(&world.0, &selected(numbers));
+        found
+            .iter()
+            .map(|id| id.as_str().parse().unwrap())
+            .collect()
+    };
+    assert_eq!(first(&[5]), [1, 6, 7]);
+    // Update 2 comes before what is exploited.
+    assert_eq!(first(&[2]), [0; 0]);
+    assert_eq!(first(&[]), [0; 0]);
+    // What a plan itself says of an update counts as well.
+    let mut named = selected(&[2]);
+    named[0].cves.push(cve(3));
+    let found = evidence_first(&world.0, &named);
+    assert_eq!(
+        found.len(),
+        5,
+        "all exposed ones that do not have it: {found:?}"
+    );
+    world.0.vulnerabilities.get_mut(&cve(3)).unwrap().rejected = true;
+    assert!(evidence_first(&world.0, &selected(&[5])).is_empty());
+}
+
+proptest! {
+    /// The plans of a campaign ask for evidence exactly where their deadline does.
+    #[test]
+    fn the_deadline_of_a_draft_and_the_evidence_of_its_plan_agree(
+        exploited in proptest::collection::btree_set(1_u32..=6, 0..4),
+        missing in 1_u32..=6,
+        installed in 0_u32..=6,
+        is_exposed in any::<bool>(),
+    ) {
+        let tags: &[&str] = if is_exposed { &["exposure:exposed"] } else { &[] };
+        let exploited: Vec<u32> = exploited.into_iter().collect();
+        let installed: Vec<u32> = (installed > 0 && installed < missing).then_some(installed).into_iter().collect();
+        let world = World::new(6, &exploited).device(1, tags, &[missing], &installed);
+        let draft = world.draft(&CampaignRules::default());
+        prop_assert_eq!(draft.plans.len(), 1);
+        let asks = draft.plans[0].ranked.band.needs_evidence();
+        let first = evidence_first(&world.0, &selected(&[missing]));
+        prop_assert_eq!(!first.is_empty(), asks);
     }
 }

@@ -69,6 +69,7 @@ pub fn assign(devices: &[&Device], rings: &[RingSpec]) -> Result<Vec<PlannedDevi
                 planned.push(PlannedDevice {
                     ring,
                     id: device.id.clone(),
+                    evidence: false,
                 });
             }
         }

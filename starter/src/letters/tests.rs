@@ -73,6 +73,7 @@ impl World {
         let device = |n: u32| PlannedDevice {
             ring: 0,
             id: n.to_string().parse().unwrap(),
+            evidence: false,
         };
         let document = PlanDocument {
             devices: (81..85).map(device).collect(),
@@ -85,6 +86,7 @@ impl World {
             time_zone: None,
             deadline: None,
             rollback: request.rollback,
+            evidence_waived: None,
         };
         let plan = SealedPlan {
             plan: "p".parse().unwrap(),
@@ -144,6 +146,7 @@ impl World {
                 outcome,
                 detail: String::new(),
                 patches: vec![],
+                evidence: None,
             },
             at: now(),
         };

@@ -140,6 +140,7 @@ fn authorize(model: &Model, input: &AuthorizeInput) -> Authority {
         | ControlAction::Retry
         | ControlAction::Drop => Role::Technician,
         ControlAction::Abort | ControlAction::Amend | ControlAction::Extend => Role::Approver,
+        ControlAction::WaiveEvidence => Role::Lead,
     };
     match model.people.get(&input.by) {
         None => denied("nobody knows this person"),

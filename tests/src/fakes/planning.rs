@@ -8,6 +8,7 @@ use contracts::{
 };
 use domain::{
     device::Device,
+    evidence::EvidenceRule,
     guardrail::ForbiddenDevice,
     ids::DeviceId,
     input::{InvalidInput, Problem},
@@ -45,8 +46,22 @@ fn select(
         .collect())
 }
 
-fn assign(devices: &[Device], request: &PlanRequest) -> Result<Vec<PlannedDevice>, InvalidInput> {
-    rings::assign(&devices.iter().collect::<Vec<_>>(), &request.rings)
+fn assign(
+    model: &Model,
+    devices: &[Device],
+    request: &PlanRequest,
+) -> Result<Vec<PlannedDevice>, InvalidInput> {
+    let mut planned = rings::assign(&devices.iter().collect::<Vec<_>>(), &request.rings)?;
+    for device in &mut planned {
+        device.evidence =
+            request.evidence == EvidenceRule::Required || model.forensic.contains(&device.id);
+    }
+    Ok(planned)
+}
+
+fn marked(planned: &[PlannedDevice]) -> u32 {
+    let marked = planned.iter().filter(|device| device.evidence);
+    u32::try_from(marked.count()).unwrap_or(u32::MAX)
 }
 
 fn ring_refs(request: &PlanRequest, planned: &[PlannedDevice]) -> Vec<RingRef> {
@@ -72,13 +87,14 @@ pub(super) fn resolve(
     removed: &[DeviceId],
 ) -> Result<ResolveResult, InvalidInput> {
     let devices = select(model, request, removed)?;
-    let planned = assign(&devices, request)?;
+    let planned = assign(model, &devices, request)?;
     let total = u32::try_from(model.devices.len()).unwrap_or(u32::MAX);
     let most = request.limits.detail_probes as usize;
     Ok(ResolveResult {
         devices: DeviceSummary::of(&devices, total),
         rings: ring_refs(request, &planned),
         probes: devices.iter().take(most).map(|d| d.id.clone()).collect(),
+        evidence_first: marked(&planned),
         probes_are_all: devices.len() <= most,
     })
 }
@@ -89,7 +105,7 @@ pub(super) fn seal(model: &mut Model, input: &SealInput) -> Result<SealResult, I
     let before = devices.len();
     devices.retain(|d| !model.forbidden.contains(&d.id));
     let document = PlanDocument {
-        devices: assign(&devices, request)?,
+        devices: assign(model, &devices, request)?,
         actions: PlannedActions {
             install: request.patches.iter().map(|p| p.kb.clone()).collect(),
             reboot: request.reboot,
@@ -99,6 +115,7 @@ pub(super) fn seal(model: &mut Model, input: &SealInput) -> Result<SealResult, I
         time_zone: request.time_zone.clone(),
         deadline: request.deadline,
         rollback: request.rollback,
+        evidence_waived: request.evidence.waiver().cloned(),
     };
     let mut decision = model.decision();
     decision.forbidden = model
@@ -116,6 +133,7 @@ pub(super) fn seal(model: &mut Model, input: &SealInput) -> Result<SealResult, I
         revision: input.revision,
         hash: document.hash().unwrap(),
         rings: ring_refs(request, &document.devices),
+        evidence_first: document.evidence_first(),
     };
     model.plans.insert(input.revision, document);
     Ok(SealResult {
@@ -137,6 +155,9 @@ pub(super) fn load_page(model: &Model, input: &LoadPageInput) -> LoadPageResult 
         let deferred = |row: &&Row| row.result.outcome == DeviceOutcome::Deferred;
         PageDevice {
             id: planned.id.clone(),
+            // Only looked up when the deployment knows that there are any.
+            evidence_first: input.evidence && planned.evidence,
+            evidence: row.and_then(|r| r.result.evidence.clone()),
             settled: row.filter(|r| !deferred(r)).map(|r| r.result.outcome),
             attempts: row.filter(deferred).map_or(0, |r| r.attempt),
             installed: row

@@ -1,6 +1,6 @@
 //! Plans: rings are assigned by the real rule, revisions are kept in the model.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use contracts::activities::plans::{
     CheckChildrenInput, CheckChildrenResult, CheckInput, DifferenceInput, DifferenceResult,
@@ -90,7 +90,10 @@ impl FakePlans {
     ) -> Result<StragglersResult, ActivityError> {
         let world = self.0.of(&ctx)?;
         Ok(world.read(|m| {
-            let places = Cursor::places(&m.plans[&input.revision]);
+            let plan = &m.plans[&input.revision];
+            let places = Cursor::places(plan);
+            let marked = plan.devices.iter().filter(|d| d.evidence);
+            let marked: BTreeSet<_> = marked.map(|d| &d.id).collect();
             let waiting = m.rows.iter().filter(|(id, row)| {
                 row.result.outcome == DeviceOutcome::Deferred
                     && places.get(*id).is_some_and(|place| *place < input.before)
@@ -103,7 +106,10 @@ impl FakePlans {
                 waiting: u32::try_from(waiting.len()).unwrap_or(u32::MAX),
                 ready: ready
                     .take(input.limit as usize)
-                    .map(|(id, row)| straggler(id, row))
+                    .map(|(id, row)| Straggler {
+                        evidence_first: marked.contains(id),
+                        ..straggler(id, row)
+                    })
                     .collect(),
             }
         }))
@@ -212,5 +218,7 @@ fn straggler(id: &DeviceId, row: &Row) -> Straggler {
         ring: row.ring,
         attempts: row.attempt,
         outcome: row.result.outcome,
+        evidence_first: false,
+        evidence: row.result.evidence.clone(),
     }
 }

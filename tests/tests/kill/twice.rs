@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 26] = [
+const WRITES: [(&str, &str, &str); 27] = [
     (
         "inventory.sync_client",
         "row of the client",

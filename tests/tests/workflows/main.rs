@@ -8,6 +8,7 @@ mod controls;
 mod deploying;
 mod devices;
 mod durability;
+mod evidence;
 mod faults;
 mod input;
 mod ledger;

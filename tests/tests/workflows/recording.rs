@@ -1,7 +1,7 @@
 //! Stories whose histories are kept in `tests/histories` for replay: `make histories` writes them.
 
 use autoops_tests::{
-    Install, World,
+    Evidence, Install, World,
     histories::{RECORD, record},
     plan::asks,
     run, site,
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::{
     campaigns::campaign,
+    evidence::until_asked,
     reading::read,
     reports,
     sealing::{seal, world},
@@ -36,6 +37,7 @@ fn records_histories() {
         story("timed_out", 1, Outcome::TimedOut, "").await;
         story("rolled_back", 2, Outcome::RolledBack, "approve").await;
         story("needs_human", 1, Outcome::Incomplete, "approve").await;
+        story("evidence_waived", 1, Outcome::Verified, "approve").await;
         story("aborted", 2, Outcome::Aborted, "abort").await;
         story("continued_as_new", 4, Outcome::Verified, "approve").await;
         let _world = world("recorded-seal").await;
@@ -65,6 +67,10 @@ async fn story(name: &str, devices: u32, outcome: Outcome, signal: &str) {
         if matches!(outcome, Outcome::RolledBack | Outcome::Incomplete) {
             m.every_device(|d| d.install = Install::Fails { installed: None });
         }
+        if name == "evidence_waived" {
+            m.forensic = m.devices.keys().cloned().collect();
+            m.every_device(|d| d.evidence = Evidence::Fails);
+        }
         if outcome == Outcome::Incomplete {
             m.every_device(|d| d.uninstall = ScriptOutcome::NotRemovable);
         }
@@ -80,11 +86,16 @@ async fn story(name: &str, devices: u32, outcome: Outcome, signal: &str) {
         deployment.open_request().await;
         deployment.signal(signal, json!({ "by": "dana" })).await;
     }
+    if name == "evidence_waived" {
+        until_asked(&world).await;
+        let waiver = json!({ "by": "lee", "reason": "imaged" });
+        deployment.signal("waive_evidence", waiver).await;
+    }
     deployment.ends(outcome).await;
     record(site.client(), deployment.id(), name).await;
     let device = match name {
         "approved" => "verified",
-        "rolled_back" | "needs_human" => name,
+        "rolled_back" | "needs_human" | "evidence_waived" => name,
         _ => return,
     };
     let id = format!("device-patch/{plan}/81");

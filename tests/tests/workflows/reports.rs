@@ -46,6 +46,8 @@ fn status(campaign: &Campaign, number: usize, at: Timestamp) -> DeploymentStatus
         needs_approval: false,
         approved_by: vec![],
         forbidden: vec![],
+        evidence_first: 0,
+        evidence_waived: None,
         rings: vec![],
         stragglers: 0,
         counts: OutcomeCounts::default(),
@@ -132,6 +134,7 @@ async fn verified(world: &World, plan: &domain::ids::PlanId, device: &str, at: T
             outcome: DeviceOutcome::Verified,
             detail: HOSTILE.to_owned(),
             patches: vec![],
+            evidence: None,
         },
         at,
     };

@@ -58,6 +58,17 @@ pub(super) struct OpenWindow {
     pub(super) closes_at: Option<Timestamp>,
 }
 
+impl OpenWindow {
+    /// A window may close while a person thinks.
+    fn still_open(self, now: Timestamp) -> Result<(), Ends> {
+        if self.closes_at.is_some_and(|closes| closes <= now) {
+            let why = "its window closed while a decision on evidence was waited for";
+            return Err(Ends::with(DeviceOutcome::Deferred, why));
+        }
+        Ok(())
+    }
+}
+
 /// One run over one device.
 pub(super) struct Attempt {
     pub(super) ctx: WorkflowContext<DevicePatch>,
@@ -155,6 +166,7 @@ impl Attempt {
             outcome: ends.outcome,
             detail: ends.detail,
             patches,
+            evidence: self.evidence(),
         };
         self.stage(DeviceStage::Done, result.outcome.as_str());
         self.write_down(&result).await;
@@ -174,17 +186,26 @@ impl Attempt {
         self.wait_until_online(window).await?;
         // Only now: a lease held through days of waiting would keep others away, or expire.
         self.wait_for_lease(window).await?;
-        self.stage(DeviceStage::Preflight, "asking guardrails");
-        while let Some(why) = self.ask_guardrails().await? {
-            self.wait_while_paused(window, &why).await?;
-        }
+        self.pass_guardrails(window).await?;
         let wanted = self.preflight(patches).await?;
         if wanted.is_empty() {
             return Ok(summary_of(patches));
         }
+        if self.take_evidence(window).await? {
+            window.still_open(clock::now(&self.ctx))?;
+            self.pass_guardrails(window).await?;
+        }
         self.heed_stop()?;
         self.audit("install_started", &wanted, "").await;
         self.install_and_verify(window, &wanted, patches).await
+    }
+
+    async fn pass_guardrails(&self, window: OpenWindow) -> Result<(), Ends> {
+        self.stage(DeviceStage::Preflight, "asking guardrails");
+        while let Some(why) = self.ask_guardrails().await? {
+            self.wait_while_paused(window, &why).await?;
+        }
+        Ok(())
     }
 
     /// What an earlier attempt has put on the device must not be forgotten because this one ended
@@ -341,18 +362,31 @@ impl Attempt {
 
     /// Writes an audit entry; the store retries without limit.
     pub(super) async fn audit(&self, what: &str, kbs: &[KbId], detail: &str) {
+        let digits = kbs.iter().map(KbId::digits).collect::<Vec<_>>();
+        let key = format!("{what}-{}", digits.join("-"));
+        let evidence = kbs.iter().map(ToString::to_string).collect();
+        let detail = serde_json::json!({ "device": self.input.device, "note": detail });
+        self.audit_as(Actor::Workflow, (what, &key), evidence, detail)
+            .await;
+    }
+
+    /// Writes an audit entry of somebody, under a key of its own.
+    pub(super) async fn audit_as(
+        &self,
+        actor: Actor,
+        (what, key): (&str, &str),
+        evidence: Vec<String>,
+        detail: serde_json::Value,
+    ) {
         let record = AuditRecord {
             chain: self.ctx.workflow_id().to_owned(),
-            key: format!(
-                "{what}-{}",
-                kbs.iter().map(KbId::digits).collect::<Vec<_>>().join("-")
-            ),
+            key: key.to_owned(),
             at: clock::now(&self.ctx),
             client: self.input.client.clone(),
-            actor: Actor::Workflow,
+            actor,
             what: what.to_owned(),
-            evidence: kbs.iter().map(ToString::to_string).collect(),
-            detail: serde_json::json!({ "device": self.input.device, "note": detail }),
+            evidence,
+            detail,
             plan_hash: Some(self.input.plan_hash.clone()),
             policy_version: None,
             tokens: None,

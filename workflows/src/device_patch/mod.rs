@@ -9,6 +9,7 @@
 )]
 
 mod attempt;
+mod evidence;
 mod ledger;
 mod script;
 mod undo;
@@ -19,12 +20,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::{
     deployment::DeviceFinished,
-    device::{DevicePatchInput, DevicePatchStatus, DeviceStage, ScriptFinished, Stop, StopInput},
+    device::{
+        DevicePatchInput, DevicePatchStatus, DeviceStage, ScriptFinished, Stop, StopInput,
+        WaiverInput,
+    },
     ids::{self, DeviceRun},
     message::Message,
     search,
 };
 use domain::{
+    evidence::StoredEvidence,
     ids::{JobId, KbId},
     outcome::DeviceResult,
     script::ScriptReport,
@@ -38,7 +43,11 @@ use temporalio_workflow::{
 use crate::{failure, patch_deployment};
 use attempt::Attempt;
 
+/// Waivers that may wait at once; more are of a broken script.
+const MAX_WAIVERS: usize = 20;
+
 pub(crate) use attempt::asks_for_more;
+pub(crate) use evidence::needed_reason;
 
 /// State of one device run.
 #[workflow]
@@ -58,6 +67,11 @@ pub struct DevicePatch {
     rollback_failed: bool,
     /// The strictest that the deployment has said.
     stop: Option<Stop>,
+    /// Taken by this attempt.
+    evidence: Option<StoredEvidence>,
+    /// Who lets it be patched without evidence; not looked up yet.
+    waivers: Vec<WaiverInput>,
+    waivers_refused: u32,
 }
 
 #[workflow_methods]
@@ -100,6 +114,21 @@ impl DevicePatch {
     pub fn stop(&mut self, _: &mut SyncWorkflowContext<Self>, input: Message<StopInput>) {
         if let Ok(input) = input.into_result() {
             self.stop = self.stop.max(Some(input.why));
+        }
+    }
+
+    /// Somebody lets the device be patched without evidence.
+    #[signal(name = "waive_evidence")]
+    pub fn waive_evidence(
+        &mut self,
+        _: &mut SyncWorkflowContext<Self>,
+        input: Message<WaiverInput>,
+    ) {
+        // The deployment refuses what cannot be read; nothing else sends it.
+        if let Ok(input) = input.into_result()
+            && self.waivers.len() < MAX_WAIVERS
+        {
+            self.waivers.push(input);
         }
     }
 

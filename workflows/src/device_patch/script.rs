@@ -79,7 +79,7 @@ impl Attempt {
                 Started::Perhaps => self.read_back(&id, began, longest).await?,
             };
             match seen {
-                Seen::Report(report) => return Ok(Ran::Reported(report)),
+                Seen::Report(report) => return Ok(Ran::Reported(*report)),
                 Seen::Failed => return Ok(Ran::FailedSilently),
                 Seen::Nothing => return Ok(Ran::Unknown),
                 // No sign of it, or its report was lost: the same job again. The device answers it
@@ -177,7 +177,7 @@ impl Attempt {
         let mut next = patience.min(longest);
         loop {
             if let Some(report) = self.wait_for_report(id, next).await? {
-                return Ok(Seen::Report(report));
+                return Ok(Seen::Report(Box::new(report)));
             }
             let state = self.find_run(began).await?;
             let now = clock::now(&self.ctx);
@@ -203,7 +203,7 @@ impl Attempt {
     ) -> Result<Seen, Ends> {
         let patience = clock::after(clock::now(&self.ctx), self.input.waits.callback_secs);
         if let Some(report) = self.wait_for_report(id, patience.min(longest)).await? {
-            return Ok(Seen::Report(report));
+            return Ok(Seen::Report(Box::new(report)));
         }
         match self.find_run(began).await? {
             RunState::NotFound => Ok(Seen::NeverStarted),
@@ -259,7 +259,7 @@ impl Attempt {
 
 /// What was seen of a started job.
 enum Seen {
-    Report(ScriptReport),
+    Report(Box<ScriptReport>),
     /// `SuperOps` says it failed.
     Failed,
     /// `SuperOps` says it is over, and its report has not come.

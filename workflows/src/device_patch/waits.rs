@@ -252,12 +252,22 @@ impl Attempt {
     /// ends the run; afterwards an abort only cuts the wait short, because a device must not be left
     /// half done.
     pub(super) async fn pause_until(&self, until: Timestamp, summary: &str) -> Result<(), Ends> {
+        self.pause_unless(until, summary, |_| false).await
+    }
+
+    /// As [`Self::pause_until`], and ends when `news` has come.
+    pub(super) async fn pause_unless(
+        &self,
+        until: Timestamp,
+        summary: &str,
+        news: impl Fn(&DevicePatch) -> bool,
+    ) -> Result<(), Ends> {
         let half_life = self.input.waits.lease_half_life_secs();
         loop {
             self.heed_stop()?;
             self.mind_history()?;
             let now = clock::now(&self.ctx);
-            if now >= until {
+            if now >= until || self.ctx.state(&news) {
                 return Ok(());
             }
             let (leased, told) = self.ctx.state(|s| (s.leased_until.is_some(), s.stop));
@@ -267,8 +277,8 @@ impl Attempt {
                 until
             };
             let heed = !self.ctx.cancellation_token().is_cancelled();
-            let stricter = move |s: &DevicePatch| s.stop > told;
-            let woken = clock::wait(&self.ctx, next, summary, heed, stricter).await;
+            let wakes = |s: &DevicePatch| s.stop > told || news(s);
+            let woken = clock::wait(&self.ctx, next, summary, heed, wakes).await;
             if woken != Woken::Time && !self.untouched() && self.hurried() {
                 return Ok(());
             }

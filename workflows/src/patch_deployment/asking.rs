@@ -10,7 +10,7 @@ use contracts::{
 use domain::{
     approval::{How, Request},
     audit::Actor,
-    deployment::Stage,
+    deployment::{DeploymentStatus, Stage},
     guardrail::Verdict,
     outcome::DeploymentOutcome,
 };
@@ -48,7 +48,10 @@ impl Story {
             Verdict::NeedsApproval(need) => Some(need),
             Verdict::Auto => None,
         };
-        let spec = self.s(|s| s.request.approval.clone());
+        let mut spec = self.s(|s| s.request.approval.clone());
+        // Who writes a plan does not do without evidence on his own.
+        let waived = self.s(|s| s.request.evidence.waiver().is_some());
+        spec.required |= waived && sealed.plan.evidence_first > 0;
         let Some(need) = stricter_need(need, &spec) else {
             self.clear(Verdict::Auto);
             let actor = Actor::Policy {
@@ -206,7 +209,7 @@ impl Story {
         self.stage(Stage::AwaitingApproval, note).await;
         self.notify(
             NoticeKind::ApprovalOpened,
-            "an approval is asked for".to_owned(),
+            self.s(|s| asked_for(&s.carry.status)),
             difference,
         )
         .await;
@@ -308,5 +311,18 @@ impl Story {
             self.heed_cancel();
         }
         woken
+    }
+}
+
+/// What people are told when they are asked; what becomes of evidence belongs to it.
+fn asked_for(status: &DeploymentStatus) -> String {
+    let asked = "an approval is asked for";
+    match (status.evidence_first, &status.evidence_waived) {
+        (0, _) => asked.to_owned(),
+        (devices, None) => format!("{asked}; evidence is taken first on {devices} devices"),
+        (devices, Some(waiver)) => format!(
+            "{asked}; no evidence is taken on {devices} devices, waived by {}: {}",
+            waiver.by, waiver.reason
+        ),
     }
 }

@@ -23,7 +23,11 @@ use temporalio_workflow::{
     join_all,
 };
 
-use super::{Story, rings::Rounds};
+use super::{
+    Story,
+    evidence::{Evidence, evidence_need},
+    rings::Rounds,
+};
 use crate::{clock, device_patch::DevicePatch, failure::Failed, options};
 
 /// A device run to start.
@@ -39,6 +43,7 @@ pub(super) struct Start {
     pub(super) kbs: Option<Vec<KbId>>,
     /// KBs that earlier attempts have put on the device.
     pub(super) installed_before: Vec<KbId>,
+    pub(super) evidence: Evidence,
 }
 
 impl Story {
@@ -110,6 +115,10 @@ impl Story {
                 straggler: false,
                 kbs: None,
                 installed_before: d.installed,
+                evidence: Evidence {
+                    first: d.evidence_first,
+                    stored: d.evidence,
+                },
             });
         self.start(starts.collect()).await?;
         self.show().await;
@@ -133,6 +142,7 @@ impl Story {
             revision: s.carry.plan.as_ref().map_or(0, |p| p.revision),
             ring,
             page,
+            evidence: s.carry.plan.as_ref().is_some_and(|p| p.evidence_first > 0),
         });
         self.call(LoadPage, input, options::store("read a page of devices"))
             .await
@@ -194,6 +204,7 @@ impl Story {
                 outcome: DeviceOutcome::NeedsHuman,
                 detail: format!("its workflow could not be started: {why}"),
                 patches: Vec::new(),
+                evidence: start.evidence.stored.clone(),
             },
             kbs: start
                 .kbs
@@ -264,6 +275,7 @@ impl Story {
                     .as_ref()
                     .map_or(Verdict::Forbidden, |c| c.verdict.clone()),
                 waits: s.request.waits,
+                evidence: evidence_need(s, start),
             }
         })
     }
@@ -278,6 +290,7 @@ impl Story {
             straggler: false,
             kbs: None,
             installed_before: Vec::new(),
+            evidence: Evidence::default(),
         };
         ChildRun {
             workflow_id: self.run_of(&start).workflow_id(),

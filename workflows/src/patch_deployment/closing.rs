@@ -19,7 +19,7 @@ use domain::{
 };
 use temporalio_workflow::WorkflowTermination;
 
-use super::{PatchDeployment, Story, children::Start, detached, rings::Rounds};
+use super::{PatchDeployment, Story, children::Start, detached, evidence::Evidence, rings::Rounds};
 use crate::{
     clock::{self, Woken},
     failure::Failed,
@@ -85,6 +85,10 @@ impl Story {
                     straggler: false,
                     kbs: Some(device.installed),
                     installed_before: Vec::new(),
+                    evidence: Evidence {
+                        first: false,
+                        stored: device.evidence,
+                    },
                 };
                 self.start(vec![start]).await?;
             }

@@ -5,13 +5,13 @@ use contracts::{
         approvals::AuthorizeInput,
         plans::{Check, CheckInput, Resolve, ResolveInput},
     },
-    deployment::{AmendInput, ControlAnswer, ControlInput, ExtendInput, Pending},
+    deployment::{AmendInput, ControlAnswer, ControlInput, ExtendInput, Pending, Waivers},
 };
 use domain::{
     approval::{Answer, Choice, How, Next},
     audit::Actor,
     deployment::Stage,
-    ids::{KbId, PersonId},
+    ids::{DeviceId, KbId, PersonId},
     ledger,
     people::{Authority, ControlAction, Identity},
 };
@@ -25,6 +25,13 @@ const MAX_REMOVED: usize = 200;
 /// Longest extension of an approval, in seconds: 30 days.
 const MAX_EXTENSION_SECS: u64 = 30 * 24 * 3600;
 
+/// What an order is about, beside the deployment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct About<'a> {
+    pub(super) kb: Option<&'a KbId>,
+    pub(super) device: Option<&'a DeviceId>,
+}
+
 impl Story {
     /// Works off what people have sent until now. What comes meanwhile has its turn later: a flood
     /// must not keep the clock from being looked at.
@@ -33,10 +40,11 @@ impl Story {
             let Some(pending) =
                 self.s_mut(|s| (!s.carry.inbox.is_empty()).then(|| s.carry.inbox.remove(0)))
             else {
-                return;
+                break;
             };
             self.work_off(pending).await;
         }
+        self.tell_of_missing_evidence().await;
     }
 
     /// Works off requests to end the deployment, out of their turn: for steps that may take hours.
@@ -77,6 +85,10 @@ impl Story {
                 let answer = self.work_off_amend(&input).await;
                 self.s_mut(|s| s.answer_control(id, answer));
             }
+            Pending::Waive { input, id, .. } => {
+                let answer = self.work_off_waive(&input).await;
+                self.s_mut(|s| s.answer_control(id, answer));
+            }
             Pending::Extend { input, id, at } => {
                 let answer = self.work_off_extend(&input, at).await;
                 self.s_mut(|s| s.answer_control(id, answer));
@@ -87,19 +99,19 @@ impl Story {
         }
     }
 
-    async fn audit_refused(&self, signal: &str, problem: &str) {
+    pub(super) async fn audit_refused(&self, signal: &str, problem: &str) {
         let detail = serde_json::json!({ "signal": signal, "problem": problem });
         self.audit("message_refused", Actor::Workflow, vec![], detail)
             .await;
     }
 
     /// Asks whether the person may, and writes a "no" down.
-    async fn allow(
+    pub(super) async fn allow(
         &self,
         action: ControlAction,
         by: &str,
         reason: Option<&str>,
-        kb: Option<&KbId>,
+        about: About<'_>,
         proof: Option<String>,
     ) -> Result<(PersonId, Identity, Option<String>), ControlAnswer> {
         let read = approvals::person(by).and_then(|p| Ok((p, approvals::reason(reason)?)));
@@ -127,7 +139,8 @@ impl Story {
             choice: None,
             request: None,
             plan_hash: None,
-            kb: kb.cloned(),
+            kb: about.kb.cloned(),
+            device: about.device.cloned(),
             proof,
         };
         match approvals::authorize(&self.ctx, input).await {
@@ -151,7 +164,10 @@ impl Story {
                 action,
                 &input.by,
                 input.reason.as_deref(),
-                input.kb.as_ref(),
+                About {
+                    kb: input.kb.as_ref(),
+                    device: None,
+                },
                 input.proof.clone(),
             )
             .await;
@@ -203,7 +219,8 @@ impl Story {
                 | ControlAction::Amend
                 | ControlAction::Extend
                 | ControlAction::Retry
-                | ControlAction::Drop => ControlAnswer::Refused {
+                | ControlAction::Drop
+                | ControlAction::WaiveEvidence => ControlAnswer::Refused {
                     problem: "not a control".to_owned(),
                 },
             }
@@ -231,7 +248,7 @@ impl Story {
                 ControlAction::Amend,
                 &input.by,
                 input.reason.as_deref(),
-                None,
+                About::default(),
                 input.proof.clone(),
             )
             .await;
@@ -296,6 +313,10 @@ impl Story {
         self.s_mut(|s| {
             s.carry.status.deadline = request.deadline;
             s.request = request;
+            if input.change.evidence.is_some() {
+                // What was waived was another rule.
+                s.carry.waivers = Waivers::default();
+            }
             s.carry.removed = removed;
             s.carry.amended_by = Some(person.clone());
             s.carry.turn_asked = Some(format!("amended by {person}: {why}"));
@@ -323,7 +344,7 @@ impl Story {
                 ControlAction::Extend,
                 &input.by,
                 input.reason.as_deref(),
-                None,
+                About::default(),
                 input.proof.clone(),
             )
             .await;

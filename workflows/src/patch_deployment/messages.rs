@@ -4,7 +4,7 @@
 use contracts::{
     deployment::{
         AmendInput, ControlAnswer, ControlInput, DecideInput, DecisionInput, ExtendInput,
-        MAX_REASON, Pending,
+        MAX_REASON, Pending, WaiveInput,
     },
     message::Message,
 };
@@ -153,6 +153,17 @@ impl PatchDeployment {
                 .flatten()
                 .for_each(clip);
             Pending::Amend { input, id, at }
+        })
+    }
+
+    pub(super) fn record_waive(&mut self, at: Timestamp, input: Message<WaiveInput>) -> String {
+        let signal = ControlAction::WaiveEvidence.as_str();
+        self.record(signal, at, input, MAX_INBOX, |mut input, id| {
+            [Some(&mut input.by), input.reason.as_mut()]
+                .into_iter()
+                .flatten()
+                .for_each(clip);
+            Pending::Waive { input, id, at }
         })
     }
 

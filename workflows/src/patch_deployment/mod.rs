@@ -2,7 +2,7 @@
 //! and undone where it fails.
 //!
 //! `run` reads as the story; each step is a module: `planning` (1 to 3), `asking` and `voting`
-//! (4), `rings`, `gates`, `children`, `watching` and `stragglers` (5 to 7), `closing` (8 and 9),
+//! (4), `rings`, `gates`, `children`, `evidence`, `watching` and `stragglers` (5 to 7), `closing` (8 and 9),
 //! `messages` and `inbox` (what people send), `show` (what they see).
 
 #![expect(
@@ -13,6 +13,7 @@
 mod asking;
 mod children;
 mod closing;
+mod evidence;
 mod gates;
 mod inbox;
 mod messages;
@@ -29,7 +30,7 @@ use std::cell::RefCell;
 use contracts::{
     deployment::{
         AmendInput, ControlAnswer, ControlInput, DecideInput, DecisionInput, DeploymentInput,
-        DeploymentResult, DeviceFinished, ExtendInput,
+        DeploymentResult, DeviceFinished, EvidenceMissing, ExtendInput, WaiveInput,
     },
     message::Message,
 };
@@ -140,6 +141,28 @@ impl PatchDeployment {
     #[signal(name = "extend")]
     pub fn extend(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: Message<ExtendInput>) {
         self.record_extend(clock::of(ctx.workflow_time()), input);
+    }
+
+    /// Let devices be patched without evidence.
+    #[signal(name = "waive_evidence")]
+    pub fn waive_evidence(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: Message<WaiveInput>,
+    ) {
+        self.record_waive(clock::of(ctx.workflow_time()), input);
+    }
+
+    /// Evidence of a device could not be taken: it waits for a person.
+    #[signal(name = "evidence_missing")]
+    pub fn evidence_missing(
+        &mut self,
+        _: &mut SyncWorkflowContext<Self>,
+        input: Message<EvidenceMissing>,
+    ) {
+        if let (Ok(missing), Ok(state)) = (input.into_result(), &mut self.state) {
+            state.note_missing_evidence(missing);
+        }
     }
 
     /// A device run has ended.
@@ -262,6 +285,26 @@ impl PatchDeployment {
         input: Message<ControlInput>,
     ) -> Result<ControlAnswer, Refusal> {
         Self::control(ctx, ControlAction::Halt, input).await
+    }
+
+    #[update_validator(request_waive_evidence)]
+    fn validate_waive(
+        &self,
+        _: &WorkflowContextView,
+        input: &Message<WaiveInput>,
+    ) -> Result<(), Refusal> {
+        readable(input)
+    }
+
+    /// As signal `waive_evidence`, with an answer.
+    #[update(name = "request_waive_evidence")]
+    pub async fn request_waive_evidence(
+        ctx: &mut WorkflowContext<Self>,
+        input: Message<WaiveInput>,
+    ) -> Result<ControlAnswer, Refusal> {
+        readable(&input)?;
+        let id = Self::record_now(ctx, |s, at| s.record_waive(at, input));
+        Self::control_answer(ctx, id).await
     }
 
     #[update_validator(amend)]

@@ -299,6 +299,8 @@ impl Story {
             let carry = &mut s.carry;
             carry.status.plan_hash = Some(sealed.plan.hash.clone());
             carry.status.revision = sealed.plan.revision;
+            carry.status.evidence_first = sealed.plan.evidence_first;
+            carry.status.evidence_waived = s.request.evidence.waiver().cloned();
             carry
                 .status
                 .forbidden
@@ -334,7 +336,7 @@ impl Story {
         let detail = serde_json::json!({
             "verdict": verdict, "policy_version": sealed.decision.policy_version, "revision": sealed.plan.revision,
             "forbidden_devices": sealed.forbidden_count, "errors": sealed.decision.errors,
-            "difference": sealed.difference,
+            "difference": sealed.difference, "evidence_first": sealed.plan.evidence_first,
         });
         self.audit("plan_sealed", actor, vec![sealed.plan.hash.clone()], detail)
             .await;

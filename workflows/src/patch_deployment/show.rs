@@ -223,6 +223,17 @@ fn details(status: &DeploymentStatus) -> String {
             request.plan_hash
         );
     }
+    if status.evidence_first > 0 {
+        let waived = status.evidence_waived.as_ref().map_or_else(
+            || "is taken first".to_owned(),
+            |waiver| format!("is waived by {}: {}", waiver.by, waiver.reason),
+        );
+        let _ = writeln!(
+            text,
+            "Evidence {waived} ({} devices)\n",
+            status.evidence_first
+        );
+    }
     if !status.rings.is_empty() {
         text.push_str(
             "| Ring | Devices | In flight | Done | Passed |\n| --- | --- | --- | --- | --- |\n",

@@ -1,7 +1,11 @@
 //! State of a deployment: the request, and everything a run hands to the next one.
 
+use std::collections::BTreeMap;
+
 use contracts::{
-    deployment::{Carry, ControlAnswer, Cursor, DeploymentInput, Pending},
+    deployment::{
+        Carry, ControlAnswer, Cursor, DeploymentInput, EvidenceMissing, Pending, Waivers,
+    },
     ids,
     message::Message,
 };
@@ -95,7 +99,18 @@ impl State {
 
     /// Returns true when something waits to be worked off.
     pub(super) fn has_news(&self) -> bool {
-        !self.carry.inbox.is_empty() || !self.carry.finished.is_empty()
+        !self.carry.inbox.is_empty()
+            || !self.carry.finished.is_empty()
+            || !self.carry.without_evidence.is_empty()
+    }
+
+    /// Keeps that a device in flight waits for a person.
+    pub(super) fn note_missing_evidence(&mut self, mut missing: EvidenceMissing) {
+        if self.carry.in_flight.contains_key(&missing.device) {
+            clip(&mut missing.why);
+            let all = &mut self.carry.without_evidence;
+            all.insert(missing.device, missing.why);
+        }
     }
 
     /// Returns the answer given to a control.
@@ -175,6 +190,8 @@ fn fresh(
             needs_approval: false,
             approved_by: Vec::new(),
             forbidden: Vec::new(),
+            evidence_first: 0,
+            evidence_waived: None,
             rings: Vec::new(),
             stragglers: 0,
             counts: OutcomeCounts::default(),
@@ -190,7 +207,7 @@ fn fresh(
         book: ApprovalBook::default(),
         requests: 0,
         cursor: Cursor::default(),
-        in_flight: std::collections::BTreeMap::new(),
+        in_flight: BTreeMap::new(),
         removed: Vec::new(),
         inbox: Vec::new(),
         control_answers: Vec::new(),
@@ -215,5 +232,7 @@ fn fresh(
         check_at: None,
         walk: None,
         found_on: None,
+        waivers: Waivers::default(),
+        without_evidence: BTreeMap::new(),
     }
 }

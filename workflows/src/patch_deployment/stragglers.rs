@@ -10,7 +10,7 @@ use domain::{audit::Actor, deployment::Stage, outcome::DeviceOutcome};
 use jiff::Timestamp;
 use temporalio_workflow::WorkflowTermination;
 
-use super::{Deployed, Story, children::Start, rings::Rounds};
+use super::{Deployed, Story, children::Start, evidence::Evidence, rings::Rounds};
 use crate::{clock, failure::Failed, options};
 
 impl Story {
@@ -47,6 +47,10 @@ impl Story {
                 straggler: true,
                 kbs: None,
                 installed_before: s.installed,
+                evidence: Evidence {
+                    first: s.evidence_first,
+                    stored: s.evidence,
+                },
             })
             .collect();
         let started = u32::try_from(starts.len()).unwrap_or(u32::MAX);

@@ -97,6 +97,8 @@ pub fn status(id: &str, of: &str, stage: Stage, started: i64, updated: i64) -> D
         needs_approval: stage == Stage::AwaitingApproval,
         approved_by: vec![],
         forbidden: vec![],
+        evidence_first: 0,
+        evidence_waived: None,
         rings: vec![],
         stragglers: 0,
         counts: OutcomeCounts::default(),
@@ -120,6 +122,7 @@ pub fn sealed(id: &str, revision: u32, rings: &[u32], deadline: i64) -> SealedPl
             .map(|n| PlannedDevice {
                 ring,
                 id: device_id(n),
+                evidence: false,
             })
             .collect()
     };
@@ -134,6 +137,7 @@ pub fn sealed(id: &str, revision: u32, rings: &[u32], deadline: i64) -> SealedPl
         time_zone: None,
         deadline: Some(at(deadline)),
         rollback: RollbackSpec::default(),
+        evidence_waived: None,
     };
     SealedPlan {
         plan: plan(id),
@@ -154,6 +158,7 @@ pub fn row(device: u32, attempt: u32, outcome: DeviceOutcome) -> DeviceRow {
         outcome,
         detail: "d".into(),
         patches: vec![],
+        evidence: None,
     };
     DeviceRow {
         plan: plan("p"),

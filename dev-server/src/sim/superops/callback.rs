@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::script::{SIGNATURE_HEADER, ScriptReport, TIMESTAMP_HEADER};
 use futures::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::StatusCode;
 use sha2::Sha256;
 
 use super::{
@@ -29,9 +30,20 @@ pub(super) struct Signed {
     pub(super) body: String,
 }
 
-/// Sends a signed report; true when the receiver took it.
+/// What the receiver answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It took the report.
+    Taken,
+    /// It is too large, and would be the next time.
+    TooLarge,
+    /// Not taken, or not arrived.
+    NotTaken,
+}
+
+/// Sends a signed report.
 pub(super) trait Poster: Send + Sync {
-    fn post(&self, request: Signed) -> BoxFuture<'_, bool>;
+    fn post(&self, request: Signed) -> BoxFuture<'_, Answer>;
 }
 
 /// Over HTTP.
@@ -39,7 +51,7 @@ pub(super) trait Poster: Send + Sync {
 pub(super) struct HttpPoster(pub(super) reqwest::Client);
 
 impl Poster for HttpPoster {
-    fn post(&self, request: Signed) -> BoxFuture<'_, bool> {
+    fn post(&self, request: Signed) -> BoxFuture<'_, Answer> {
         Box::pin(async move {
             let sent = self
                 .0
@@ -52,14 +64,15 @@ impl Poster for HttpPoster {
                 .send()
                 .await;
             match sent {
-                Ok(answer) if answer.status().is_success() => true,
+                Ok(answer) if answer.status().is_success() => Answer::Taken,
+                Ok(answer) if answer.status() == StatusCode::PAYLOAD_TOO_LARGE => Answer::TooLarge,
                 Ok(answer) => {
                     tracing::debug!(status = answer.status().as_u16(), "a callback was refused");
-                    false
+                    Answer::NotTaken
                 }
                 Err(error) => {
                     tracing::debug!(error = %error.without_url(), "a callback did not arrive");
-                    false
+                    Answer::NotTaken
                 }
             }
         })
@@ -87,6 +100,21 @@ fn signed(world: &World, report: &LateReport) -> Signed {
     }
 }
 
+/// The report, with the evidence of its job in it.
+fn body_of(world: &World, report: &ScriptReport) -> Option<String> {
+    let mut body = serde_json::to_value(report).ok()?;
+    let device = report.device.as_str();
+    let evidence = {
+        let inner = world.lock();
+        let state = inner.state.devices.get(device);
+        state.and_then(|state| state.evidence.get(&report.job_id).cloned())
+    };
+    if let Some(evidence) = evidence {
+        body["evidence"] = evidence.into();
+    }
+    serde_json::to_string(&body).ok()
+}
+
 /// Tries five times and gives up. `last_breath` is the first attempt of a device that goes down for
 /// a restart: the RMM shows it offline, its network still works.
 pub(super) async fn report(
@@ -99,10 +127,10 @@ pub(super) async fn report(
         return;
     }
     let device = args.device.as_str();
-    let Ok(body) = serde_json::to_string(report) else {
+    let Some(body) = body_of(world, report) else {
         return;
     };
-    let mine = LateReport {
+    let mut mine = LateReport {
         url: args.callback_url.clone(),
         token: args.token.clone(),
         body,
@@ -135,7 +163,18 @@ pub(super) async fn report(
             continue;
         }
         let request = signed(world, &mine);
-        if world.poster.post(request.clone()).await {
+        let answer = world.poster.post(request.clone()).await;
+        if answer == Answer::TooLarge {
+            // Once: without evidence it is small.
+            let smaller = world.change(|inner| {
+                let state = inner.state.devices.get_mut(device)?;
+                state.evidence_was_too_large(&args.job_id)
+            });
+            if let Some(body) = smaller.and_then(|report| body_of(world, &report)) {
+                mine.body = body;
+            }
+        }
+        if answer == Answer::Taken {
             sent = true;
             if twice {
                 let _second = world.poster.post(request).await;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     arguments::ScriptArgs,
+    evidence,
     faults::Breaks,
     fleet::{DeviceSpec, PatchSpec},
 };
@@ -75,6 +76,9 @@ pub struct DeviceState {
     pub stopped_services: BTreeSet<String>,
     /// Finished jobs of our script: the marker files on the device.
     pub jobs: BTreeMap<JobId, ScriptReport>,
+    /// What finished jobs have collected, as their reports carry it.
+    #[serde(default)]
+    pub evidence: BTreeMap<JobId, String>,
     /// Activity, oldest first.
     pub activities: Vec<Activity>,
     /// Last start.
@@ -101,6 +105,8 @@ pub(super) struct Luck {
     pub(super) fails: bool,
     pub(super) breaks: Option<Breaks>,
     pub(super) not_removable: bool,
+    pub(super) evidence_fails: bool,
+    pub(super) evidence_too_large: bool,
 }
 
 impl DeviceState {
@@ -127,11 +133,22 @@ impl DeviceState {
             broken_by: BTreeMap::new(),
             stopped_services: BTreeSet::new(),
             jobs: BTreeMap::new(),
+            evidence: BTreeMap::new(),
             activities: Vec::new(),
             booted_at: now,
             last_communicated: now,
             last_reported: now,
         }
+    }
+
+    /// The receiver takes no evidence of this size: the report says so, now and when it is asked again.
+    pub(super) fn evidence_was_too_large(&mut self, job: &JobId) -> Option<ScriptReport> {
+        self.evidence.remove(job)?;
+        let report = self.jobs.get_mut(job)?;
+        report.outcome = ScriptOutcome::Failed;
+        report.exit_code = None;
+        "the receiver refused the evidence as too large".clone_into(&mut report.log);
+        Some(report.clone())
     }
 
     /// Plays the script to its end. The caller has checked window and job before.
@@ -156,7 +173,18 @@ impl DeviceState {
                     "restarting now".to_owned(),
                 )
             }
-            (ScriptMode::Evidence, _) => (ScriptOutcome::Succeeded, Some(0), self.evidence()),
+            (ScriptMode::Evidence, _) if luck.evidence_fails => (
+                ScriptOutcome::Failed,
+                Some(1),
+                "evidence cannot be collected".to_owned(),
+            ),
+            (ScriptMode::Evidence, _) => {
+                let packed = evidence::collect(self, args, now, luck.evidence_too_large);
+                let log = format!("collected {} bytes, packed", packed.len());
+                self.evidence.insert(args.job_id.clone(), packed);
+                effects.push(Effect::Log("evidence_taken"));
+                (ScriptOutcome::Succeeded, Some(0), log)
+            }
             (_, None) => (
                 ScriptOutcome::NotApplicable,
                 None,
@@ -206,6 +234,7 @@ impl DeviceState {
                 .collect(),
             finished_at: now,
             log,
+            evidence: None,
         };
         self.jobs.insert(args.job_id.clone(), report.clone());
         (report, effects)
@@ -374,22 +403,6 @@ impl DeviceState {
         });
         !broken && !self.stopped_services.iter().any(same)
     }
-
-    fn evidence(&self) -> String {
-        let stopped: Vec<_> = self
-            .broken_by
-            .values()
-            .flat_map(|b| &b.services)
-            .chain(&self.stopped_services)
-            .cloned()
-            .collect();
-        format!(
-            "last start {}; restart pending: {}; stopped services: [{}]",
-            self.booted_at,
-            self.pending_reboot,
-            stopped.join(", ")
-        )
-    }
 }
 
 pub(super) fn day(now: Timestamp) -> Date {
@@ -415,6 +428,7 @@ pub(super) fn refusal(
         services: Vec::new(),
         finished_at: now,
         log: log.to_owned(),
+        evidence: None,
     }
 }
 

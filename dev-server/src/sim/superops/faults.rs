@@ -124,6 +124,10 @@ pub struct DeviceFault {
     pub offline_after_install: bool,
     /// Does not come back from a restart until `POST /devices/{id}` says so.
     pub never_back_after_reboot: bool,
+    /// Evidence cannot be collected on it.
+    pub evidence_fails: bool,
+    /// It collects more evidence than the receiver takes.
+    pub evidence_too_large: bool,
 }
 
 impl Faults {

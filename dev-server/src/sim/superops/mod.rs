@@ -10,6 +10,7 @@ mod callback;
 pub(in crate::sim) mod catalog;
 mod clock;
 mod device;
+mod evidence;
 mod faults;
 mod fleet;
 mod lists;

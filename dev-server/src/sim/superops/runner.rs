@@ -219,6 +219,8 @@ async fn act(world: &Arc<World>, device: &str, args: &ScriptArgs) -> Option<Scri
             not_removable: kb
                 .and_then(|kb| inner.faults.kbs.get(kb))
                 .is_some_and(|fault| fault.not_removable),
+            evidence_fails: inner.faults.device(device).evidence_fails,
+            evidence_too_large: inner.faults.device(device).evidence_too_large,
         };
         let state = inner.state.devices.get_mut(device)?;
         let (report, effects) = state.play(args, &world.catalog, &luck, now);

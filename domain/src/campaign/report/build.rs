@@ -145,6 +145,7 @@ impl ReportBuilder {
             outcome,
             detail,
             patches,
+            evidence: _,
         } = device.result;
         let mut line = self.line(id, Some(*outcome))?;
         for (kb, fate) in &mut line.updates {

@@ -135,6 +135,8 @@ fn status(outcome: Option<DeploymentOutcome>, updated_at: &str) -> DeploymentSta
         needs_approval: false,
         approved_by: vec!["dana".parse().unwrap()],
         forbidden: vec![],
+        evidence_first: 0,
+        evidence_waived: None,
         rings: vec![],
         stragglers: 0,
         counts: OutcomeCounts::default(),
@@ -151,6 +153,7 @@ fn result(device: &str, outcome: DeviceOutcome, patches: Vec<PatchResult>) -> De
         outcome,
         detail: HOSTILE.to_owned(),
         patches,
+        evidence: None,
     }
 }
 

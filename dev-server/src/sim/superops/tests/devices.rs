@@ -4,13 +4,16 @@ use std::{
     time::Duration,
 };
 
-use domain::script::{ScriptOutcome, ScriptReport};
+use domain::{
+    evidence::MAX_ENCODED_BYTES,
+    script::{ScriptOutcome, ScriptReport},
+};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::super::{
     Actual, DeviceChange, FleetSpec, SCRIPT_ID, SuperOpsHandle,
-    callback::{Poster, Signed, sign},
+    callback::{Answer, Poster, Signed, sign},
     clock::{Clock, manual::ManualClock},
     rows, runner,
     world::World,
@@ -22,16 +25,24 @@ const DEVICE: &str = "4100000000000000001";
 struct Recorder(Mutex<Vec<ScriptReport>>);
 
 impl Poster for Recorder {
-    fn post(&self, request: Signed) -> BoxFuture<'_, bool> {
+    fn post(&self, request: Signed) -> BoxFuture<'_, Answer> {
         assert_eq!(
             request.signature,
             sign("key", &request.timestamp, &request.body)
         );
+        let mut body: Value = serde_json::from_str(&request.body).unwrap();
+        let evidence = body.as_object_mut().unwrap().remove("evidence");
+        // As the real receiver.
+        let too_large =
+            evidence.is_some_and(|evidence| evidence.as_str().unwrap().len() > MAX_ENCODED_BYTES);
+        if too_large {
+            return Box::pin(async { Answer::TooLarge });
+        }
         self.0
             .lock()
             .unwrap()
-            .push(serde_json::from_str(&request.body).unwrap());
-        Box::pin(async { true })
+            .push(serde_json::from_value(body).unwrap());
+        Box::pin(async { Answer::Taken })
     }
 }
 
@@ -118,6 +129,13 @@ impl Stage {
             })
             .unwrap();
         row.installation_status.unwrap()
+    }
+
+    /// The evidence of a job, as its report carries it.
+    fn packed(&self, job: &str) -> Option<String> {
+        let inner = self.world.lock();
+        let state = inner.state.devices.get(DEVICE)?;
+        state.evidence.get(&job.parse().unwrap()).cloned()
     }
 
     fn faults(&self, change: &Value) {
@@ -394,4 +412,26 @@ async fn a_run_goes_on_after_a_restart_of_the_simulator_and_installs_once() {
     );
     fast.stop.cancel();
     fast.tasks.wait().await;
+}
+
+#[tokio::test]
+async fn evidence_is_collected_once_and_a_device_may_fail_to_or_collect_too_much() {
+    let stage = stage();
+    let job = "p/1/evidence-all-0";
+    let first = stage.report("evidence", "", job).await;
+    let packed = stage.packed(job);
+    assert_eq!(first.outcome, ScriptOutcome::Succeeded);
+    assert!(packed.as_ref().is_some_and(|packed| packed.len() < 4096));
+    assert_eq!(stage.report("evidence", "", job).await, first);
+    assert_eq!(stage.packed(job), packed, "a repeat has the same evidence");
+    assert_eq!(stage.count("evidence_taken"), 1);
+    stage.faults(&json!({ "devices": { DEVICE: { "evidence_fails": true } } }));
+    let failed = stage.report("evidence", "", "p/1/evidence-all-1").await;
+    assert_eq!(failed.outcome, ScriptOutcome::Failed);
+    stage.faults(&json!({ "devices": { DEVICE: { "evidence_too_large": true } } }));
+    let job = "p/1/evidence-all-2";
+    let refused = stage.report("evidence", "", job).await;
+    assert_eq!(refused.outcome, ScriptOutcome::Failed);
+    assert!(refused.log.contains("too large"), "{}", refused.log);
+    assert_eq!(stage.report("evidence", "", job).await, refused);
 }
