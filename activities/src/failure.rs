@@ -16,12 +16,12 @@ use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::activities::ActivityError;
 
 /// Result of a step of an activity.
-pub(crate) type Outcome<T> = Result<T, Failed>;
+pub type Outcome<T> = Result<T, Failed>;
 
 /// A classified failure. It is no [`Error`] on purpose: `?` into an [`ActivityError`] then takes the
 /// conversion below and not the SDK's own, which would lose the type and retry for ever.
 #[derive(Debug)]
-pub(crate) struct Failed(Box<ApplicationFailure>);
+pub struct Failed(Box<ApplicationFailure>);
 
 impl From<Failed> for ActivityError {
     fn from(failed: Failed) -> Self {

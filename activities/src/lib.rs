@@ -38,4 +38,5 @@ mod wire;
 mod testing;
 
 pub use deps::{Clock, Deps, Settings, SystemClock};
+pub use failure::{Failed, Outcome};
 pub use register::{QUEUES, register};

@@ -11,6 +11,7 @@ use contracts::activities::{
     superops::RunScriptInput,
 };
 use domain::{
+    alert::{AlertId, Sighting},
     campaign::{Degraded, PlanState},
     deployment::DeploymentStatus,
     guardrail::{GuardrailDecision, Verdict},
@@ -110,6 +111,8 @@ pub struct Model {
     pub plan_order: Vec<usize>,
     /// Why the model was not asked about that order, for each call.
     pub unasked: Vec<Option<Degraded>>,
+    /// What the RMM says of alerts.
+    pub alerts: BTreeMap<AlertId, Sighting>,
 }
 
 impl Model {
@@ -154,6 +157,7 @@ impl Model {
             begun: Vec::new(),
             plan_order: Vec::new(),
             unasked: Vec::new(),
+            alerts: BTreeMap::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clients::{objects::Objects, store::Store};
-use contracts::ids::{DeviceRun, Scheduled, plan_of_deployment};
+use contracts::ids::{DeviceRun, Scheduled, incident_of, plan_of_deployment};
 use domain::{audit::AuditEntry, ids::PlanId};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
@@ -38,6 +38,8 @@ impl Worlds {
         let plan = plan_of_deployment(workflow_id)
             .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan))
             .or_else(|| workflow_id.strip_prefix("daily-seal/")?.parse().ok())
+            .or_else(|| workflow_id.strip_prefix("alert-processing/")?.parse().ok())
+            .or_else(|| incident_of(workflow_id)?.client().as_str().parse().ok())
             .or_else(|| {
                 Scheduled::of_workflow(workflow_id)?
                     .0
@@ -167,6 +169,26 @@ impl World {
         let _ = changed
             .wait_for(|_| !self.read(|m| m.held.contains(activity)))
             .await;
+    }
+
+    /// Waits until the store says so; it is asked again and again, because it tells nobody.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub async fn until_stored<T>(&self, what: &str, look: impl AsyncFn(&Store) -> Option<T>) -> T {
+        const PAUSE: Duration = Duration::from_millis(50);
+        let found = async {
+            loop {
+                if let Some(found) = look(&self.store).await {
+                    return found;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(found) => found,
+            Err(_) => panic!("waited in vain for {what}"),
+        }
     }
 
     /// Waits until an activity is called after this call, or nobody can be waiting for it any more.

@@ -10,8 +10,9 @@ use temporalio_client::{
     Client, UntypedSignal, UntypedWorkflow, WorkflowIdReusePolicy, WorkflowStartOptions,
 };
 use temporalio_common::search_attributes::SearchAttributes;
+use temporalio_sdk::activities::ActivityContext;
 
-use super::AlertActivities;
+use super::Alerting;
 use crate::{
     failure::{Outcome, TemporalError},
     wire::encode,
@@ -24,13 +25,24 @@ const SIGNAL: &str = "news";
 
 /// A server, and the task queue of workflows.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) client: Client,
-    pub(super) queue: String,
+pub struct Server {
+    client: Client,
+    queue: String,
+}
+
+impl Server {
+    /// Returns the one that an activity runs on: incidents are answered where their alerts are processed.
+    #[must_use]
+    pub fn of(ctx: &ActivityContext) -> Self {
+        Self {
+            client: ctx.client(),
+            queue: ctx.info().task_queue.clone(),
+        }
+    }
 }
 
 /// Who can tell workflows of incidents.
-pub(super) trait Responses: Sync {
+pub trait Responses: Sync {
     /// Tells one; starts it when it does not run.
     fn news(
         &self,
@@ -40,12 +52,12 @@ pub(super) trait Responses: Sync {
     ) -> impl Future<Output = Outcome<()>> + Send;
 }
 
-impl AlertActivities {
-    pub(super) async fn tell(
-        &self,
-        input: &DeliverInput,
-        responses: &impl Responses,
-    ) -> Outcome<()> {
+impl Alerting {
+    /// Tells the workflow of an incident, which starts when it does not run.
+    ///
+    /// # Errors
+    /// When there is no such incident, or the store or Temporal do not answer.
+    pub async fn tell(&self, input: &DeliverInput, responses: &impl Responses) -> Outcome<()> {
         let record = self.load(&input.incident).await?;
         if record.delivered >= input.version || !record.is_answered() {
             return Ok(());

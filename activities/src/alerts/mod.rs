@@ -19,38 +19,59 @@ use contracts::activities::alerts::{
 use domain::triage::{IncidentKey, IncidentRecord};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
-use deliver::Server;
+pub use deliver::Server;
+pub use triage::claim;
 
 use crate::{Clock, Deps, failure::Outcome};
 
 /// Rows of one answer from the store.
 const PAGE: usize = 200;
 
-/// Steps that ask the store, and Temporal.
+/// What alerts ask of the store, and of Temporal.
 #[derive(Debug)]
-pub struct AlertActivities {
+pub struct Alerting {
     store: Store,
     networks: Networks,
     clock: Arc<dyn Clock>,
 }
 
+/// Steps that ask the store, and Temporal.
+#[derive(Debug)]
+pub struct AlertActivities(Alerting);
+
 impl AlertActivities {
     pub(crate) fn new(deps: &Deps) -> Self {
+        Self(Alerting::on(deps.store.clone(), Arc::clone(&deps.clock)))
+    }
+}
+
+impl Alerting {
+    /// Works on a store.
+    #[must_use]
+    pub fn on(store: Store, clock: Arc<dyn Clock>) -> Self {
         Self {
-            store: deps.store.clone(),
+            store,
             networks: Networks::default(),
-            clock: Arc::clone(&deps.clock),
+            clock,
         }
     }
 
-    async fn load(&self, key: &IncidentKey) -> Outcome<IncidentRecord> {
+    /// Reads an incident.
+    ///
+    /// # Errors
+    /// When there is none, or the store does not answer.
+    pub async fn load(&self, key: &IncidentKey) -> Outcome<IncidentRecord> {
         let found = self.store.alerts.get_incident(key).await?;
         Ok(found.ok_or_else(|| StoreError::NotFound {
             what: format!("incident `{key}`"),
         })?)
     }
 
-    async fn close(&self, input: &CloseIncidentInput) -> Outcome<IncidentRecord> {
+    /// Closes an incident if nothing is new, and returns it as it is then.
+    ///
+    /// # Errors
+    /// When there is none, or the store does not answer.
+    pub async fn close(&self, input: &CloseIncidentInput) -> Outcome<IncidentRecord> {
         let record = self.load(&input.incident).await?;
         let Some(closing) = record
             .may_close()
@@ -77,7 +98,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: BeginPollInput,
     ) -> Result<BeginPollResult, ActivityError> {
-        Ok(self.begin(&input).await?)
+        Ok(self.0.begin(&input).await?)
     }
 
     /// Notes what a walk has not found.
@@ -87,7 +108,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: MissAlertsInput,
     ) -> Result<MissAlertsResult, ActivityError> {
-        Ok(self.miss(&input).await?)
+        Ok(self.0.miss(&input).await?)
     }
 
     /// Notes how far was read.
@@ -97,7 +118,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: EndPollInput,
     ) -> Result<(), ActivityError> {
-        Ok(self.end(&input).await?)
+        Ok(self.0.end(&input).await?)
     }
 
     /// Lists clients whose triage has something to do.
@@ -107,7 +128,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: BusyClientsInput,
     ) -> Result<BusyClientsResult, ActivityError> {
-        Ok(self.busy(&input).await?)
+        Ok(self.0.busy(&input).await?)
     }
 
     /// Does a turn of triage.
@@ -118,8 +139,8 @@ impl AlertActivities {
         input: TriageInput,
     ) -> Result<TriageResult, ActivityError> {
         // Whoever begins a turn takes it from a try before, even of the same activity.
-        let claim = triage::claim(&ctx);
-        Ok(self.turn(&input, &claim).await?)
+        let claim = claim(&ctx);
+        Ok(self.0.turn(&input, &claim).await?)
     }
 
     /// Tells the workflow of an incident, which starts when it does not run.
@@ -130,11 +151,8 @@ impl AlertActivities {
         input: DeliverInput,
     ) -> Result<(), ActivityError> {
         // Incidents are answered where their alerts are processed.
-        let server = Server {
-            client: ctx.client(),
-            queue: ctx.info().task_queue.clone(),
-        };
-        Ok(self.tell(&input, &server).await?)
+        let server = Server::of(&ctx);
+        Ok(self.0.tell(&input, &server).await?)
     }
 
     /// Reads an incident.
@@ -144,7 +162,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: LoadIncidentInput,
     ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.load(&input.incident).await?)
+        Ok(self.0.load(&input.incident).await?)
     }
 
     /// Closes an incident if nothing is new, and returns it as it is then.
@@ -154,7 +172,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: CloseIncidentInput,
     ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.close(&input).await?)
+        Ok(self.0.close(&input).await?)
     }
 }
 

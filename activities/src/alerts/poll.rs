@@ -9,7 +9,7 @@ use domain::alert::AlertSource;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AlertActivities, AlertReadActivities, PAGE};
+use super::{AlertReadActivities, Alerting, PAGE};
 use crate::failure::{Outcome, bug_because};
 
 /// Names what the reading of alerts remembers.
@@ -29,7 +29,7 @@ fn span(secs: u64) -> SignedDuration {
     SignedDuration::from_secs(i64::try_from(secs).unwrap_or(i64::MAX))
 }
 
-impl AlertActivities {
+impl Alerting {
     async fn mark(&self) -> Outcome<(Mark, u64)> {
         let facts = self.store.vulnerabilities.as_ref();
         let Some(state) = facts.reader_state(READER).await? else {
@@ -40,7 +40,11 @@ impl AlertActivities {
         Ok((mark, state.version))
     }
 
-    pub(super) async fn begin(&self, input: &BeginPollInput) -> Outcome<BeginPollResult> {
+    /// Says how far to read.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn begin(&self, input: &BeginPollInput) -> Outcome<BeginPollResult> {
         let (mark, _) = self.mark().await?;
         let now = self.clock.now();
         let overlap = span(input.overlap_secs);
@@ -57,7 +61,10 @@ impl AlertActivities {
     }
 
     /// Moves the mark on, never back: another reading may have come further.
-    pub(super) async fn end(&self, input: &EndPollInput) -> Outcome<()> {
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn end(&self, input: &EndPollInput) -> Outcome<()> {
         loop {
             let (mark, version) = self.mark().await?;
             let moved = Mark {
@@ -83,7 +90,11 @@ impl AlertActivities {
         }
     }
 
-    pub(super) async fn miss(&self, input: &MissAlertsInput) -> Outcome<MissAlertsResult> {
+    /// Notes what a walk has not found.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn miss(&self, input: &MissAlertsInput) -> Outcome<MissAlertsResult> {
         let alerts = self.store.alerts.as_ref();
         let (source, now) = (AlertSource::Superops, self.clock.now());
         let missed = alerts
@@ -96,7 +107,11 @@ impl AlertActivities {
         })
     }
 
-    pub(super) async fn busy(&self, input: &BusyClientsInput) -> Outcome<BusyClientsResult> {
+    /// Lists clients whose triage has something to do.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn busy(&self, input: &BusyClientsInput) -> Outcome<BusyClientsResult> {
         let alerts = self.store.alerts.as_ref();
         let page = alerts.busy_clients(input.after.as_deref(), PAGE).await?;
         Ok(BusyClientsResult {

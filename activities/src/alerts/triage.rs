@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use temporalio_sdk::activities::ActivityContext;
 
-use super::AlertActivities;
+use super::Alerting;
 use crate::failure::Outcome;
 
 /// Orders that one turn carries out.
@@ -23,7 +23,8 @@ const ORDERS: usize = 20;
 const TOLD: usize = 100;
 
 /// Names who does a turn: a try of an activity does one.
-pub(super) fn claim(ctx: &ActivityContext) -> String {
+#[must_use]
+pub fn claim(ctx: &ActivityContext) -> String {
     let info = ctx.info();
     format!(
         "{}-{}-{}",
@@ -33,8 +34,12 @@ pub(super) fn claim(ctx: &ActivityContext) -> String {
     )
 }
 
-impl AlertActivities {
-    pub(super) async fn turn(&self, input: &TriageInput, claim: &str) -> Outcome<TriageResult> {
+impl Alerting {
+    /// Does a turn; whoever begins one later with another claim takes it away.
+    ///
+    /// # Errors
+    /// When the store does not answer, or somebody else has begun a turn.
+    pub async fn turn(&self, input: &TriageInput, claim: &str) -> Outcome<TriageResult> {
         let alerts = self.store.alerts.as_ref();
         let now = self.clock.now();
         let turn = alerts.begin_turn(&input.client, claim).await?;

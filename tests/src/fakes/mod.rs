@@ -6,6 +6,7 @@
     reason = "the macro makes the marker types"
 )]
 
+pub mod alerts;
 pub mod campaign;
 pub mod intel;
 pub mod inventory;
@@ -33,6 +34,7 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
     match queue {
         queues::MAIN => {
             options
+                .register_activities(alerts::FakeAlerts::new(worlds()))
                 .register_activities(plans::FakePlans::new(worlds()))
                 .register_activities(people::FakePeople::new(worlds()))
                 .register_activities(inventory::FakeSnapshot::new(worlds()))
@@ -45,7 +47,9 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
                 .register_activities(reports::FakeReports::new(worlds()));
         }
         queues::SUPEROPS => {
-            options.register_activities(superops::FakeSuperOps::new(worlds()));
+            options
+                .register_activities(superops::FakeSuperOps::new(worlds()))
+                .register_activities(alerts::FakeAlertList::new(worlds()));
         }
         queues::INVENTORY => {
             options

@@ -7,6 +7,7 @@
     reason = "a check may fail where it stands"
 )]
 
+mod alerts;
 mod campaigns;
 mod chains;
 mod changes;
@@ -40,8 +41,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use self::{
-    campaigns::*, chains::*, changes::*, counters::*, executions::*, inventory::*, letters::*,
-    policies::*, vulnerabilities::*,
+    alerts::*, campaigns::*, chains::*, changes::*, counters::*, executions::*, inventory::*,
+    letters::*, policies::*, vulnerabilities::*,
 };
 use super::*;
 
@@ -246,6 +247,12 @@ checks! {
     a_lease_belongs_to_one_owner_until_it_ends
     a_patch_list_is_replaced_when_its_last_page_is_there
     a_software_list_of_two_thousand_programs_is_kept_whole
+    an_alert_is_news_once_and_stands_in_its_lists
+    two_walks_end_what_they_do_not_find
+    a_turn_that_was_taken_away_writes_nothing
+    an_incident_is_delivered_and_closed_once_nothing_is_new
+    orders_wait_until_they_are_answered
+    triage_goes_by_the_newest_rules_and_what_waves_announce
     a_campaign_is_written_once_and_its_plans_are_noted
     advice_is_written_once_and_never_after_a_start
     people_are_read_as_written

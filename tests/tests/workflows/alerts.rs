@@ -1,0 +1,287 @@
+//! Alerts of the whole tenant become incidents of clients.
+
+use autoops_tests::{Lost, World, deployment::ended, run, site, wire};
+use clients::store::{AlertsOf, IncidentsOf, Store};
+use contracts::{
+    activities::ALERTING,
+    alerts::{AlertIngestResult, NewsInput},
+    failures::INVALID_INPUT,
+};
+use domain::{
+    alert::{AlertSeverity, Sighting, Treatment},
+    ids::ClientId,
+    incident::State,
+    triage::{IncidentKey, IncidentRecord, IncidentStatus, Order, OrderAnswer, OrderKind},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use temporalio_client::{UntypedSignal, UntypedWorkflow, WorkflowSignalOptions};
+
+fn sighting(world: &str, number: u32, title: &str, device: u32, ago: i64) -> Sighting {
+    let now = Timestamp::now();
+    Sighting {
+        id: format!("superops/{world}-{number}").parse().unwrap(),
+        client: world.parse().unwrap(),
+        device: Some(device.to_string().parse().unwrap()),
+        host: None,
+        address: None,
+        site: None,
+        title: title.to_owned(),
+        description: String::new(),
+        severity: AlertSeverity::High,
+        raised_at: now - SignedDuration::from_secs(ago),
+        cleared: None,
+        occurrences: 1,
+        seen_at: now,
+    }
+}
+
+fn say(world: &World, said: Sighting) {
+    world.change(|m| m.alerts.insert(said.id.clone(), said));
+}
+
+/// Reads alerts once, as the schedule does every minute.
+async fn ingest(world: &str, input: Value) -> Result<AlertIngestResult, (String, String)> {
+    let mut all = json!({ "processing": { "lag_secs": 0, "response": { "settle_secs": 0 } } });
+    for (field, value) in input.as_object().unwrap() {
+        all[field] = value.clone();
+    }
+    // Ids of what a schedule starts end in the time.
+    let at = Timestamp::now().round(jiff::Unit::Second).unwrap();
+    let (client, id) = (site().await.client(), format!("alert-ingest/{world}-{at}"));
+    ended(client, "AlertIngest", &id, wire::json(&all)).await
+}
+
+fn client(world: &str) -> ClientId {
+    world.parse().unwrap()
+}
+
+async fn incidents(store: &Store, world: &str) -> Vec<IncidentRecord> {
+    let of = IncidentsOf::Client(client(world));
+    store
+        .alerts
+        .list_incidents(&of, None, 100)
+        .await
+        .unwrap()
+        .items
+}
+
+/// Tells the triage that there is something to do, as a person's command does.
+async fn wake(world: &str) {
+    let handle = site()
+        .await
+        .client()
+        .get_workflow_handle::<UntypedWorkflow>(format!("alert-processing/{world}"));
+    let signal = UntypedSignal::new("news");
+    let input = wire::json(&json!(NewsInput::default()));
+    let sent = handle.signal(signal, input, WorkflowSignalOptions::default());
+    sent.await.unwrap();
+}
+
+#[test]
+fn alerts_on_pages_become_incidents_and_clear_again() {
+    run(async {
+        let name = "alerts-pages";
+        let world = World::new(site().await, name, 1);
+        for n in 0..5 {
+            say(
+                &world,
+                sighting(name, n, "raid is degraded", 81 + n, i64::from(n) * 60),
+            );
+        }
+        let read = ingest(name, json!({})).await.unwrap();
+        assert_eq!(
+            (read.new, read.walked, read.clients, read.failed),
+            (5, true, 1, None)
+        );
+        let all = world
+            .until_stored("five incidents", async |store| {
+                let found = incidents(store, name).await;
+                (found.len() == 5 && found.iter().all(|one| one.delivered > 0)).then_some(found)
+            })
+            .await;
+        assert!(all.iter().all(|one| one.news.incident.live == 1), "{all:?}");
+        // Nothing new: known alerts are no news, and nobody walks again so soon.
+        let read = ingest(name, json!({})).await.unwrap();
+        assert_eq!((read.new, read.changed, read.walked), (0, 0, false));
+        // One is resolved, another is simply gone: the second walk without it ends it.
+        world.change(|m| {
+            let mut all = m.alerts.values_mut();
+            all.next().unwrap().cleared = Some(Some(Timestamp::now()));
+            let gone = m.alerts.keys().nth(1).unwrap().clone();
+            m.alerts.remove(&gone);
+        });
+        let read = ingest(name, json!({ "walk_secs": 0 })).await.unwrap();
+        assert_eq!((read.changed > 0, read.cleared), (true, 0));
+        let read = ingest(name, json!({ "walk_secs": 0 })).await.unwrap();
+        assert_eq!(read.cleared, 1);
+        world
+            .until_stored("two that cleared", async |store| {
+                let found = incidents(store, name).await.into_iter();
+                let cleared = found.filter(|one| one.news.incident.state == State::Cleared);
+                (cleared.count() == 2).then_some(())
+            })
+            .await;
+    });
+}
+
+#[test]
+fn each_activity_of_alerts_may_fail_or_not_be_heard() {
+    run(async {
+        // The answer to an incident has stories of its own.
+        let activities = ALERTING.into_iter().filter(|name| {
+            name.starts_with("alerts.") && *name != "alerts.expect"
+                || ["superops.read_alerts", "incidents.deliver"].contains(name)
+        });
+        for activity in activities {
+            for (word, lost) in [("unavailable", Lost::Retryable), ("unheard", Lost::Answer)] {
+                let name = format!("alerts-{}-{word}", activity.replace(['.', '_'], "-"));
+                let world = World::new(site().await, &name, 1);
+                world.change(|m| m.fail(activity, Some(1), lost.clone()));
+                say(&world, sighting(&name, 1, "raid is degraded", 81, 30));
+                let read = ingest(&name, json!({})).await.unwrap();
+                assert_eq!(read.failed, None, "{name}");
+                let found = world
+                    .until_stored("an incident", async |store| {
+                        let found = incidents(store, &name).await;
+                        found.iter().all(|one| one.delivered > 0).then_some(found)
+                    })
+                    .await;
+                assert_eq!(found.len(), 1, "{name}: {found:?}");
+                assert_eq!(found[0].news.incident.alerts, 1, "{name}: counted once");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_was_read_is_triaged_although_the_rmm_went_away() {
+    run(async {
+        let name = "alerts-away";
+        let world = World::new(site().await, name, 1);
+        world.change(|m| {
+            m.fail(
+                "superops.read_alerts",
+                Some(2),
+                Lost::Refused("superops.unauthorized"),
+            );
+        });
+        for n in 0..4 {
+            say(
+                &world,
+                sighting(name, n, "raid is degraded", 81, 3_600 + i64::from(n)),
+            );
+        }
+        let read = ingest(name, json!({})).await.unwrap();
+        assert!(
+            read.failed.is_some() && read.new == 3 && read.clients == 1,
+            "{read:?}"
+        );
+        world
+            .until_stored("an incident", async |store| {
+                let of = AlertsOf::ActiveOf(client(name));
+                let found = store.alerts.list_alerts(&of, None, 10).await.unwrap().items;
+                let placed = found.iter().filter(|alert| alert.placement.is_some());
+                (placed.count() == 3).then_some(())
+            })
+            .await;
+    });
+}
+
+#[test]
+fn people_merge_and_close_incidents() {
+    run(async {
+        let name = "alerts-people";
+        let world = World::new(site().await, name, 1);
+        say(&world, sighting(name, 1, "raid is degraded", 81, 1_200));
+        say(&world, sighting(name, 2, "certificate expired", 82, 30));
+        ingest(name, json!({})).await.unwrap();
+        let both = world
+            .until_stored("two incidents", async |store| {
+                let found = incidents(store, name).await;
+                (found.len() == 2).then_some(found)
+            })
+            .await;
+        let keys: Vec<IncidentKey> = both.into_iter().map(|one| one.key).collect();
+        let order = |id: &str, kind| Order {
+            id: id.to_owned(),
+            kind,
+            by: "dana".parse().unwrap(),
+            reason: "one cause".to_owned(),
+            at: Timestamp::now(),
+            answer: None,
+        };
+        let merge = OrderKind::Merge {
+            from: keys[0].clone(),
+            into: keys[1].clone(),
+        };
+        let alerts = &world.store().alerts;
+        alerts
+            .put_order(&client(name), order("o-1", merge))
+            .await
+            .unwrap();
+        wake(name).await;
+        let answered = async |id: &'static str| {
+            let done = world.until_stored("an answer", async |store| {
+                let order = store.alerts.get_order(&client(name), id).await.unwrap();
+                order.unwrap().answer
+            });
+            done.await
+        };
+        let incident = Some(keys[1].clone());
+        assert_eq!(answered("o-1").await, OrderAnswer::Done { incident });
+        let gone = alerts.get_incident(&keys[0]).await.unwrap().unwrap();
+        let into = IncidentStatus::MergedInto {
+            incident: keys[1].clone(),
+        };
+        assert_eq!(gone.status, into);
+        let placed = alerts
+            .list_alerts(&AlertsOf::Incident(keys[1].clone()), None, 10)
+            .await;
+        let placed = placed.unwrap().items;
+        assert_eq!(placed.len(), 2);
+        let treatment = |alert: &domain::alert::Alert| alert.placement.clone().unwrap().treatment;
+        assert!(
+            placed
+                .iter()
+                .all(|alert| treatment(alert) == Treatment::Incident)
+        );
+
+        let close = |key: &IncidentKey| OrderKind::Close {
+            incident: key.clone(),
+        };
+        alerts
+            .put_order(&client(name), order("o-2", close(&keys[1])))
+            .await
+            .unwrap();
+        alerts
+            .put_order(&client(name), order("o-3", close(&keys[0])))
+            .await
+            .unwrap();
+        wake(name).await;
+        assert!(matches!(answered("o-2").await, OrderAnswer::Done { .. }));
+        assert!(matches!(answered("o-3").await, OrderAnswer::Refused { .. }));
+        let closed = alerts.get_incident(&keys[1]).await.unwrap().unwrap();
+        assert!(
+            matches!(closed.status, IncidentStatus::Closed { .. }),
+            "{closed:?}"
+        );
+        let chain = world
+            .store()
+            .actions
+            .read_chain(&format!("incidents/{name}"), 0, 10)
+            .await;
+        assert_eq!(chain.unwrap().len(), 3);
+    });
+}
+
+#[test]
+fn wrong_figures_of_a_reading_are_named() {
+    run(async {
+        let name = "alerts-input";
+        let _world = World::new(site().await, name, 1);
+        let (kind, message) = ingest(name, json!({ "most_pages": 0 })).await.unwrap_err();
+        assert_eq!(kind, INVALID_INPUT);
+        assert!(message.contains("most_pages: `0`"), "{message}");
+    });
+}
