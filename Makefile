@@ -15,7 +15,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Nothing on this machine is reached by way of a proxy.
 COMMA := ,
@@ -57,6 +57,11 @@ chaos: toolchain ## Kill worker and server in larger samples; AUTOOPS_KILL_SEED=
 bench: cargo ## Patch 100, 1000 and 10000 simulated devices; AUTOOPS_BENCH_DEVICES=N,M takes others
 	@scripts/step "1/2 programs and bench" cargo build --release --workspace --bins --bench scale --locked
 	@scripts/step "2/2 bench" cargo bench --workspace --bench scale --locked
+
+.PHONY: bench-campaign
+bench-campaign: cargo ## Run a campaign over 10000 simulated devices; AUTOOPS_BENCH_DEVICES=N,M takes others
+	@scripts/step "1/2 programs and bench" cargo build --release --workspace --bins --bench scale --locked
+	@AUTOOPS_BENCH_OF=campaign scripts/step "2/2 bench" cargo bench --workspace --bench scale --locked
 
 # The records are few and written by hand: they show what comes out. Figures on real data: docs/priorities.md.
 .PHONY: eval

@@ -105,13 +105,7 @@ impl LedgerActivities {
         let plans = self.store.executions.open_deployments_of(kb).await?;
         let mut told = 0;
         for plan in plans {
-            let halt = ControlInput {
-                by: ledger::NAME.to_owned(),
-                reason: Some(format!("over all clients: {reason}")),
-                kb: Some(kb.clone()),
-                proof: None,
-            };
-            let request = format!("{}-{kb}-{epoch}", ledger::NAME);
+            let (request, halt) = ControlInput::halt_for_all(ledger::NAME, reason, kb, epoch);
             told += u32::from(deployments.halt(&plan, &request, halt).await?);
         }
         Ok(told)

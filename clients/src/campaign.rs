@@ -1,16 +1,19 @@
 //! Gathers what a campaign is made of from the store; asks no outside system.
 
 pub mod report;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    campaign::{self, Campaign, Facts, PlanState},
+    campaign::{self, Campaign, Facts, PatchList, PlanState},
     device::Device,
     ids::{ClientId, CveId, DeviceId, KbId},
     ledger::Verdict,
     plan::PatchSelector,
 };
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     intel::Catalogue,
@@ -19,6 +22,8 @@ use crate::{
 };
 
 const PAGE: usize = 200;
+/// Verdicts of the ledger that are read at the same time.
+const VERDICTS_AT_ONCE: usize = 16;
 /// Replaced updates are followed so far back.
 const LONGEST_CHAIN: usize = 60;
 /// Campaigns whose plans may not have been sealed yet.
@@ -29,7 +34,7 @@ const RECENT: usize = 5;
 /// # Errors
 /// When the store cannot be read.
 pub async fn gather(store: &Store, client: &ClientId) -> StoreResult<Facts> {
-    let mut facts = Facts::default();
+    let (mut facts, mut known) = (Facts::default(), BTreeSet::new());
     let mut cursor: Option<String> = None;
     loop {
         let page = store
@@ -37,16 +42,21 @@ pub async fn gather(store: &Store, client: &ClientId) -> StoreResult<Facts> {
             .list_devices(client, cursor.as_deref(), PAGE);
         let page = page.await?;
         let ids: Vec<DeviceId> = page.items.iter().map(|device| device.id.clone()).collect();
-        lists(store, &ids, &mut facts).await?;
+        let mut lists = store.inventory.get_patch_lists(&ids).await?;
+        let missing = lists.iter().flat_map(|list| &list.missing);
+        let missing = missing.map(|patch| patch.kb.clone()).collect();
+        updates(store, missing, &mut known, &mut facts).await?;
+        // Most of a list is what was installed long ago. It is kept where it ends a chain.
+        for list in &mut lists {
+            list.installed.retain(|kb| known.contains(kb));
+        }
+        add_lists(lists, &mut facts);
         facts.devices.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
             break;
         }
     }
-    let missing = facts.lists.values().flat_map(|list| &list.missing);
-    let missing = missing.map(|patch| patch.kb.clone()).collect();
-    updates(store, missing, &mut facts).await?;
     let ids = facts.updates.values().flat_map(|update| &update.cves);
     vulnerabilities(store, ids.cloned().collect(), &mut facts).await?;
     facts.histories = Catalogue::histories(store).await?;
@@ -66,9 +76,9 @@ pub async fn evidence_first(
     patches: &[PatchSelector],
     devices: &[Device],
 ) -> StoreResult<BTreeSet<DeviceId>> {
-    let mut facts = Facts::default();
+    let (mut facts, mut known) = (Facts::default(), BTreeSet::new());
     let kbs = patches.iter().map(|patch| patch.kb.clone()).collect();
-    updates(store, kbs, &mut facts).await?;
+    updates(store, kbs, &mut known, &mut facts).await?;
     let named = patches.iter().flat_map(|patch| &patch.cves);
     let known = facts.updates.values().flat_map(|update| &update.cves);
     let ids = named.chain(known).cloned().collect();
@@ -78,24 +88,26 @@ pub async fn evidence_first(
     }
     let ids: Vec<DeviceId> = devices.iter().map(|device| device.id.clone()).collect();
     for chunk in ids.chunks(PAGE) {
-        lists(store, chunk, &mut facts).await?;
+        add_lists(store.inventory.get_patch_lists(chunk).await?, &mut facts);
     }
     facts.devices = devices.to_vec();
     Ok(campaign::evidence_first(&facts, patches))
 }
 
-async fn lists(store: &Store, ids: &[DeviceId], facts: &mut Facts) -> StoreResult<()> {
-    let lists = store.inventory.get_patch_lists(ids).await?;
+fn add_lists(lists: Vec<PatchList>, facts: &mut Facts) {
     let lists = lists.into_iter().map(|list| (list.device.clone(), list));
     facts.lists.extend(lists);
-    Ok(())
 }
 
-/// These updates, and those they replace.
-async fn updates(store: &Store, mut wanted: BTreeSet<KbId>, facts: &mut Facts) -> StoreResult<()> {
-    let mut asked = BTreeSet::new();
+/// These updates, and those they replace. `known`: all that were asked for or named until now.
+async fn updates(
+    store: &Store,
+    mut wanted: BTreeSet<KbId>,
+    known: &mut BTreeSet<KbId>,
+    facts: &mut Facts,
+) -> StoreResult<()> {
     for _ in 0..LONGEST_CHAIN {
-        let kbs: Vec<KbId> = wanted.difference(&asked).cloned().collect();
+        let kbs: Vec<KbId> = wanted.difference(known).cloned().collect();
         if kbs.is_empty() {
             break;
         }
@@ -106,21 +118,25 @@ async fn updates(store: &Store, mut wanted: BTreeSet<KbId>, facts: &mut Facts) -
                 facts.updates.insert(update.kb.clone(), update);
             }
         }
-        asked.extend(kbs);
+        known.extend(kbs);
     }
+    known.append(&mut wanted);
     Ok(())
 }
 
 /// What devices of all clients say of the missing updates.
 async fn ledger(store: &Store, facts: &Facts) -> StoreResult<BTreeMap<KbId, Verdict>> {
     let missing = facts.lists.values().flat_map(|list| &list.missing);
-    let kbs: BTreeSet<&KbId> = missing.map(|patch| &patch.kb).collect();
-    let mut verdicts = BTreeMap::new();
-    for kb in kbs {
-        let verdict = Ledger::new(store).verdict(kb).await?;
-        verdicts.insert(kb.clone(), verdict);
-    }
-    Ok(verdicts)
+    let kbs: BTreeSet<KbId> = missing.map(|patch| patch.kb.clone()).collect();
+    // Four reads each, which do not wait for each other.
+    let verdicts = stream::iter(kbs).map(|kb| async move {
+        let verdict = Ledger::new(store).verdict(&kb).await?;
+        StoreResult::Ok((kb, verdict))
+    });
+    verdicts
+        .buffer_unordered(VERDICTS_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 async fn vulnerabilities(

@@ -79,6 +79,15 @@ pub struct Cleared {
     pub was_stopped: Option<String>,
 }
 
+/// What became of a stop by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// The epoch that it ends.
+    pub epoch: i64,
+    /// The flag that was there before, and stays.
+    pub was_stopped: Option<String>,
+}
+
 /// The ledger of a store.
 #[derive(Debug, Clone, Copy)]
 pub struct Ledger<'a> {
@@ -173,6 +182,54 @@ impl<'a> Ledger<'a> {
             builds,
             last_bad: self.last_bad(kb, epoch).await?,
             stopped: self.store.counters.get_flag(&ledger::flag_of(kb)).await?,
+        })
+    }
+
+    /// Stops an update in the name of a person, as the ledger does by itself: written down, then
+    /// flagged. A flag that is there stays as it was set, and nothing is written.
+    ///
+    /// # Errors
+    /// When the store cannot be used, or the person has the name of the ledger: deployments believe
+    /// that name by the flag.
+    pub async fn stop_by(
+        &self,
+        kb: &KbId,
+        by: &PersonId,
+        reason: &str,
+        at: Timestamp,
+    ) -> StoreResult<Stopped> {
+        if by.as_str() == ledger::NAME {
+            return Err(StoreError::Invalid {
+                what: format!("by: `{by}` is the ledger itself; the name of a person is allowed"),
+            });
+        }
+        let counters = &self.store.counters;
+        let before = self.page(kb).await?;
+        let epoch = before.epoch;
+        if before.stopped.is_none() {
+            // One that died before it had set the flag has written this.
+            let key = format!("stopped-{epoch}-{by}");
+            if !self.is_written(kb, &key).await? {
+                let record = AuditRecord {
+                    key,
+                    actor: Actor::Person {
+                        name: by.to_string(),
+                        identity: Identity::Claimed,
+                    },
+                    what: "ledger_stop".to_owned(),
+                    detail: serde_json::json!({
+                        "why": reason, "counted": before.all, "epoch": epoch,
+                    }),
+                    ..record(kb, at)?
+                };
+                self.store.actions.append_audit(record).await?;
+            }
+            let flag = format!("{by}: {reason}");
+            counters.set_flag(&ledger::flag_of(kb), Some(&flag)).await?;
+        }
+        Ok(Stopped {
+            epoch,
+            was_stopped: before.stopped,
         })
     }
 

@@ -409,6 +409,21 @@ pub struct ControlInput {
     pub proof: Option<String>,
 }
 
+impl ControlInput {
+    /// Halts what installs an update that was stopped for all clients, in the name of who has stopped
+    /// it. With it goes the name of the request: a deployment that hears it again does nothing more.
+    #[must_use]
+    pub fn halt_for_all(by: &str, reason: &str, kb: &KbId, epoch: i64) -> (String, Self) {
+        let input = Self {
+            by: by.to_owned(),
+            reason: Some(format!("over all clients: {reason}")),
+            kb: Some(kb.clone()),
+            proof: None,
+        };
+        (format!("{by}-{kb}-{epoch}"), input)
+    }
+}
+
 /// Update `amend`, also accepted as a signal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -107,7 +107,7 @@ pub enum Command {
     /// List, show, retry and drop what needs a person
     #[command(subcommand)]
     DeadLetters(LettersCommand),
-    /// Show what is known of an update over all clients, and let a stopped one go again
+    /// Show what is known of an update over all clients, stop it, and let it go again
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Try the analysis on files, without server or network

@@ -1,5 +1,7 @@
 //! The scale bench apart from its runs: what it is asked for, what it found, and what must hold.
 
+pub mod campaign;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -7,6 +9,8 @@ use std::{
 
 use serde::Serialize;
 
+/// What is measured.
+pub const OF: &str = "AUTOOPS_BENCH_OF";
 /// Sizes of the fleets, one run each.
 pub const DEVICES: &str = "AUTOOPS_BENCH_DEVICES";
 /// Worker processes.
@@ -36,9 +40,39 @@ const GROWTHS: [(&str, Figure); 3] = [
     ("events", Run::events_per_device),
 ];
 
+/// What the bench measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Of {
+    /// One deployment over each fleet.
+    Deployment,
+    /// One campaign over each fleet.
+    Campaign,
+}
+
+impl Of {
+    /// Its name in files and sections.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deployment => "scale",
+            Self::Campaign => "campaign",
+        }
+    }
+
+    fn command(self) -> &'static str {
+        match self {
+            Self::Deployment => "make bench",
+            Self::Campaign => "make bench-campaign",
+        }
+    }
+}
+
 /// What the bench is asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inputs {
+    /// What it measures.
+    pub of: Of,
     /// Sizes, ascending.
     pub devices: Vec<u32>,
     /// Worker processes.
@@ -51,16 +85,24 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Reads them from variables; `json` is where figures go unless one says so.
+    /// Reads them from variables; figures go to a file of `folder` unless one says where.
     ///
     /// # Errors
     /// Names the variable, its value and what is allowed.
-    pub fn read(variable: impl Fn(&str) -> Option<String>, json: PathBuf) -> Result<Self, String> {
+    pub fn read(variable: impl Fn(&str) -> Option<String>, folder: &Path) -> Result<Self, String> {
         let text = |name: &str, usual: &str| {
             let given = variable(name).filter(|text| !text.is_empty());
             given.unwrap_or_else(|| usual.to_owned())
         };
-        let sizes = text(DEVICES, "100,1000,10000");
+        let (of, usual) = match text(OF, "deployment").as_str() {
+            "deployment" => (Of::Deployment, "100,1000,10000"),
+            "campaign" => (Of::Campaign, "10000"),
+            other => {
+                let allowed = "deployment or campaign";
+                return Err(format!("{OF}: `{other}` is not allowed: {allowed}"));
+            }
+        };
+        let sizes = text(DEVICES, usual);
         let size = |text: &str| within(DEVICES, text, 5, 20_000);
         let mut devices = sizes.split(',').map(size).collect::<Result<Vec<_>, _>>()?;
         devices.sort_unstable();
@@ -70,8 +112,10 @@ impl Inputs {
         // A bench runs in the folder of its package; people mean that of the repository.
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let given = variable(JSON).filter(|text| !text.is_empty());
-        let json = given.map_or(json, |path| root.join(path));
+        let usual = || folder.join(format!("{}.json", of.name()));
+        let json = given.map_or_else(usual, |path| root.join(path));
         Ok(Self {
+            of,
             devices,
             workers,
             speed,
@@ -84,10 +128,11 @@ impl Inputs {
     pub fn command(&self) -> String {
         let sizes: Vec<_> = self.devices.iter().map(u32::to_string).collect();
         format!(
-            "{DEVICES}={} {WORKERS}={} {SPEED}={} make bench",
+            "{DEVICES}={} {WORKERS}={} {SPEED}={} {}",
             sizes.join(","),
             self.workers,
-            self.speed
+            self.speed,
+            self.of.command()
         )
     }
 }
@@ -253,7 +298,7 @@ mod tests {
 
     fn given(name: &str, value: &str) -> Result<Inputs, String> {
         let variable = |asked: &str| (asked == name).then(|| value.to_owned());
-        Inputs::read(variable, "usual.json".into())
+        Inputs::read(variable, Path::new("usual"))
     }
 
     #[test]
@@ -261,12 +306,28 @@ mod tests {
         let inputs = given("", "").unwrap();
         assert_eq!(inputs.devices, [100, 1000, 10_000]);
         assert_eq!((inputs.workers, inputs.speed), (2, 1000.0));
-        assert_eq!(inputs.json, PathBuf::from("usual.json"));
+        assert_eq!(inputs.json, PathBuf::from("usual/scale.json"));
         let elsewhere = given(JSON, "/elsewhere.json").unwrap();
         assert_eq!(elsewhere.json, PathBuf::from("/elsewhere.json"));
         assert_eq!(
             inputs.command(),
             "AUTOOPS_BENCH_DEVICES=100,1000,10000 AUTOOPS_BENCH_WORKERS=2 AUTOOPS_BENCH_SPEED=1000 make bench"
+        );
+    }
+
+    #[test]
+    fn a_campaign_is_measured_over_the_largest_fleet() {
+        let inputs = given(OF, "campaign").unwrap();
+        assert_eq!(
+            (inputs.of, inputs.devices.as_slice()),
+            (Of::Campaign, [10_000].as_slice())
+        );
+        assert_eq!(inputs.json, PathBuf::from("usual/campaign.json"));
+        assert!(inputs.command().ends_with(" make bench-campaign"));
+        let error = given(OF, "alerts").unwrap_err();
+        assert_eq!(
+            error,
+            "AUTOOPS_BENCH_OF: `alerts` is not allowed: deployment or campaign"
         );
     }
 

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+#[path = "story/campaign.rs"]
+mod campaign;
 #[path = "story/dev.rs"]
 mod dev;
 #[path = "story/letters.rs"]

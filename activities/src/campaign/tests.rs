@@ -1,3 +1,5 @@
+mod exceptions;
+
 use contracts::campaign::CampaignLimits;
 use domain::{campaign::PlanState, vulnerability::nvd_json};
 use serde_json::{Value, json};

@@ -152,3 +152,46 @@ async fn what_is_stored_names_no_client_and_no_device() {
         "{all}"
     );
 }
+
+#[tokio::test]
+async fn a_person_stops_an_update_once_and_clearing_ends_it() {
+    let desk = desk();
+    let (ledger, lee) = (Ledger::new(&desk.store), "lee".parse().unwrap());
+    say(&desk, 81, "10.0.19045", Evidence::Bad).await;
+    for reason in ["blue screens", "blue screens, again"] {
+        ledger.stop_by(&kb(), &lee, reason, now()).await.unwrap();
+    }
+    let stopped = page(&desk).await;
+    assert_eq!(stopped.stopped.as_deref(), Some("lee: blue screens"));
+    assert_eq!(stopped.verdict().as_str(), "stop");
+    // The ledger agrees later, and has nothing to add.
+    for device in 82..86 {
+        say(&desk, device, "10.0.19045", Evidence::Bad).await;
+    }
+    ledger.clear(&kb(), &lee, "anew", now()).await.unwrap();
+    assert_eq!(page(&desk).await.stopped, None);
+    // The next stop is of the next epoch, and written down again.
+    let again = ledger.stop_by(&kb(), &lee, "still", now()).await.unwrap();
+    assert_eq!((again.epoch, again.was_stopped), (1, None));
+    let chain = desk.store.actions.read_chain(&chain_of(&kb()), 0, 10).await;
+    let told: Vec<_> = chain
+        .unwrap()
+        .into_iter()
+        .map(|entry| (entry.record.what, entry.record.detail["why"].clone()))
+        .collect();
+    let stop = |why: &str| ("ledger_stop".to_owned(), why.into());
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!(told[0], stop("blue screens"));
+    assert_eq!(told[2], stop("still"));
+}
+
+#[tokio::test]
+async fn nobody_stops_an_update_in_the_name_of_the_ledger() {
+    let desk = desk();
+    let ledger = "ledger".parse().unwrap();
+    let refused = Ledger::new(&desk.store)
+        .stop_by(&kb(), &ledger, "because", now())
+        .await;
+    assert!(matches!(refused, Err(StoreError::Invalid { .. })));
+    assert_eq!(page(&desk).await.stopped, None);
+}

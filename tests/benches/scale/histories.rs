@@ -84,7 +84,7 @@ impl Counts {
     }
 }
 
-async fn history(client: &Client, run: Option<WorkflowExecution>) -> Vec<HistoryEvent> {
+pub(crate) async fn history(client: &Client, run: Option<WorkflowExecution>) -> Vec<HistoryEvent> {
     let mut request = GetWorkflowExecutionHistoryRequest {
         namespace: client.namespace(),
         execution: run,

@@ -44,7 +44,7 @@ pub(crate) struct Dev {
     folder: TempDir,
     child: Child,
     info: Value,
-    more: &'static [&'static str],
+    more: Vec<String>,
 }
 
 impl Dev {
@@ -53,7 +53,7 @@ impl Dev {
     }
 
     /// Starts it with more arguments.
-    pub(crate) fn start_with(name: &str, more: &'static [&'static str]) -> Self {
+    pub(crate) fn start_with(name: &str, more: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix(&format!("autoops-story-{name}-"))
             .tempdir()
@@ -62,10 +62,10 @@ impl Dev {
         for named in ["dev-server", "deploy"] {
             symlink(repository().join(named), folder.path().join(named)).unwrap();
         }
-        Self::start_in(folder, more)
+        Self::start_in(folder, more.iter().map(|text| (*text).to_owned()).collect())
     }
 
-    fn start_in(folder: TempDir, more: &'static [&'static str]) -> Self {
+    fn start_in(folder: TempDir, more: Vec<String>) -> Self {
         let log = fs::File::create(folder.path().join("dev.log")).unwrap();
         let child = clean(&program("autoops-dev"))
             .current_dir(folder.path())
@@ -80,7 +80,7 @@ impl Dev {
                 "--data-dir",
                 DATA,
             ])
-            .args(more)
+            .args(&more)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -118,11 +118,17 @@ impl Dev {
         self.folder.path()
     }
 
+    /// The folder of objects, which the worker writes.
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.info["objects_path"].as_str().unwrap().into()
+    }
+
     /// Stops everything as Ctrl-C does, and starts it again on the same folder.
     pub(crate) fn restart(mut self) -> Self {
         self.interrupt();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Self::start_in(folder, self.more)
+        let more = std::mem::take(&mut self.more);
+        Self::start_in(folder, more)
     }
 
     /// Stops everything and looks that nothing is left running.

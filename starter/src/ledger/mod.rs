@@ -1,5 +1,9 @@
-//! `autoops ledger`: what is known of an update over all clients, and a fresh start for one that was
-//! stopped and is all right now.
+//! `autoops ledger`: what is known of an update over all clients, a stop by hand, and a fresh start for
+//! one that was stopped and is all right now.
+
+mod stop;
+#[cfg(test)]
+mod tests;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
@@ -29,20 +33,22 @@ pub enum LedgerCommand {
         #[arg(value_name = "KB")]
         kb: KbId,
     },
+    /// Stop an update for all clients, and halt the deployments that install it
+    Stop(SayArgs),
     /// Let an update that was stopped go again: all counts start at zero
-    Clear(ClearArgs),
+    Clear(SayArgs),
 }
 
 /// Which update, who and why.
 #[derive(Debug, Args)]
-pub struct ClearArgs {
+pub struct SayArgs {
     /// The update
     #[arg(value_name = "KB")]
     pub kb: KbId,
     /// Who says so; a lead who works for all clients
     #[arg(long, value_name = "PERSON")]
     pub by: PersonId,
-    /// Why it is all right now
+    /// Why it is bad, or all right now
     #[arg(long, value_parser = reason)]
     pub reason: String,
 }
@@ -68,7 +74,7 @@ struct Report<'a> {
     words: &'a str,
 }
 
-/// Shows or clears.
+/// Shows, stops or clears.
 ///
 /// # Errors
 /// When the store cannot be used, or the person may not.
@@ -78,6 +84,10 @@ pub async fn run(setup: &Setup, command: &LedgerCommand) -> anyhow::Result<u8> {
         LedgerCommand::Show { kb } => {
             let page = Ledger::new(&store).page(kb).await?;
             show(setup, kb, &page)?;
+        }
+        LedgerCommand::Stop(args) => {
+            let accept_claimed = setup.config()?.environment.accepts_claimed_identity();
+            stop::run(setup, &store, args, accept_claimed).await?;
         }
         LedgerCommand::Clear(args) => {
             let accept_claimed = setup.config()?.environment.accepts_claimed_identity();
@@ -131,12 +141,19 @@ fn show(setup: &Setup, kb: &KbId, page: &Page) -> anyhow::Result<()> {
 /// Clears an update, when the person may.
 async fn clear(
     store: &Store,
-    args: &ClearArgs,
+    args: &SayArgs,
     accept_claimed: bool,
     now: Timestamp,
 ) -> anyhow::Result<Cleared> {
+    check_authority(store, &args.by, accept_claimed).await?;
+    let ledger = Ledger::new(store);
+    Ok(ledger.clear(&args.kb, &args.by, &args.reason, now).await?)
+}
+
+/// Stopping and clearing reach all clients: only who works for all of them may.
+async fn check_authority(store: &Store, by: &PersonId, accept_claimed: bool) -> anyhow::Result<()> {
     let provider: ClientId = PROVIDER.parse()?;
-    let person = store.identities.get_person(&args.by).await?;
+    let person = store.identities.get_person(by).await?;
     let engine = policies::stored_engine(store.policies.as_ref(), &provider).await?;
     // As to resume what was halted, and for every client: the ledger belongs to none.
     let answer = engine.authority(&AuthorityQuestion {
@@ -151,13 +168,12 @@ async fn clear(
         halted: true,
     });
     if let Authority::Denied { reason, .. } = answer {
-        return Err(anyhow!("not allowed: {}: {reason}", args.by));
+        return Err(anyhow!("not allowed: {by}: {reason}"));
     }
-    let ledger = Ledger::new(store);
-    Ok(ledger.clear(&args.kb, &args.by, &args.reason, now).await?)
+    Ok(())
 }
 
-fn told(setup: &Setup, args: &ClearArgs, cleared: &Cleared) -> anyhow::Result<()> {
+fn told(setup: &Setup, args: &SayArgs, cleared: &Cleared) -> anyhow::Result<()> {
     let (kb, was) = (&args.kb, cleared.was_stopped.as_deref());
     let text = match was {
         Some(flag) => format!(
@@ -182,96 +198,5 @@ fn reason(text: &str) -> Result<String, String> {
     match trimmed.chars().count() {
         1..=MAX_REASON => Ok(trimmed.to_owned()),
         _ => Err(Problem::new("reason", text, format!("1 to {MAX_REASON} characters")).to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clients::ledger::Said;
-    use domain::{
-        ledger::Evidence,
-        people::{Person, Role},
-    };
-
-    use super::*;
-
-    async fn stopped() -> (Store, tempfile::TempDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::embedded(&folder.path().join("store.db")).unwrap();
-        let kb = "KB5034441".parse().unwrap();
-        for device in 1..=3 {
-            let said = Said {
-                kb: &kb,
-                plan: &"first-plan".parse().unwrap(),
-                device: &device.to_string().parse().unwrap(),
-                build: "10.0.19045",
-                evidence: Evidence::Bad,
-                at: Timestamp::UNIX_EPOCH,
-            };
-            Ledger::new(&store).count(&said).await.unwrap();
-        }
-        for (name, role, clients) in [
-            ("lee", Role::Lead, vec![]),
-            ("dana", Role::Approver, vec![]),
-            ("olga", Role::Lead, vec!["7001"]),
-        ] {
-            let person = Person {
-                id: name.parse().unwrap(),
-                name: String::new(),
-                role,
-                clients: clients.iter().map(|id| id.parse().unwrap()).collect(),
-            };
-            store.identities.put_person(person).await.unwrap();
-        }
-        (store, folder)
-    }
-
-    fn args(by: &str) -> ClearArgs {
-        ClearArgs {
-            kb: "KB5034441".parse().unwrap(),
-            by: by.parse().unwrap(),
-            reason: "released anew".to_owned(),
-        }
-    }
-
-    async fn page(store: &Store) -> Page {
-        Ledger::new(store).page(&args("lee").kb).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_lead_of_all_clients_clears_an_update_and_nobody_else() {
-        let (store, _folder) = stopped().await;
-        for by in ["dana", "olga", "nobody"] {
-            let refused = clear(&store, &args(by), true, Timestamp::now()).await;
-            assert!(
-                refused
-                    .unwrap_err()
-                    .to_string()
-                    .starts_with("not allowed: "),
-                "{by}"
-            );
-        }
-        let claimed = clear(&store, &args("lee"), false, Timestamp::now()).await;
-        assert!(
-            claimed.is_err(),
-            "a claimed name where claims are not accepted"
-        );
-        assert!(page(&store).await.stopped.is_some());
-        let cleared = clear(&store, &args("lee"), true, Timestamp::now())
-            .await
-            .unwrap();
-        assert_eq!(cleared.epoch, 1);
-        assert!(cleared.was_stopped.unwrap().starts_with("ledger: 3 of 3"));
-        assert_eq!(page(&store).await.verdict().as_str(), "go");
-        let chain = store
-            .actions
-            .read_chain("ledger/KB5034441", 0, 10)
-            .await
-            .unwrap();
-        let last = &chain.last().unwrap().record;
-        assert_eq!(
-            (last.what.as_str(), &last.detail["reason"]),
-            ("ledger_cleared", &"released anew".into())
-        );
     }
 }
