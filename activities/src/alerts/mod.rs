@@ -4,6 +4,9 @@ mod deliver;
 mod poll;
 mod triage;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use clients::{

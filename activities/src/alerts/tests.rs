@@ -1,0 +1,127 @@
+use domain::{alert::Treatment, triage::IncidentKey};
+use serde_json::{Value, json};
+use wiremock::{Mock, ResponseTemplate, matchers::body_string_contains};
+
+use super::*;
+use crate::testing::{CLIENT, NOW, World, client, environment};
+
+fn row(id: u32, minutes_ago: i64, device: u32) -> Value {
+    let now: jiff::Timestamp = NOW.parse().unwrap();
+    let raised = now - jiff::SignedDuration::from_mins(minutes_ago);
+    json!({ "id": id, "message": format!("raid {id} is degraded"), "createdTime": raised.strftime("%Y-%m-%dT%H:%M:%S").to_string(),
+        "status": "Created", "severity": "High",
+        "asset": { "assetId": device, "name": "SRV01", "client": { "accountId": CLIENT } } })
+}
+
+async fn says(world: &World, rows: &[Value], has_more: bool) {
+    let data = json!({ "getAlertList": { "alerts": rows, "listInfo": { "hasMore": has_more } } });
+    Mock::given(body_string_contains("getAlertList"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({ "data": data })))
+        .mount(&world.server)
+        .await;
+}
+
+fn begin(walk_secs: u64) -> BeginPollInput {
+    BeginPollInput {
+        overlap_secs: 600,
+        walk_secs,
+    }
+}
+
+#[tokio::test]
+async fn a_reading_comes_as_far_as_the_last_one_and_the_mark_never_moves_back() {
+    let world = World::new().await;
+    says(&world, &[row(2, 5, 1), row(1, 90, 1)], true).await;
+    let steps = environment(AlertActivities::new(&world.deps));
+    let reads = environment(AlertReadActivities::new(&world.deps));
+    let first = steps
+        .run(AlertActivities::begin_poll, begin(600))
+        .await
+        .unwrap();
+    let now: jiff::Timestamp = NOW.parse().unwrap();
+    assert_eq!((first.until, first.walk), (None, Some(now)));
+    let input = ReadAlertsInput {
+        page: 1,
+        walk: false,
+    };
+    let read = reads
+        .run(AlertReadActivities::read_alerts, input)
+        .await
+        .unwrap();
+    assert_eq!((read.alerts, read.new, read.has_more), (2, 2, true));
+    let five = now - jiff::SignedDuration::from_mins(5);
+    assert_eq!(read.newest, Some(five));
+    for (newest, walked) in [(read.newest, Some(now)), (read.oldest, None), (None, None)] {
+        let end = EndPollInput { newest, walked };
+        steps.run(AlertActivities::end_poll, end).await.unwrap();
+    }
+    let next = steps
+        .run(AlertActivities::begin_poll, begin(600))
+        .await
+        .unwrap();
+    let overlap = five - jiff::SignedDuration::from_mins(10);
+    assert_eq!((next.until, next.walk), (Some(overlap), None));
+    let at_once = steps
+        .run(AlertActivities::begin_poll, begin(0))
+        .await
+        .unwrap();
+    assert_eq!(at_once.walk, Some(now));
+    let busy = steps.run(AlertActivities::busy_clients, BusyClientsInput::default());
+    assert_eq!(busy.await.unwrap().clients, [client()]);
+}
+
+#[tokio::test]
+async fn a_turn_places_what_is_old_enough_and_comes_again_for_the_rest() {
+    let mut world = World::new().await;
+    world.seed(2).await;
+    says(&world, &[row(2, 0, 2), row(1, 20, 1)], false).await;
+    let reads = environment(AlertReadActivities::new(&world.deps));
+    let input = ReadAlertsInput {
+        page: 1,
+        walk: true,
+    };
+    reads
+        .run(AlertReadActivities::read_alerts, input)
+        .await
+        .unwrap();
+    let input = TriageInput {
+        client: client(),
+        lag_secs: 10,
+        news: 100,
+    };
+    let alerting = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
+    let turn = alerting.turn(&input, "one").await.unwrap();
+    assert_eq!((turn.news, turn.more, turn.active), (1, false, 1));
+    assert!(turn.next_due.is_some(), "the young one is waited for");
+    let [told] = &turn.undelivered[..] else {
+        panic!("{turn:?}")
+    };
+    let key: IncidentKey = told.incident.clone();
+    let record = alerting.load(&key).await.unwrap();
+    assert_eq!((record.version, record.news.incident.live), (1, 1));
+    // It is not over: nobody closes it.
+    let close = CloseIncidentInput {
+        incident: key.clone(),
+        version: 1,
+    };
+    assert_eq!(alerting.close(&close).await.unwrap(), record);
+    let alerts = &world.deps.store.alerts;
+    let ids = ["superops/1", "superops/2"].map(|id| id.parse().unwrap());
+    let known = alerts.get_alerts(&ids).await.unwrap();
+    let placed: Vec<Option<Treatment>> = known
+        .iter()
+        .map(|alert| {
+            alert
+                .placement
+                .as_ref()
+                .map(|placed| placed.treatment.clone())
+        })
+        .collect();
+    assert_eq!(placed, [Some(Treatment::Incident), None]);
+    // A try of the same turn that comes late is told so and changes nothing.
+    assert!(alerting.turn(&input, "one").await.is_err());
+    world.later(30);
+    let later = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
+    let turn = later.turn(&input, "two").await.unwrap();
+    assert_eq!((turn.news, turn.active), (1, 2));
+}
