@@ -23,6 +23,7 @@ name = "brightwater-weekly"
 kind = "patch-campaign"
 client = "7000000000000000002"
 every_secs = 8640000
+time_zone = "America/New_York"
 
 [schedule.input]
 requested_by = "lee"
@@ -47,6 +48,7 @@ name = "brightwater-report"
 kind = "campaign-report"
 client = "7000000000000000002"
 every_secs = 8640000
+time_zone = "America/New_York"
 "#;
 
 /// The client of the demo, with devices that can be reached; returns what they miss.
