@@ -23,6 +23,7 @@ name = "brightwater-weekly"
 kind = "patch-campaign"
 client = "7000000000000000002"
 every_secs = 8640000
+time_zone = "America/New_York"
 
 [schedule.input]
 requested_by = "lee"
@@ -32,21 +33,29 @@ most_open_of_client = 50
 
 [schedule.input.plan]
 rings = [{ name = "all", rest = true, gate = { soak_secs = 5 } }]
-health = { soak_secs = 5 }
+health = { online_within_secs = 60, soak_secs = 5 }
 approval = { required = true }
 
 [schedule.input.plan.waits]
-online_poll_secs = 5
+online_poll_secs = 2
+callback_secs = 10
 script_poll_secs = 5
-verify_poll_secs = 5
+verify_poll_secs = 2
 verify_secs = 600
+rescan_settle_secs = 0
+restart_grace_secs = 1
+lease_poll_secs = 1
+inventory_secs = 2
+straggler_poll_secs = 5
 max_wait_secs = 900
+pause_poll_secs = 2
 
 [[schedule]]
 name = "brightwater-report"
 kind = "campaign-report"
 client = "7000000000000000002"
 every_secs = 8640000
+time_zone = "America/New_York"
 "#;
 
 /// The client of the demo, with devices that can be reached; returns what they miss.
