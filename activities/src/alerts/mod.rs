@@ -13,7 +13,7 @@ use clients::{
 };
 use contracts::activities::alerts::{
     BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, CloseIncidentInput,
-    DeliverInput, EndPollInput, LoadIncidentInput, MissAlertsInput, MissAlertsResult,
+    DeliverInput, EndPollInput, ExpectInput, LoadIncidentInput, MissAlertsInput, MissAlertsResult,
     ReadAlertsInput, ReadAlertsResult, TriageInput, TriageResult,
 };
 use domain::triage::{IncidentKey, IncidentRecord};
@@ -48,6 +48,10 @@ impl AlertActivities {
         Ok(found.ok_or_else(|| StoreError::NotFound {
             what: format!("incident `{key}`"),
         })?)
+    }
+
+    async fn announce(&self, input: ExpectInput) -> Outcome<()> {
+        Ok(self.store.alerts.put_expectation(input.expectation).await?)
     }
 
     async fn close(&self, input: &CloseIncidentInput) -> Outcome<IncidentRecord> {
@@ -135,6 +139,16 @@ impl AlertActivities {
             queue: ctx.info().task_queue.clone(),
         };
         Ok(self.tell(&input, &server).await?)
+    }
+
+    /// Announces what a device of a patch wave is going to show.
+    #[activity(definition = contracts::activities::alerts::Expect)]
+    pub async fn expect(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ExpectInput,
+    ) -> Result<(), ActivityError> {
+        Ok(self.announce(input).await?)
     }
 
     /// Reads an incident.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use domain::{
     ids::ClientId,
-    triage::{IncidentKey, IncidentRecord},
+    triage::{Expectation, IncidentKey, IncidentRecord},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -165,6 +165,13 @@ pub struct CloseIncidentInput {
     pub version: u32,
 }
 
+/// Announces what a device of a patch wave is going to show, or brings that to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectInput {
+    /// What is announced; it replaces what was announced of this attempt before.
+    pub expectation: Expectation,
+}
+
 /// Alerts and incidents.
 #[derive(Debug)]
 pub struct AlertActivities;
@@ -213,6 +220,12 @@ impl AlertActivities {
         unimplemented!()
     }
 
+    /// Announces what a device of a patch wave is going to show.
+    #[activity(name = "alerts.expect")]
+    pub fn expect(_: ExpectInput) -> Result<(), Infallible> {
+        unimplemented!()
+    }
+
     /// Reads an incident.
     #[activity(name = "incidents.load")]
     pub fn load_incident(_: LoadIncidentInput) -> Result<IncidentRecord, Infallible> {
@@ -227,6 +240,6 @@ impl AlertActivities {
 }
 
 pub use alert_activities::{
-    BeginPoll, BusyClients, CloseIncident, Deliver, EndPoll, LoadIncident, MissAlerts, ReadAlerts,
-    Triage,
+    BeginPoll, BusyClients, CloseIncident, Deliver, EndPoll, Expect, LoadIncident, MissAlerts,
+    ReadAlerts, Triage,
 };
