@@ -28,6 +28,19 @@ pub struct BeginPollResult {
     pub until: Option<Timestamp>,
     /// When the walk over everything open begins, if it is time for one.
     pub walk: Option<Timestamp>,
+    /// Where the reading before has stopped in the middle.
+    #[serde(default)]
+    pub backlog: Option<Backlog>,
+}
+
+/// Where a reading has stopped because its pages were used up. What is newer moves rows to later pages: going
+/// on there leaves nothing out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// The next page.
+    pub page: u32,
+    /// When the newest alert on the pages before it was raised.
+    pub newest: Option<Timestamp>,
 }
 
 /// Names a page of alerts, newest first.
@@ -82,6 +95,9 @@ pub struct EndPollInput {
     pub newest: Option<Timestamp>,
     /// When the walk began that has come to its end.
     pub walked: Option<Timestamp>,
+    /// Where it has stopped in the middle.
+    #[serde(default)]
+    pub backlog: Option<Backlog>,
 }
 
 /// Asks for clients whose triage has something to do.

@@ -100,7 +100,9 @@ fn a_storm_becomes_few_incidents_that_name_the_switch_and_the_bad_update() {
         });
     }
     // Both clients are in the inventory by now: triage knows the switch.
-    let schedules = dev.folder().join("dev-server/examples/storm-schedules.toml");
+    let schedules = dev
+        .folder()
+        .join("dev-server/examples/storm-schedules.toml");
     let schedules = schedules.display().to_string();
     dev.autoops(&["schedules", "apply", &schedules]).succeeds();
     let storm = json!({ "devices": BAD, "noise_per_hour": 120 });
@@ -143,7 +145,10 @@ fn a_storm_becomes_few_incidents_that_name_the_switch_and_the_bad_update() {
     let restarts: Vec<_> = restarts.map(|one| one.placement.clone().unwrap()).collect();
     assert_eq!(restarts.len(), GOOD.len());
     for placed in restarts {
-        assert_eq!((placed.treatment, placed.incident), (Treatment::Passed, None));
+        assert_eq!(
+            (placed.treatment, placed.incident),
+            (Treatment::Passed, None)
+        );
     }
 
     // The dead switch: one incident that holds every device which went silent with it.
@@ -152,7 +157,10 @@ fn a_storm_becomes_few_incidents_that_name_the_switch_and_the_bad_update() {
     let switch = offline.iter().find(|one| one.machine() == SWITCH);
     let switch = switch.expect("the switch is offline");
     let site = switch.said.site.as_ref();
-    let (at, number) = (switch.said.raised_at, switch.placement.as_ref().unwrap().incident);
+    let (at, number) = (
+        switch.said.raised_at,
+        switch.placement.as_ref().unwrap().incident,
+    );
     let with_it = offline
         .iter()
         .filter(|one| one.said.site.as_ref() == site && one.said.raised_at >= at - WITHIN);
@@ -167,7 +175,18 @@ fn a_storm_becomes_few_incidents_that_name_the_switch_and_the_bad_update() {
     let key = IncidentKey::new(client, held.key.number());
     let in_it = alerts.of(&AlertsOf::Incident(key));
     assert!(in_it.iter().any(|one| one.machine() == SWITCH));
-    assert!(!held.news.blackout, "a third of the client is not the monitoring");
+    assert!(
+        !held.news.blackout,
+        "a third of the client is not the monitoring"
+    );
+
+    // Far more at once than one reading takes: the next ones go on where it stopped.
+    dev.change_simulator("alerts", &json!({ "count": BURST, "devices": [BAD[0]] }));
+    dev.until("the whole burst is in the store", || {
+        let all = alerts.of_client(FIRST);
+        let probes = all.iter().filter(|one| one.said.title.contains("Probe"));
+        probes.count() == BURST
+    });
 
     let listed = dev.autoops(&["schedules", "list", "--json"]).succeeds();
     let listed: Value = serde_json::from_str(&listed).unwrap();
@@ -175,5 +194,7 @@ fn a_storm_becomes_few_incidents_that_name_the_switch_and_the_bad_update() {
     dev.stop();
 }
 
+/// Alerts at once; a reading takes 2,000.
+const BURST: usize = 5_000;
 /// Offline alerts of one look of the simulator.
 const WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);

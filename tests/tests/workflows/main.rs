@@ -4,6 +4,7 @@
 
 mod announcing;
 mod approvals;
+mod burst;
 mod campaigns;
 mod controls;
 mod deploying;
