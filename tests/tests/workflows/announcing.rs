@@ -53,7 +53,9 @@ fn announced(world: &World) -> Vec<Expectation> {
 fn alerts_are_announced_before_each_step_and_are_over_once_the_device_is_healthy() {
     run(async {
         let restarts = |d: &mut FakeDevice| d.needs_restart = true;
-        let world = one("announced", restarts, |_| {}, DeviceOutcome::Verified).await;
+        // Long enough that the end is an early one.
+        let patient = |r: &mut PlanRequest| r.health.online_within_secs = 300;
+        let world = one("announced", restarts, patient, DeviceOutcome::Verified).await;
         assert_eq!(
             steps(&world),
             [

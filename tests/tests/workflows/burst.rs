@@ -16,7 +16,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 
 /// `AUTOOPS_BURST=100000` takes as many as a bad day has.
-const BURST: usize = 5_000;
+const BURST: usize = 2_000;
 const PAGE: usize = 100;
 /// News of one turn, as the workflow asks for.
 const TURN: usize = 1_000;
