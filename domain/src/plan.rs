@@ -352,6 +352,9 @@ pub struct Waits {
     pub pause_poll_secs: u64,
     /// How long a device whose evidence could not be taken waits for a person who waives it.
     pub evidence_decision_secs: u64,
+    /// How long alerts that a wave has announced may take to clear once it is done with the device. Longer
+    /// than a walk over all open alerts takes to come round: only that shows what has cleared.
+    pub alerts_grace_secs: u64,
     /// Longest that one call of an activity may take; each kind of activity has a limit of its own,
     /// and the shorter one holds.
     pub call_secs: u64,
@@ -379,6 +382,7 @@ impl Default for Waits {
             halt_secs: 2 * DAY,
             pause_poll_secs: 5 * MINUTE,
             evidence_decision_secs: 4 * HOUR,
+            alerts_grace_secs: 15 * MINUTE,
             call_secs: 5 * MINUTE,
         }
     }

@@ -384,6 +384,7 @@ fn check_waits(waits: &Waits, found: &mut Findings) {
         ("halt_secs", waits.halt_secs, 0),
         ("pause_poll_secs", waits.pause_poll_secs, 1),
         ("evidence_decision_secs", waits.evidence_decision_secs, 0),
+        ("alerts_grace_secs", waits.alerts_grace_secs, 0),
         ("call_secs", waits.call_secs, 1),
     ];
     for (name, secs, least) in fields {

@@ -20,6 +20,7 @@ use domain::{
     people::{Person, Role},
     plan::PlanDocument,
     script::ScriptMode,
+    triage::Expectation,
 };
 use jiff::Timestamp;
 
@@ -93,6 +94,8 @@ pub struct Model {
     pub notices: Vec<NoticeInput>,
     /// The status written last.
     pub status: Option<DeploymentStatus>,
+    /// What waves announced to triage, each time.
+    pub announced: Vec<Expectation>,
     /// Sealed revisions.
     pub plans: BTreeMap<u32, PlanDocument>,
     /// Devices with a result.
@@ -148,6 +151,7 @@ impl Model {
             scripts: Vec::new(),
             notices: Vec::new(),
             status: None,
+            announced: Vec::new(),
             plans: BTreeMap::new(),
             rows: BTreeMap::new(),
             leases: BTreeMap::new(),

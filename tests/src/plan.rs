@@ -45,6 +45,7 @@ pub fn waits() -> Waits {
         halt_secs: 300,
         pause_poll_secs: 1,
         evidence_decision_secs: 30,
+        alerts_grace_secs: 1,
         call_secs: 30,
     }
 }

@@ -11,6 +11,8 @@ mod dev;
 mod letters;
 #[path = "story/readme.rs"]
 mod readme;
+#[path = "story/storm.rs"]
+mod storm;
 
 use dev::{Dev, PATIENCE};
 use dev_server::aws_local;

@@ -9,7 +9,7 @@
 
 use contracts::{
     activities::alerts::{
-        BeginPoll, BeginPollInput, BusyClients, BusyClientsInput, EndPoll, EndPollInput,
+        Backlog, BeginPoll, BeginPollInput, BusyClients, BusyClientsInput, EndPoll, EndPollInput,
         MissAlerts, MissAlertsInput, ReadAlerts, ReadAlertsInput, ReadAlertsResult,
     },
     alerts::{AlertIngestInput, AlertIngestResult, AlertProcessingInput, NewsInput},
@@ -76,6 +76,14 @@ impl AlertIngest {
     }
 }
 
+/// How far new alerts were read.
+enum Read {
+    /// Until what is known; when the newest was raised.
+    All(Option<Timestamp>),
+    /// Pages were left.
+    Until(Backlog),
+}
+
 struct Work<'a> {
     ctx: &'a WorkflowContext<AlertIngest>,
     input: AlertIngestInput,
@@ -91,10 +99,14 @@ impl Work<'_> {
         let begun = self.ctx.execute_activity(BeginPoll, begin, how).await;
         let begun = begun.map_err(|error| Failed::of(&error))?;
         self.show("reading");
-        let newest = self.new_ones(begun.until).await?;
+        let (newest, backlog) = match self.new_ones(begun.until, begun.backlog).await? {
+            Read::All(newest) => (newest, None),
+            Read::Until(backlog) => (None, Some(backlog)),
+        };
         let mut end = EndPollInput {
             newest,
             walked: None,
+            backlog,
         };
         if let Some(began) = begun.walk {
             self.show("walking");
@@ -107,20 +119,32 @@ impl Work<'_> {
         ended.map_err(|error| Failed::of(&error))
     }
 
-    /// Reads pages from the newest on, until what is known. Returns when the newest was raised; nothing
-    /// when pages were left: then the next reading must come as far back as this one.
-    async fn new_ones(&self, until: Option<Timestamp>) -> Result<Option<Timestamp>, Failed> {
-        let mut newest = None;
-        for page in 1..=self.input.most_pages {
+    /// Reads pages from the newest on, until what is known. When pages are left, the next reading takes what
+    /// is newer and goes on where this one has stopped.
+    async fn new_ones(
+        &self,
+        until: Option<Timestamp>,
+        backlog: Option<Backlog>,
+    ) -> Result<Read, Failed> {
+        let mut newest = backlog.and_then(|left| left.newest);
+        let mut page = 1;
+        for _ in 0..self.input.most_pages {
             let read = self.page(page, false).await?;
             newest = newest.max(read.newest);
             // The first reading takes the newest page; a walk takes what is open.
             let known = until.is_none_or(|until| read.oldest.is_none_or(|oldest| oldest < until));
             if !read.has_more || known {
-                return Ok(newest);
+                return Ok(Read::All(newest));
+            }
+            page += 1;
+            if let Some(left) = backlog
+                && page < left.page
+                && read.oldest <= left.newest
+            {
+                page = left.page;
             }
         }
-        Ok(None)
+        Ok(Read::Until(Backlog { page, newest }))
     }
 
     /// Reads everything that is open, and looks what was not there. `false` when pages were left.

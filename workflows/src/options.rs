@@ -126,6 +126,12 @@ pub(crate) fn noting(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 30, retry(1, 20, 5), None, summary.into())
 }
 
+/// Telling triage what is going to happen to a device: given up very soon, the device does not wait for it.
+pub(crate) fn announcing(summary: impl Into<String>) -> ActivityOptions {
+    let options = options(queues::MAIN, 10, retry(1, 5, 5), None, summary.into());
+    in_steps(options, 30)
+}
+
 /// Telling people: bounded, a dead chat must not hold a deployment up.
 pub(crate) fn notify(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 30, retry(1, 30, 5), None, summary.into())

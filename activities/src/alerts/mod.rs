@@ -16,7 +16,7 @@ use clients::{
 };
 use contracts::activities::alerts::{
     BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, CloseIncidentInput,
-    DeliverInput, EndPollInput, LoadIncidentInput, MissAlertsInput, MissAlertsResult,
+    DeliverInput, EndPollInput, ExpectInput, LoadIncidentInput, MissAlertsInput, MissAlertsResult,
     ReadAlertsInput, ReadAlertsResult, TriageInput, TriageResult,
 };
 use domain::triage::{IncidentKey, IncidentRecord};
@@ -68,6 +68,10 @@ impl Alerting {
         Ok(found.ok_or_else(|| StoreError::NotFound {
             what: format!("incident `{key}`"),
         })?)
+    }
+
+    async fn announce(&self, input: ExpectInput) -> Outcome<()> {
+        Ok(self.store.alerts.put_expectation(input.expectation).await?)
     }
 
     /// Closes an incident if nothing is new, and returns it as it is then.
@@ -156,6 +160,16 @@ impl AlertActivities {
         // Incidents are answered where their alerts are processed.
         let server = Server::of(&ctx);
         Ok(self.0.tell(&input, &server).await?)
+    }
+
+    /// Announces what a device of a patch wave is going to show.
+    #[activity(definition = contracts::activities::alerts::Expect)]
+    pub async fn expect(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ExpectInput,
+    ) -> Result<(), ActivityError> {
+        Ok(self.0.announce(input).await?)
     }
 
     /// Reads an incident.

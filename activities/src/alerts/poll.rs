@@ -2,7 +2,7 @@
 
 use clients::store::{ReaderState, StoreError};
 use contracts::activities::alerts::{
-    BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, EndPollInput,
+    Backlog, BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, EndPollInput,
     MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult,
 };
 use domain::alert::AlertSource;
@@ -23,6 +23,8 @@ struct Mark {
     newest: Option<Timestamp>,
     /// When the last walk over everything open began that came to its end.
     walked: Option<Timestamp>,
+    /// Where the last reading has stopped in the middle.
+    backlog: Option<Backlog>,
 }
 
 fn span(secs: u64) -> SignedDuration {
@@ -57,6 +59,7 @@ impl Alerting {
                 .newest
                 .map(|at| at.checked_sub(overlap).unwrap_or(Timestamp::MIN)),
             walk: next.is_none_or(|next| next <= now).then_some(now),
+            backlog: mark.backlog,
         })
     }
 
@@ -70,6 +73,7 @@ impl Alerting {
             let moved = Mark {
                 newest: mark.newest.max(input.newest),
                 walked: mark.walked.max(input.walked),
+                backlog: input.backlog,
             };
             if moved == mark {
                 return Ok(());

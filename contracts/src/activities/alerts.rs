@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use domain::{
     ids::ClientId,
-    triage::{IncidentKey, IncidentRecord},
+    triage::{Expectation, IncidentKey, IncidentRecord},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,19 @@ pub struct BeginPollResult {
     pub until: Option<Timestamp>,
     /// When the walk over everything open begins, if it is time for one.
     pub walk: Option<Timestamp>,
+    /// Where the reading before has stopped in the middle.
+    #[serde(default)]
+    pub backlog: Option<Backlog>,
+}
+
+/// Where a reading has stopped because its pages were used up. What is newer moves rows to later pages: going
+/// on there leaves nothing out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// The next page.
+    pub page: u32,
+    /// When the newest alert on the pages before it was raised.
+    pub newest: Option<Timestamp>,
 }
 
 /// Names a page of alerts, newest first.
@@ -82,6 +95,9 @@ pub struct EndPollInput {
     pub newest: Option<Timestamp>,
     /// When the walk began that has come to its end.
     pub walked: Option<Timestamp>,
+    /// Where it has stopped in the middle.
+    #[serde(default)]
+    pub backlog: Option<Backlog>,
 }
 
 /// Asks for clients whose triage has something to do.
@@ -165,6 +181,13 @@ pub struct CloseIncidentInput {
     pub version: u32,
 }
 
+/// Announces what a device of a patch wave is going to show, or brings that to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectInput {
+    /// What is announced; it replaces what was announced of this attempt before.
+    pub expectation: Expectation,
+}
+
 /// Alerts and incidents.
 #[derive(Debug)]
 pub struct AlertActivities;
@@ -213,6 +236,12 @@ impl AlertActivities {
         unimplemented!()
     }
 
+    /// Announces what a device of a patch wave is going to show.
+    #[activity(name = "alerts.expect")]
+    pub fn expect(_: ExpectInput) -> Result<(), Infallible> {
+        unimplemented!()
+    }
+
     /// Reads an incident.
     #[activity(name = "incidents.load")]
     pub fn load_incident(_: LoadIncidentInput) -> Result<IncidentRecord, Infallible> {
@@ -227,6 +256,6 @@ impl AlertActivities {
 }
 
 pub use alert_activities::{
-    BeginPoll, BusyClients, CloseIncident, Deliver, EndPoll, LoadIncident, MissAlerts, ReadAlerts,
-    Triage,
+    BeginPoll, BusyClients, CloseIncident, Deliver, EndPoll, Expect, LoadIncident, MissAlerts,
+    ReadAlerts, Triage,
 };

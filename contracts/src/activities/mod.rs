@@ -23,7 +23,7 @@ pub mod vulnerabilities;
 pub mod windows;
 
 /// Activities of patch deployments and device runs, by name.
-pub const PATCHING: [&str; 30] = [
+pub const PATCHING: [&str; 31] = [
     "approvals.authorize",
     "inventory.sync_client",
     "inventory.sync_sites_page",
@@ -52,6 +52,7 @@ pub const PATCHING: [&str; 30] = [
     "superops.run_script",
     "superops.find_run",
     "superops.critical_alerts",
+    "alerts.expect",
     "nvd.lookup_cve",
     "windows.next_opening",
 ];

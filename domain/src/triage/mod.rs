@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub use self::{
-    expected::{Expectation, SUSPECTED, Suspect, Symptom},
+    expected::{Expectation, SUSPECTED, Step, Suspect, Symptom},
     outcome::{IncidentNews, Outcome},
     record::{Closing, IncidentKey, IncidentRecord, IncidentStatus, Order, OrderAnswer, OrderKind},
     rules::{
@@ -137,6 +137,7 @@ impl Triage {
     /// Moves time on to a little behind the clock: looks at what waited, ranks and ends incidents.
     pub fn settle(&mut self, facts: &Facts<'_>) {
         let now = facts.now.checked_sub(BEHIND).unwrap_or(facts.now);
+        self.heed_early_ends(facts);
         self.settle_until(now, facts);
         self.correlator.advance(now.as_millisecond());
     }

@@ -374,6 +374,25 @@ fn a_wave_that_needs_longer_is_waited_for() {
 }
 
 #[test]
+fn a_wave_that_is_done_sooner_is_waited_for_no_longer() {
+    let mut client = Client::new(json!({}));
+    client.expectations = vec![wave(0, 120 * MINUTE)];
+    let placed = client.raise(1, 5 * MINUTE, "Service Spooler stopped", "81");
+    assert!(matches!(placed.treatment, Treatment::Expected { .. }));
+    client.expectations[0].until = at(20 * MINUTE);
+    client.turn(10 * MINUTE, &[]);
+    assert!(
+        matches!(&client.placed[&id(1)].treatment, Treatment::Expected { until, .. } if *until == at(20 * MINUTE))
+    );
+    assert!(client.incidents.is_empty());
+    client.turn(21 * MINUTE, &[]);
+    let placed = client.placed[&id(1)].clone();
+    assert_eq!(placed.treatment, Treatment::Incident);
+    let news = client.news(&placed);
+    assert!(news.suspects[0].left_over, "{:?}", news.suspects);
+}
+
+#[test]
 fn people_merge_split_and_close_and_it_is_learnt() {
     let mut client = Client::new(json!({}));
     let one = client.raise(1, 0, "mail queue is growing", "81");

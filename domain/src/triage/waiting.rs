@@ -22,6 +22,37 @@ impl Triage {
         }
     }
 
+    /// A wave that is done sooner than announced is waited for no longer.
+    pub(super) fn heed_early_ends(&mut self, facts: &Facts<'_>) {
+        let mut moved = Vec::new();
+        for (at, alert) in &self.waiting {
+            let Some(active) = self.active.get(alert) else {
+                continue;
+            };
+            let Treatment::Expected { plan, until } = &active.treatment else {
+                continue;
+            };
+            let event = &active.event;
+            let waves = facts.expectations.iter().filter(|wave| wave.plan == *plan);
+            let ends = waves
+                .filter(|wave| wave.explains(&event.machine, &event.title, wave.until))
+                .map(|wave| wave.until)
+                .max();
+            if let Some(end) = ends.filter(|end| end < until) {
+                moved.push((*at, alert.clone(), plan.clone(), end));
+            }
+        }
+        for (at, alert, plan, until) in moved {
+            self.waiting.remove(&(at, alert.clone()));
+            self.waiting.insert((until, alert.clone()));
+            if let Some(active) = self.active.get_mut(&alert) {
+                active.treatment = Treatment::Expected { plan, until };
+                let since = active.event.at;
+                self.place(&alert, since);
+            }
+        }
+    }
+
     fn look_again(&mut self, active: Active, at: Timestamp, facts: &Facts<'_>) {
         let event = Event {
             at,

@@ -30,11 +30,19 @@ fn the_example_is_accepted_and_needs_no_store() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/schedules.example.toml");
     let all = entries::parse(&file::toml(&path).unwrap()).unwrap();
     let kinds: std::collections::BTreeSet<_> = all.iter().map(|entry| entry.kind).collect();
-    assert_eq!(kinds.len(), 4, "every kind is shown");
+    assert_eq!(kinds.len(), 5, "every kind is shown");
     for entry in &all {
         let needs_store = entry.client.is_some() && entry.time_zone.is_empty();
         assert!(!needs_store && !entry.next(jiff::Timestamp::now(), 3).is_empty());
     }
+}
+
+#[test]
+fn the_file_of_the_storm_is_accepted() {
+    let path = "../dev-server/examples/storm-schedules.toml";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let all = entries::parse(&file::toml(&path).unwrap()).unwrap();
+    assert_eq!(all.len(), 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use contracts::activities::{
+    alerts::ExpectInput,
     records::{Audited, SaveDeviceInput, SaveStatusInput},
     windows::{NextOpeningInput, NextOpeningResult, OpeningTimes},
 };
@@ -60,6 +61,18 @@ impl FakeRecords {
         let put = executions.put_status(input.status.clone(), None).await;
         put.map_err(|e| failure("store.unavailable", &e.to_string(), true))?;
         world.change(|m| m.status = Some(input.status));
+        Ok(())
+    }
+
+    /// Keeps what a wave announced.
+    #[activity(definition = contracts::activities::alerts::Expect)]
+    pub async fn expect(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: ExpectInput,
+    ) -> Result<(), ActivityError> {
+        let world = self.0.of(&ctx)?;
+        world.change(|m| m.announced.push(input.expectation));
         Ok(())
     }
 

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 27] = [
+const WRITES: [(&str, &str, &str); 28] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -100,6 +100,11 @@ const WRITES: [(&str, &str, &str); 27] = [
         "superops.run_script",
         "script run on the device",
         "the same job: the device reports again and does nothing",
+    ),
+    (
+        "alerts.expect",
+        "what a device is expected to show",
+        "the same attempt: the row is there already",
     ),
     (
         "audit.seal",

@@ -149,6 +149,12 @@ impl Dev {
         }
     }
 
+    /// The store of its worker.
+    pub(crate) fn store(&self) -> clients::store::Store {
+        let path = self.info["store_path"].as_str().unwrap();
+        clients::store::Store::embedded(Path::new(path)).unwrap()
+    }
+
     pub(crate) fn autoops(&self, args: &[&str]) -> Ran {
         self.autoops_for(args, COMMAND)
     }

@@ -83,7 +83,7 @@ const fn row(activity: &'static str, told: Told, refused: Ends, seen: &'static s
 }
 
 /// In the order of `contracts::activities::PATCHING`; the one of seals is in `sealing`.
-const TABLE: [Row; 30] = {
+const TABLE: [Row; 31] = {
     use Told::{ComesBack, NotStarted, Plain, Silent, StaysAway, Undone, WrongPlan};
     [
         row(
@@ -208,6 +208,12 @@ const TABLE: [Row; 30] = {
             Plain,
             NEEDS_HUMAN,
             "alerts could not be read",
+        ),
+        row(
+            "alerts.expect",
+            Plain,
+            AS_EVER,
+            "alerts of the wave are news",
         ),
         row(
             "nvd.lookup_cve",

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has to fail")]
 
 mod alerts;
+mod announcing;
 mod approvals;
+mod burst;
 mod campaigns;
 mod controls;
 mod deploying;

@@ -168,6 +168,7 @@ impl Attempt {
             patches,
             evidence: self.evidence(),
         };
+        self.end_announcement().await;
         self.stage(DeviceStage::Done, result.outcome.as_str());
         self.write_down(&result).await;
         self.release_lease().await;

@@ -8,6 +8,7 @@
     reason = "the macro makes the marker types"
 )]
 
+mod announce;
 mod attempt;
 mod evidence;
 mod ledger;
@@ -33,6 +34,7 @@ use domain::{
     ids::{JobId, KbId},
     outcome::DeviceResult,
     script::ScriptReport,
+    triage::Expectation,
 };
 use jiff::Timestamp;
 use temporalio_workflow::{
@@ -67,6 +69,8 @@ pub struct DevicePatch {
     rollback_failed: bool,
     /// The strictest that the deployment has said.
     stop: Option<Stop>,
+    /// What triage was told last.
+    announced: Option<Expectation>,
     /// Taken by this attempt.
     evidence: Option<StoredEvidence>,
     /// Who lets it be patched without evidence; not looked up yet.

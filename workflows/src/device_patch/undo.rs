@@ -5,6 +5,7 @@ use domain::{
     ids::KbId,
     outcome::{DeviceOutcome, PatchResult},
     script::{ScriptMode, ScriptOutcome},
+    triage::Step,
 };
 
 use super::{
@@ -70,6 +71,7 @@ impl Attempt {
     async fn remove_and_ask(&self, kb: &KbId, why: &str) -> Result<(DeviceOutcome, String), Ends> {
         self.renew_lease().await?;
         self.stage(DeviceStage::RollingBack, &format!("removing {kb}: {why}"));
+        self.announce(Step::Change { kbs: 1 }).await;
         let human = |what: &str| (DeviceOutcome::NeedsHuman, format!("{why}; {what}"));
         let job = Job {
             mode: ScriptMode::Uninstall,

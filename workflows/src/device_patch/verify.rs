@@ -12,6 +12,7 @@ use domain::{
     patch::PatchState,
     plan::RebootPolicy,
     script::{ScriptMode, ScriptOutcome, ScriptReport},
+    triage::Step,
 };
 use jiff::Timestamp;
 
@@ -43,6 +44,7 @@ impl Attempt {
         let mut on_device = Vec::new();
         let mut in_doubt = BTreeMap::new();
         let mut reboot_required = false;
+        self.announce(Step::Change { kbs: wanted.len() }).await;
         for kb in wanted {
             self.heed_stop()?;
             if let Some(why) = self.stop() {
@@ -95,6 +97,7 @@ impl Attempt {
         if let Some(trouble) = self.health_trouble(&checked, since).await? {
             return self.undo(&on_device, &trouble, patches).await;
         }
+        self.end_announcement().await;
         let give_up = clock::after(clock::now(&self.ctx), self.input.waits.verify_secs);
         for kb in &on_device {
             let said = checked.get(kb).and_then(|r| r.installed);
@@ -198,6 +201,7 @@ impl Attempt {
             return Ok(Ok(()));
         }
         self.run_restart(window).await?;
+        self.announce_later(Step::Restart).await;
         // The script reports as its last act, and the restart begins a little later: an "online" of
         // until then is from before it.
         let down = clock::after(clock::now(&self.ctx), self.input.waits.restart_grace_secs);
@@ -234,6 +238,7 @@ impl Attempt {
             self.renew_lease().await?;
             self.stage(DeviceStage::Rebooting, "restarting");
             let not_after = window.and_then(|w| w.closes_at);
+            self.announce(Step::Restart).await;
             let job = Job {
                 mode: ScriptMode::Reboot,
                 kb: None,

@@ -29,6 +29,7 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/scenarios/{name}", post(play))
         .route("/devices", get(devices))
         .route("/devices/{id}", get(device).merge(post(change_device)))
+        .route("/alerts", post(raise))
         .route("/log", get(log))
         .with_state(world)
 }
@@ -102,8 +103,7 @@ async fn play(
     body: Option<Json<Value>>,
 ) -> Response {
     let whom = body.map_or(Value::Null, |Json(whom)| whom);
-    let fleet: Vec<_> = world.lock().state.devices.keys().cloned().collect();
-    let set = scenarios::faults(&name, &whom, &fleet);
+    let set = scenarios::faults(&name, &whom, &world.fleet);
     match set.and_then(|faults| world.set_faults(&faults)) {
         Ok(faults) => Json(faults).into_response(),
         Err(error) => refuse(&error),
@@ -113,6 +113,13 @@ async fn play(
 async fn clear_faults(State(world): State<Arc<World>>) -> Json<Faults> {
     world.change(|inner| inner.faults = Faults::default());
     Json(Faults::default())
+}
+
+async fn raise(State(world): State<Arc<World>>, Json(burst): Json<Value>) -> Response {
+    match from_json(&burst).and_then(|burst| world.burst(&burst)) {
+        Ok(raised) => Json(json!({ "raised": raised })).into_response(),
+        Err(error) => refuse(&error),
+    }
 }
 
 async fn devices(State(world): State<Arc<World>>) -> Json<Value> {

@@ -26,6 +26,8 @@ pub struct Faults {
     pub stale_scans: BTreeSet<String>,
     /// Trouble with one update, by KB digits.
     pub kbs: BTreeMap<String, KbFault>,
+    /// Alerts of disks, processors, backups and links, in a simulated hour.
+    pub noise_per_hour: u32,
     /// Trouble with one device, by id.
     pub devices: BTreeMap<String, DeviceFault>,
     /// Installations tried so far, by KB: for "every nth".
@@ -100,8 +102,10 @@ pub struct Breaks {
     pub devices: BTreeSet<String>,
     /// Services that stop.
     pub services: BTreeSet<String>,
-    /// A critical alert is raised.
+    /// An alert is raised.
     pub critical_alert: bool,
+    /// Its severity.
+    pub severity: String,
 }
 
 impl Default for Breaks {
@@ -110,6 +114,7 @@ impl Default for Breaks {
             devices: BTreeSet::new(),
             services: BTreeSet::from(["Spooler".to_owned()]),
             critical_alert: true,
+            severity: "Critical".to_owned(),
         }
     }
 }

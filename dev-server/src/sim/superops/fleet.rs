@@ -41,6 +41,8 @@ pub struct Timing {
     pub scan_after_reboot_secs: u64,
     /// Between two patch scans.
     pub scan_interval_secs: u64,
+    /// How long a device is offline before an alert says so; 0: never.
+    pub offline_alert_secs: u64,
 }
 
 impl Default for Timing {
@@ -52,6 +54,7 @@ impl Default for Timing {
             reboot_secs: 120,
             scan_after_reboot_secs: 180,
             scan_interval_secs: 4 * 3600,
+            offline_alert_secs: 300,
         }
     }
 }
@@ -92,6 +95,8 @@ pub enum DeviceKind {
     Server,
     /// Mac: our script does not apply to it.
     Mac,
+    /// Something of the network that is monitored, such as a switch.
+    Network,
 }
 
 /// A device as it is at the first start.
@@ -166,9 +171,11 @@ fn yes() -> bool {
 const DEVICE_BASE: u64 = 4_100_000_000_000_000_001;
 const CLIENT_BASE: u64 = 7_000_000_000_000_000_001;
 const SITE_BASE: u64 = 7_100_000_000_000_000_001;
+/// Place of the switch in the demo fleet: at the second site of the second client.
+const SWITCH: u64 = 132;
 
 impl FleetSpec {
-    /// The demo: 3 clients, 300 devices. The first 12 devices of the first client are tagged
+    /// The demo: 3 clients, 300 devices, one of them the switch of a site. The first 12 devices of the first client are tagged
     /// `pilot`, online, and miss KB5034441 (CVE-2024-20666) and KB5034122; two of them are servers.
     #[must_use]
     pub fn demo() -> Self {
@@ -338,6 +345,7 @@ fn pilot(id: u64, n: u64, site: &str) -> DeviceSpec {
 
 fn ordinary(id: u64, index: u64, client: u64, site: &str) -> DeviceSpec {
     let platform = match index {
+        SWITCH => DeviceKind::Network,
         i if i % 25 == 7 => DeviceKind::Mac,
         i if i.is_multiple_of(8) => DeviceKind::Server,
         _ => DeviceKind::Workstation,
@@ -345,6 +353,7 @@ fn ordinary(id: u64, index: u64, client: u64, site: &str) -> DeviceSpec {
     let windows_11 = index % 3 == 1;
     let (prefix, os, updates, recovery) = match platform {
         DeviceKind::Mac => ("MAC", "macOS Sonoma 14.5", None, None),
+        DeviceKind::Network => ("SW", "EdgeSwitch 1.10", None, None),
         DeviceKind::Server => (
             "SRV",
             "Microsoft Windows Server 2022 Standard",
@@ -370,6 +379,7 @@ fn ordinary(id: u64, index: u64, client: u64, site: &str) -> DeviceSpec {
             tags.push(text.to_owned())
         }
     };
+    tag(platform == DeviceKind::Network, "switch");
     tag(index.is_multiple_of(16), "exposure:exposed");
     tag(index.is_multiple_of(40), "criticality:critical");
     tag(index.is_multiple_of(13), "criticality:low");

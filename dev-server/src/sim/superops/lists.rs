@@ -76,6 +76,8 @@ pub(super) fn internal() -> Error {
 pub(super) trait Row {
     /// What is shown of it.
     type Shown;
+    /// The attribute by which rows come in ascending order, if they do.
+    const IN_ORDER_OF: Option<&'static str> = None;
     /// Returns an attribute one can filter or sort by.
     fn attribute(&self, path: &str) -> Cow<'_, Value>;
     /// Shows it; asked for the rows of a page only, which are few of many.
@@ -115,7 +117,10 @@ pub(super) fn page_of<R: Row>(
     }
     for sort in input.sort.iter().flatten().rev() {
         let attribute = sort.attribute.clone().unwrap_or_default();
-        rows.sort_by_cached_key(|row| text(&row.attribute(&attribute)).to_lowercase());
+        let is_alone = input.sort.as_ref().is_some_and(|sorts| sorts.len() == 1);
+        if !is_alone || R::IN_ORDER_OF != Some(attribute.as_str()) {
+            rows.sort_by_cached_key(|row| text(&row.attribute(&attribute)).to_lowercase());
+        }
         if sort.order == Some(SortOrder::Desc) {
             rows.reverse();
         }

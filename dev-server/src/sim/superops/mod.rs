@@ -5,6 +5,7 @@
 //! only with the next patch scan, as in life.
 
 mod admin;
+mod alerts;
 mod arguments;
 mod callback;
 pub(in crate::sim) mod catalog;
@@ -31,6 +32,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use domain::input::InvalidInput;
 
 pub use admin::DeviceChange;
+pub use alerts::{AlertCause, AlertState, Burst};
 pub use device::{Activity, Actual, DeviceState, PatchEntry};
 pub use faults::{
     AmbiguousWrites, Breaks, DeviceFault, DropCallbacks, FailNext, FailWith, Faults, KbFault,
@@ -38,7 +40,7 @@ pub use faults::{
 pub use fleet::{
     ClientSpec, DeviceKind, DeviceSpec, FleetSpec, PatchSpec, ProgramSpec, SiteSpec, Timing,
 };
-pub use world::{AlertState, LogEntry, SCRIPT_ID};
+pub use world::{LogEntry, SCRIPT_ID};
 
 use super::{RunningSim, serve};
 use callback::HttpPoster;
@@ -171,6 +173,14 @@ impl SuperOpsHandle {
     #[must_use]
     pub fn alerts(&self) -> Vec<AlertState> {
         self.world.lock().state.alerts.clone()
+    }
+
+    /// Raises many alerts as `POST /alerts` does; returns how many.
+    ///
+    /// # Errors
+    /// Names what is not allowed.
+    pub fn burst(&self, burst: &Burst) -> Result<u32, InvalidInput> {
+        self.world.burst(burst)
     }
 
     /// Changes a device as `POST /devices/{id}` does; nothing when it is unknown.

@@ -72,6 +72,7 @@ pub(super) fn of(device: &DeviceSpec) -> Vec<ProgramSpec> {
     }
     let number = device.id.parse::<u64>().unwrap_or_default() % 1_000_000;
     let all: Vec<&Known> = match device.platform {
+        DeviceKind::Network => return Vec::new(),
         DeviceKind::Mac => MAC.iter().collect(),
         DeviceKind::Server => WINDOWS.iter().collect(),
         DeviceKind::Workstation => WINDOWS.iter().chain(&WORKSTATION).collect(),
@@ -123,6 +124,7 @@ mod tests {
                     DeviceKind::Workstation => Platform::WindowsWorkstation,
                     DeviceKind::Server => Platform::WindowsServer,
                     DeviceKind::Mac => Platform::Mac,
+                    DeviceKind::Network => Platform::Other,
                 };
                 let (id, client) = (spec.id.parse().unwrap(), client.id.parse().unwrap());
                 let device = Device::new(id, client, platform, [].into(), now);

@@ -7,6 +7,7 @@ use domain::script::SCRIPT_VARIABLES;
 use serde_json::{Value, json};
 
 use super::{
+    alerts::AlertState,
     fleet::{ClientSpec, DeviceKind, DeviceSpec},
     lists::Row,
     programs,
@@ -14,7 +15,7 @@ use super::{
         Alert, Asset, AssetActivityData, AssetSoftware, Client, ClientSite, PatchData,
         PatchDetails, PatchKb, Script, number, stamp,
     },
-    world::{AlertState, OTHER_SCRIPT_ID, SCRIPT_ID, World},
+    world::{Inner, OTHER_SCRIPT_ID, SCRIPT_ID, World},
 };
 
 type Rows<T> = Vec<(Value, T)>;
@@ -192,17 +193,52 @@ pub(super) fn software(world: &World, asset: &str) -> Rows<AssetSoftware> {
     rows.collect()
 }
 
-pub(super) fn alerts(world: &World, asset: Option<&ID>) -> Rows<Alert> {
-    let found: Vec<AlertState> = {
-        let inner = world.lock();
-        let mine = |a: &&AlertState| asset.is_none_or(|id| id.as_str() == a.device);
-        inner.state.alerts.iter().filter(mine).cloned().collect()
-    };
-    let rows = found.iter().map(|state| {
-        let alert = alert(world, state);
-        (json!({ "status": alert.status, "severity": alert.severity, "createdTime": alert.created_time }), alert)
-    });
-    rows.collect()
+/// An alert in a list, looked at only as far as somebody asks: there may be many.
+pub(super) struct AlertRow<'a> {
+    world: &'a World,
+    state: &'a AlertState,
+}
+
+impl Row for AlertRow<'_> {
+    type Shown = Alert;
+
+    const IN_ORDER_OF: Option<&'static str> = Some("createdTime");
+
+    fn attribute(&self, path: &str) -> Cow<'_, Value> {
+        Cow::Owned(match path {
+            "status" => json!(status(self.state)),
+            "severity" => json!(self.state.severity),
+            "createdTime" => json!(milliseconds(self.state)),
+            _ => Value::Null,
+        })
+    }
+
+    fn show(self) -> Option<Alert> {
+        Some(alert(self.world, self.state))
+    }
+}
+
+pub(super) fn alerts<'a>(
+    world: &'a World,
+    inner: &'a Inner,
+    asset: Option<&ID>,
+) -> Vec<AlertRow<'a>> {
+    let alerts = inner.state.alerts.iter();
+    let mine = alerts.filter(|alert| asset.is_none_or(|id| id.as_str() == alert.device));
+    mine.map(|state| AlertRow { world, state }).collect()
+}
+
+fn status(state: &AlertState) -> &'static str {
+    if state.resolved.is_some() {
+        "Resolved"
+    } else {
+        "Created"
+    }
+}
+
+/// This list carries milliseconds, others do not.
+fn milliseconds(state: &AlertState) -> String {
+    state.created.strftime("%Y-%m-%dT%H:%M:%S.%3f").to_string()
 }
 
 pub(super) fn alert(world: &World, state: &AlertState) -> Alert {
@@ -217,22 +253,14 @@ pub(super) fn alert(world: &World, state: &AlertState) -> Alert {
     Alert {
         id: Some(ID::from(&state.id)),
         message: Some(state.message.clone()),
-        // This list carries milliseconds, others do not.
-        created_time: Some(state.created.strftime("%Y-%m-%dT%H:%M:%S.%3f").to_string()),
-        status: Some(
-            if state.resolved.is_some() {
-                "Resolved"
-            } else {
-                "Created"
-            }
-            .to_owned(),
-        ),
+        created_time: Some(milliseconds(state)),
+        status: Some(status(state).to_owned()),
         severity: Some(state.severity.clone()),
         description: state.description.clone(),
         asset,
         policy: Some(Json(json!({ "name": "Default", "policyType": "ASSET" }))),
         resolved_time: state.resolved.map(stamp),
-        occurrence_count: Some(1),
+        occurrence_count: Some(state.occurrences),
     }
 }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
+    alerts,
     arguments::ScriptArgs,
     callback,
     device::{Activity, Luck, is_for, refusal},
@@ -45,6 +46,8 @@ pub(super) fn start(world: &Arc<World>) {
             .tasks
             .spawn(async move { come_back(&away, &device).await });
     }
+    world.tasks.spawn(alerts::watch_offline(Arc::clone(world)));
+    world.tasks.spawn(alerts::make_noise(Arc::clone(world)));
     world.tasks.spawn(Arc::clone(world).keep_saving());
 }
 

@@ -7,6 +7,7 @@ use async_graphql::{Context, EmptySubscription, Error, ID, Json, Object, Result,
 use serde_json::json;
 
 use super::{
+    alerts::{AlertCause, NewAlert},
     lists::{ListInfoInput, client_error, page_of},
     rows, runner,
     types::{
@@ -15,7 +16,7 @@ use super::{
         ClientSiteList, CreateAlertInput, GetClientSiteListInput, ResolveAlertInput, RunScriptData,
         RunScriptInput, ScriptList, ScriptListByTypeInput, number,
     },
-    world::{AlertState, OTHER_SCRIPT_ID, SCRIPT_ID, World},
+    world::{OTHER_SCRIPT_ID, SCRIPT_ID, World},
 };
 
 pub(super) type SuperOpsSchema = Schema<Query, Mutation, EmptySubscription>;
@@ -127,11 +128,10 @@ impl Query {
         ctx: &Context<'_>,
         input: ListInfoInput,
     ) -> Result<Option<AlertList>> {
-        let (alerts, info) = page_of(
-            rows::alerts(world(ctx)?, None),
-            Some(input),
-            &rows::ALERT_FILTERS,
-        )?;
+        let world = world(ctx)?;
+        let inner = world.lock();
+        let rows = rows::alerts(world, &inner, None);
+        let (alerts, info) = page_of(rows, Some(input), &rows::ALERT_FILTERS)?;
         Ok(Some(AlertList {
             alerts: Some(alerts),
             list_info: Some(info),
@@ -145,11 +145,9 @@ impl Query {
     ) -> Result<Option<AlertList>> {
         let world = world(ctx)?;
         known(world, &input.asset_id)?;
-        let (alerts, info) = page_of(
-            rows::alerts(world, Some(&input.asset_id)),
-            input.list_info,
-            &rows::ALERT_FILTERS,
-        )?;
+        let inner = world.lock();
+        let rows = rows::alerts(world, &inner, Some(&input.asset_id));
+        let (alerts, info) = page_of(rows, input.list_info, &rows::ALERT_FILTERS)?;
         Ok(Some(AlertList {
             alerts: Some(alerts),
             list_info: Some(info),
@@ -243,18 +241,15 @@ impl Mutation {
         }
         let now = world.now();
         let alert = world.change(|inner| {
-            let alert = AlertState {
-                id: inner.new_id(),
-                device: input.asset_id.to_string(),
+            let alert = NewAlert {
+                device: input.asset_id.as_str(),
                 message: input.message.clone(),
                 description: input.description.clone(),
-                severity: input.severity.clone().unwrap_or_else(|| "Low".to_owned()),
-                created: now,
-                resolved: None,
+                severity: input.severity.as_deref().unwrap_or("Low"),
+                cause: AlertCause::Somebody,
                 kb: None,
             };
-            inner.state.alerts.push(alert.clone());
-            alert
+            inner.raise(alert, now)
         });
         Ok(Some(rows::alert(world, &alert)))
     }

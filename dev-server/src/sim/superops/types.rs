@@ -143,9 +143,11 @@ impl Asset {
             ),
             DeviceKind::Server => ("Microsoft Windows Server 2022 Standard", "Server", "SERVER"),
             DeviceKind::Mac => ("macOS Sonoma 14.5", "Standalone Workstation", "WORKSTATION"),
+            DeviceKind::Network => ("EdgeSwitch 1.10", "Network Device", "NETWORK"),
         };
         let version = match (spec.platform, spec.os.as_deref().unwrap_or(os)) {
             (DeviceKind::Mac, _) => "14.5",
+            (DeviceKind::Network, _) => "1.10",
             (DeviceKind::Server, _) => "10.0.20348 Build 20348 (21H2)",
             (DeviceKind::Workstation, os) if os.contains("11") => "10.0.22631 Build 22631 (23H2)",
             (DeviceKind::Workstation, _) => "10.0.19045 Build 19045 (22H2)",

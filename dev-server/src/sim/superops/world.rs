@@ -16,6 +16,7 @@ use tokio::{sync::Notify, sync::watch, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    alerts::{AlertCause, AlertState, NewAlert, without_bursts},
     callback::Poster,
     clock::Clock,
     device::{DeviceState, Effect},
@@ -51,27 +52,6 @@ pub struct LogEntry {
     pub detail: Option<String>,
 }
 
-/// An alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlertState {
-    /// Alert id.
-    pub id: String,
-    /// Device.
-    pub device: String,
-    /// Message.
-    pub message: String,
-    /// Description.
-    pub description: Option<String>,
-    /// Severity.
-    pub severity: String,
-    /// Raised.
-    pub created: Timestamp,
-    /// Resolved, if it is.
-    pub resolved: Option<Timestamp>,
-    /// The update behind it, so that its removal resolves it.
-    pub kb: Option<String>,
-}
-
 /// A script run that has not ended.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Run {
@@ -93,6 +73,7 @@ impl fmt::Debug for Run {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) devices: BTreeMap<String, DeviceState>,
+    #[serde(serialize_with = "without_bursts")]
     pub(super) alerts: Vec<AlertState>,
     pub(super) log: VecDeque<LogEntry>,
     pub(super) runs: BTreeMap<String, Run>,
@@ -145,24 +126,22 @@ impl Inner {
         self.state.log.push_back(entry);
     }
 
-    fn raise(&mut self, device: &str, breaks: &Breaks, kb: Option<String>, now: Timestamp) {
+    fn raise_broken(&mut self, device: &str, breaks: &Breaks, kb: Option<String>, now: Timestamp) {
         let services = breaks
             .services
             .iter()
             .cloned()
             .collect::<Vec<_>>()
             .join(", ");
-        let id = self.new_id();
-        self.state.alerts.push(AlertState {
-            id,
-            device: device.to_owned(),
+        let alert = NewAlert {
+            device,
             message: format!("Service stopped: {services}"),
             description: Some("A monitored service is not running".to_owned()),
-            severity: "Critical".to_owned(),
-            created: now,
-            resolved: None,
+            severity: &breaks.severity,
+            cause: AlertCause::Update,
             kb,
-        });
+        };
+        self.raise(alert, now);
     }
 
     /// Notes the effects of a play or a start.
@@ -177,11 +156,28 @@ impl Inner {
         for effect in effects {
             let mut kb = kb.map(str::to_owned);
             let (action, detail) = match effect {
-                Effect::Log(action) => (action, None),
+                Effect::Log(action) => {
+                    match action {
+                        "rebooting" => {
+                            let alert = NewAlert {
+                                device,
+                                message: "Asset is restarting".to_owned(),
+                                description: None,
+                                severity: "Low",
+                                cause: AlertCause::Restart,
+                                kb: None,
+                            };
+                            self.raise(alert, now);
+                        }
+                        "came_back" => self.resolve(device, AlertCause::Restart, None, now),
+                        _ => {}
+                    }
+                    (action, None)
+                }
                 Effect::Broke(culprit, breaks) => {
                     kb = Some(culprit);
                     if breaks.critical_alert {
-                        self.raise(device, &breaks, kb.clone(), now);
+                        self.raise_broken(device, &breaks, kb.clone(), now);
                     }
                     (
                         "broke",
@@ -190,14 +186,7 @@ impl Inner {
                 }
                 Effect::Repaired(culprit) => {
                     kb = Some(culprit);
-                    let caused = |a: &&mut AlertState| {
-                        a.device == device && a.resolved.is_none() && a.kb == kb
-                    };
-                    self.state
-                        .alerts
-                        .iter_mut()
-                        .filter(caused)
-                        .for_each(|a| a.resolved = Some(now));
+                    self.resolve(device, AlertCause::Update, kb.as_deref(), now);
                     ("repaired", None)
                 }
             };
@@ -337,6 +326,11 @@ impl World {
         let done = work(&mut self.lock());
         self.changed.send_modify(|n| *n += 1);
         done
+    }
+
+    /// Returns what tells that something has changed.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// Waits until the state is so; false when the simulator stops first.

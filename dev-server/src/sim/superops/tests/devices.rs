@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::super::{
-    Actual, DeviceChange, FleetSpec, SCRIPT_ID, SuperOpsHandle,
+    Actual, AlertCause, DeviceChange, FleetSpec, SCRIPT_ID, SuperOpsHandle,
     callback::{Answer, Poster, Signed, sign},
     clock::{Clock, manual::ManualClock},
     rows, runner,
@@ -269,14 +269,19 @@ async fn an_update_that_breaks_a_service_is_repaired_by_its_removal() {
             .collect::<Vec<_>>(),
         [false, true]
     );
-    assert_eq!(stage.handle.alerts()[0].severity, "Critical");
+    let of_update = || {
+        let alerts = stage.handle.alerts().into_iter();
+        let mut of_update = alerts.filter(|alert| alert.cause == AlertCause::Update);
+        of_update.next().unwrap()
+    };
+    assert_eq!(of_update().severity, "Critical");
 
     let removed = stage.report("uninstall", "5034122", "p/4").await;
     assert_eq!(
         (removed.outcome, removed.installed),
         (ScriptOutcome::Succeeded, Some(false))
     );
-    assert!(stage.handle.alerts()[0].resolved.is_some());
+    assert!(of_update().resolved.is_some());
     assert_eq!(
         stage.handle.device(DEVICE).unwrap().patches["5034122"].actual,
         Actual::Missing
