@@ -109,6 +109,7 @@ impl LedgerActivities {
                 by: ledger::NAME.to_owned(),
                 reason: Some(format!("over all clients: {reason}")),
                 kb: Some(kb.clone()),
+                incident: None,
                 proof: None,
             };
             let request = format!("{}-{kb}-{epoch}", ledger::NAME);

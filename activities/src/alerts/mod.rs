@@ -144,7 +144,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: LoadIncidentInput,
     ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.load(&input.incident).await?)
+        Ok(self.load(&input.incident).await?.brief())
     }
 
     /// Closes an incident if nothing is new, and returns it as it is then.
@@ -154,7 +154,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: CloseIncidentInput,
     ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.close(&input).await?)
+        Ok(self.close(&input).await?.brief())
     }
 }
 

@@ -47,6 +47,7 @@ fn decision(by: &str) -> AuthorizeInput {
         request: Some("first-plan/1".parse().unwrap()),
         plan_hash: Some("beef".to_owned()),
         kb: None,
+        incident: None,
         device: None,
         proof: None,
     }

@@ -372,6 +372,9 @@ mod tests {
         }
         let ids: Vec<&str> = report.evidence.iter().map(|one| one.id.as_str()).collect();
         assert_eq!(ids, ["alert_1", "figures_1", "figures_2"]);
-        assert_eq!(CauseReport::of(Some(&serde_json::json!({ "old": 1 }))), None);
+        assert_eq!(
+            CauseReport::of(Some(&serde_json::json!({ "old": 1 }))),
+            None
+        );
     }
 }

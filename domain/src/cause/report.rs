@@ -208,7 +208,10 @@ impl CauseReport {
     #[must_use]
     pub fn machines(&self) -> Vec<&str> {
         let suspects = self.suspects.iter().map(|one| one.machine.as_str());
-        let others = self.evidence.iter().filter_map(|piece| piece.fact.machine());
+        let others = self
+            .evidence
+            .iter()
+            .filter_map(|piece| piece.fact.machine());
         let mut machines: Vec<&str> = Vec::new();
         for machine in suspects.chain(others) {
             if !machines.contains(&machine) {
