@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use clients::{
-    bedrock::Bedrock, intel::Intel, memory::LazyMemory, notify::Notify, nvd::Nvd, objects::Objects, secret::Secret,
-    store::Store, superops::SuperOps,
+    bedrock::Bedrock, intel::Intel, memory::LazyMemory, notify::Notify, nvd::Nvd, objects::Objects,
+    secret::Secret, store::Store, superops::SuperOps,
 };
 use jiff::Timestamp;
 

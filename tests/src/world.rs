@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use clients::{objects::Objects, store::Store};
-use contracts::ids::{DeviceRun, Scheduled, plan_of_deployment};
+use clients::{config::MemorySection, memory::LazyMemory, objects::Objects, store::Store};
+use contracts::ids::{DeviceRun, Scheduled, incident_of, plan_of_deployment};
 use domain::{audit::AuditEntry, ids::PlanId};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
@@ -37,6 +37,7 @@ impl Worlds {
     pub(crate) fn of_workflow(&self, workflow_id: &str) -> Result<Arc<World>, ActivityError> {
         let plan = plan_of_deployment(workflow_id)
             .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan))
+            .or_else(|| world_of_incident(workflow_id))
             .or_else(|| workflow_id.strip_prefix("daily-seal/")?.parse().ok())
             .or_else(|| {
                 Scheduled::of_workflow(workflow_id)?
@@ -74,12 +75,19 @@ impl Worlds {
     }
 }
 
+/// The incidents 7001-120 to 7001-129 are those of the world `incident-12`.
+fn world_of_incident(workflow_id: &str) -> Option<PlanId> {
+    let number = incident_of(workflow_id)?.number().0 / 10;
+    format!("incident-{number}").parse().ok()
+}
+
 /// The world of one test.
 pub struct World {
     model: Mutex<Model>,
     changed: watch::Sender<u64>,
     store: Store,
     objects: Objects,
+    memory: Arc<LazyMemory>,
     /// Of other worlds, which are other clients of the same provider.
     shared: Mutex<Option<Store>>,
     _folder: tempfile::TempDir,
@@ -101,6 +109,9 @@ impl World {
             changed: watch::Sender::new(0),
             store: Store::embedded(&folder.path().join("store.db")).unwrap(),
             objects: Objects::in_folder(&folder.path().join("objects")).unwrap(),
+            memory: Arc::new(LazyMemory::new(MemorySection::in_file(
+                folder.path().join("memory.db"),
+            ))),
             shared: Mutex::default(),
             _folder: folder,
         });
@@ -131,6 +142,12 @@ impl World {
     #[must_use]
     pub fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    /// Past incidents.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<LazyMemory> {
+        &self.memory
     }
 
     /// Reads the model.

@@ -35,12 +35,40 @@ pub struct AlertActivities {
 }
 
 impl AlertActivities {
-    pub(crate) fn new(deps: &Deps) -> Self {
+    /// Works on a store.
+    #[must_use]
+    pub fn on(store: Store, clock: Arc<dyn Clock>) -> Self {
         Self {
-            store: deps.store.clone(),
+            store,
             networks: Networks::default(),
-            clock: Arc::clone(&deps.clock),
+            clock,
         }
+    }
+
+    /// Does the work of activity `incidents.load`.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn load_one(
+        &self,
+        input: &LoadIncidentInput,
+    ) -> Result<IncidentRecord, ActivityError> {
+        Ok(self.load(&input.incident).await?.brief())
+    }
+
+    /// Does the work of activity `incidents.close`.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn close_one(
+        &self,
+        input: &CloseIncidentInput,
+    ) -> Result<IncidentRecord, ActivityError> {
+        Ok(self.close(input).await?.brief())
+    }
+
+    pub(crate) fn new(deps: &Deps) -> Self {
+        Self::on(deps.store.clone(), Arc::clone(&deps.clock))
     }
 
     async fn load(&self, key: &IncidentKey) -> Outcome<IncidentRecord> {
@@ -144,7 +172,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: LoadIncidentInput,
     ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.load(&input.incident).await?.brief())
+        self.load_one(&input).await
     }
 
     /// Closes an incident if nothing is new, and returns it as it is then.
@@ -154,7 +182,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: CloseIncidentInput,
     ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.close(&input).await?.brief())
+        self.close_one(&input).await
     }
 }
 

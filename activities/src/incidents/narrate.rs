@@ -23,10 +23,11 @@ impl IncidentActivities {
         let record = self.load(&input.incident).await?;
         let Some(report) = CauseReport::of(record.cause.as_ref()) else {
             // Nobody has looked for it: then there is nothing to tell.
-            return self.look_for_cause(&contracts::activities::incidents::ExplainInput {
-                incident: input.incident.clone(),
-            })
-            .await;
+            return self
+                .look_for_cause(&contracts::activities::incidents::ExplainInput {
+                    incident: input.incident.clone(),
+                })
+                .await;
         };
         if report.version != input.version {
             // A newer one is there, and is told about on its own.
@@ -87,7 +88,9 @@ impl IncidentActivities {
                 model: narrative.and_then(|said| said.model.clone()),
             },
             what: "incident_narrated".to_owned(),
-            evidence: narrative.map(|said| said.evidence.clone()).unwrap_or_default(),
+            evidence: narrative
+                .map(|said| said.evidence.clone())
+                .unwrap_or_default(),
             detail: json!({
                 "version": report.version, "degraded": told.degraded, "dropped": told.dropped,
                 "abstain": narrative.map(|said| said.abstain),

@@ -107,7 +107,12 @@ impl IncidentActivities {
             Err(error) => Err(error),
         };
         let why = match kept.map(|outcomes| outcomes.into_iter().next()) {
-            Ok(Some(Kept::Kept)) => return Ok(RememberResult { kept: true, why: None }),
+            Ok(Some(Kept::Kept)) => {
+                return Ok(RememberResult {
+                    kept: true,
+                    why: None,
+                });
+            }
             Ok(Some(Kept::Refused { why } | Kept::Retry { why })) => why,
             Ok(None) => "the memory did not say".to_owned(),
             Err(error) => {
@@ -160,7 +165,11 @@ fn template_of(title: &str) -> String {
     let mut miner = Miner::new();
     let handle = miner.observe(title.as_bytes());
     let template = miner.template(handle);
-    clean(&template.map(|one| one.text).unwrap_or_default(), TEXT_BYTES).0
+    clean(
+        &template.map(|one| one.text).unwrap_or_default(),
+        TEXT_BYTES,
+    )
+    .0
 }
 
 /// How it ended, in words.
