@@ -1,5 +1,7 @@
 //! Workflows `AlertIngest`, `AlertProcessing` and `IncidentResponse`.
 
+use std::collections::BTreeMap;
+
 use domain::{
     cause::CauseReport,
     ids::{ClientId, KbId, PlanId},
@@ -316,9 +318,9 @@ pub struct IncidentResponseStatus {
     /// Deployments that were told to halt.
     #[serde(default)]
     pub halts: Vec<HaltAsked>,
-    /// What could not be done.
+    /// What could not be done, by step.
     #[serde(default)]
-    pub problem: Option<String>,
+    pub problems: BTreeMap<String, String>,
 }
 
 impl IncidentResponseInput {

@@ -9,7 +9,8 @@ use temporalio_common::protos::temporal::api::history::v1::{History, history_eve
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 use workflows::{
     campaign_report::CampaignReport, daily_seal::DailySeal, device_patch::DevicePatch,
-    incident_response::IncidentResponse, intel_sync::IntelSync, patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
+    incident_response::IncidentResponse, intel_sync::IntelSync, patch_campaign::PatchCampaign,
+    patch_deployment::PatchDeployment,
 };
 
 /// Stories that must be among the recorded ones.

@@ -29,7 +29,6 @@ impl Story<'_> {
         };
         self.ctx.state_mut(|answer| {
             answer.carry.looked_into = Some(looked_into);
-            answer.status.problem = None;
         });
         self.stage("looking for the cause");
         let input = ExplainInput {
@@ -40,11 +39,11 @@ impl Story<'_> {
         let report = match explained {
             Ok(report) => report,
             Err(error) => {
-                let failed = Failed::of(&error);
-                self.problem(format!("the cause was not found: {}", failed.message));
+                self.note("cause", Some(Failed::of(&error).message));
                 return;
             }
         };
+        self.note("cause", None);
         self.found(&report);
         if report.told.is_some() {
             return;
@@ -112,11 +111,11 @@ impl Story<'_> {
             }
         };
         match told {
-            Ok(report) => self.found(&report),
-            Err(error) => {
-                let failed = Failed::of(&error);
-                self.problem(format!("the evidence was not kept: {}", failed.message));
+            Ok(report) => {
+                self.note("evidence", None);
+                self.found(&report);
             }
+            Err(error) => self.note("evidence", Some(Failed::of(&error).message)),
         }
     }
 

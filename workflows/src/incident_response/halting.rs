@@ -88,8 +88,7 @@ impl Story<'_> {
         };
         let how = options::store("audit the halt");
         if let Err(error) = self.ctx.execute_activity(AppendAudit, entry, how).await {
-            let failed = Failed::of(&error);
-            self.problem(format!("audit entry refused: {}", failed.message));
+            self.note("audit", Some(Failed::of(&error).message));
         }
     }
 }

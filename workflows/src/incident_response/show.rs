@@ -51,9 +51,9 @@ fn details(status: &IncidentResponseStatus) -> String {
             code(&halt.reason)
         );
     }
-    if let Some(problem) = &status.problem {
-        let _ = writeln!(text, "\nProblem: {}", code(problem));
-    }
+    let problems = status.problems.iter();
+    let problems = problems.map(|(step, what)| format!("{step}: {}", code(what)));
+    list(&mut text, "Problems", problems.collect());
     text
 }
 

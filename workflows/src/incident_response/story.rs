@@ -93,15 +93,8 @@ impl Story<'_> {
         };
         let how = options::noting("remember the incident");
         match self.ctx.execute_activity(Remember, input, how).await {
-            Ok(kept) => {
-                if let Some(why) = kept.why {
-                    self.problem(format!("it is not remembered: {why}"));
-                }
-            }
-            Err(error) => {
-                let failed = Failed::of(&error);
-                self.problem(format!("it is not remembered: {}", failed.message));
-            }
+            Ok(kept) => self.note("memory", kept.why),
+            Err(error) => self.note("memory", Some(Failed::of(&error).message)),
         }
     }
 
@@ -150,9 +143,15 @@ impl Story<'_> {
         });
     }
 
-    pub(super) fn problem(&self, problem: String) {
-        self.ctx
-            .state_mut(|answer| answer.status.problem = Some(problem));
+    /// Shows what a step could not do, or that it could.
+    pub(super) fn note(&self, step: &str, problem: Option<String>) {
+        self.ctx.state_mut(|answer| {
+            let problems = &mut answer.status.problems;
+            match problem {
+                Some(problem) => problems.insert(step.to_owned(), problem),
+                None => problems.remove(step),
+            };
+        });
         self.show();
     }
 
