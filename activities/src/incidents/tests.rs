@@ -2,7 +2,7 @@ use clients::{
     memory::LazyMemory,
     store::{IncidentChange, StatedTopology},
 };
-use contracts::ids;
+use contracts::{activities::incidents::Looked, ids};
 use domain::{
     alert::{AlertId, AlertSeverity, AlertSource, Placement, Sighting, Treatment},
     audit::AuditEntry,
