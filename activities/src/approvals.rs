@@ -8,13 +8,14 @@ use clients::{
     secret::Secret,
     store::{Store, StoreResult},
 };
-use contracts::activities::approvals::AuthorizeInput;
+use contracts::{activities::approvals::AuthorizeInput, ids};
 use domain::{
     approval::Choice,
     ids::KbId,
     ledger,
     people::{Authority, ControlAction, Identity, Role},
     proof::SignedDecision,
+    triage::{self, IncidentKey, IncidentStatus},
 };
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
@@ -63,6 +64,47 @@ pub async fn ledger_has_stopped(store: &Store, kb: &KbId) -> StoreResult<Authori
     })
 }
 
+/// Says whether an incident halts a deployment. Its answer signs nothing: what it says is true when the
+/// incident is open and suspects that deployment of what was left over.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn incident_suspects(
+    store: &Store,
+    incident: &IncidentKey,
+    input: &AuthorizeInput,
+) -> StoreResult<Authority> {
+    let record = store.alerts.get_incident(incident).await?;
+    let plan = ids::plan_of_deployment(&input.workflow_id);
+    let is_suspect = record.is_some_and(|record| {
+        let mut suspects = record.news.suspects.iter();
+        record.status == IncidentStatus::Open
+            && record.key.client() == &input.client
+            && suspects.any(|suspect| {
+                suspect.left_over
+                    && Some(&suspect.plan) == plan.as_ref()
+                    && input.kb.as_ref().is_some_and(|kb| suspect.kbs.contains(kb))
+            })
+    });
+    Ok(match is_suspect {
+        true => Authority::Allowed {
+            role: Role::Technician,
+            identity: Identity::Proven,
+        },
+        false => Authority::Denied {
+            reason: format!("incident {incident} suspects no update of this deployment"),
+            identity: Identity::Claimed,
+        },
+    })
+}
+
+/// The incident that somebody in the name of its answer wants a deployment halted for.
+#[must_use]
+pub fn halt_of_incident(input: &AuthorizeInput) -> Option<&IncidentKey> {
+    let is_answer = input.action == ControlAction::Halt && input.by.as_str() == triage::RESPONSE;
+    input.incident.as_ref().filter(|_| is_answer)
+}
+
 #[activities]
 impl ApprovalActivities {
     /// Looks a person up and asks policy what the person may do.
@@ -80,6 +122,9 @@ impl ApprovalActivities {
     async fn look_up(&self, input: &AuthorizeInput) -> Outcome<Authority> {
         if let Some(kb) = halt_of_ledger(input) {
             return Ok(ledger_has_stopped(&self.store, kb).await?);
+        }
+        if let Some(incident) = halt_of_incident(input) {
+            return Ok(incident_suspects(&self.store, incident, input).await?);
         }
         let Some(identity) = self.identity(input).await? else {
             let reason = "the signature of the decision does not fit".to_owned();

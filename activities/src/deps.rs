@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use clients::{
-    bedrock::Bedrock, intel::Intel, notify::Notify, nvd::Nvd, objects::Objects, secret::Secret,
-    store::Store, superops::SuperOps,
+    bedrock::Bedrock, intel::Intel, memory::LazyMemory, notify::Notify, nvd::Nvd, objects::Objects,
+    secret::Secret, store::Store, superops::SuperOps,
 };
 use jiff::Timestamp;
 
@@ -45,6 +45,8 @@ pub struct Deps {
     pub store: Store,
     /// Playbooks, logs, reports.
     pub objects: Objects,
+    /// Past incidents.
+    pub memory: Arc<LazyMemory>,
     /// `SuperOps`.
     pub superops: Arc<SuperOps>,
     /// NVD.

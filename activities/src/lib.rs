@@ -16,6 +16,7 @@ mod deps;
 mod failure;
 mod guardrails;
 mod heartbeat;
+pub mod incidents;
 pub mod intel;
 pub mod inventory;
 pub mod ledger;

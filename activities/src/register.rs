@@ -11,6 +11,7 @@ use crate::{
     approvals::ApprovalActivities,
     campaign::{CampaignActivities, PatchListActivities},
     guardrails::Guardrails,
+    incidents::{IncidentActivities, IncidentLookActivities},
     intel::{IntelActivities, IntelNvdActivities},
     inventory::{InventoryActivities, InventorySyncActivities},
     ledger::LedgerActivities,
@@ -47,6 +48,7 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
                 .register_activities(AlertActivities::new(deps))
                 .register_activities(ApprovalActivities::new(deps, guardrails.clone()))
                 .register_activities(CampaignActivities::new(deps))
+                .register_activities(IncidentActivities::new(deps))
                 .register_activities(IntelActivities::new(deps))
                 .register_activities(InventoryActivities::new(deps))
                 .register_activities(LedgerActivities::new(deps))
@@ -64,7 +66,8 @@ pub fn register(options: &mut WorkerOptions, queue: &str, deps: &Deps) {
         queues::SUPEROPS => {
             options
                 .register_activities(SuperOpsActivities::new(deps))
-                .register_activities(AlertReadActivities::new(deps));
+                .register_activities(AlertReadActivities::new(deps))
+                .register_activities(IncidentLookActivities::new(deps));
         }
         queues::INVENTORY => {
             options

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use clients::{
     bedrock::{Bedrock, BedrockConfig, StaticCredentials},
+    config::MemorySection,
     intel::{FeedConfig, Intel, IntelConfig},
+    memory::LazyMemory,
     notify::LogNotifier,
     nvd::{Nvd, NvdConfig},
     objects::Objects,
@@ -83,6 +85,9 @@ impl World {
             superops: Arc::new(SuperOps::new(superops, Arc::new(Unlimited)).unwrap()),
             nvd: Arc::new(Nvd::new(nvd, Arc::new(Unlimited)).unwrap()),
             intel: Arc::new(Intel::new(&intel, &limiter).unwrap()),
+            memory: Arc::new(LazyMemory::new(MemorySection::in_file(
+                folder.path().join("memory.db"),
+            ))),
             model: None,
             notifier: Arc::new(LogNotifier),
             clock: Arc::new(Still(0)),

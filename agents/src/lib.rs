@@ -7,6 +7,7 @@
 //!    explain in plain text.
 //! 3. Without a model the rule-based answer stands, marked `degraded`.
 
+pub mod cause;
 pub mod check;
 pub mod prioritisation;
 pub mod prompt;

@@ -103,6 +103,9 @@ pub struct Config {
     pub secrets: SecretsSection,
 }
 
+/// Requests a minute for evidence of incidents; part of those of `SuperOps`.
+const EVIDENCE_PER_MINUTE: u32 = 5;
+
 impl Config {
     /// Reads the defaults, the file (the argument, else `AUTOOPS_CONFIG`, else none) and variables.
     ///
@@ -281,6 +284,11 @@ impl Config {
         });
         let others = [
             (superops::BUCKET.to_owned(), bucket(for_superops, 60)),
+            // So that incidents never take what patching needs.
+            (
+                superops::EVIDENCE_BUCKET.to_owned(),
+                bucket(EVIDENCE_PER_MINUTE, 60),
+            ),
             (nvd::BUCKET.to_owned(), bucket(for_nvd, NVD_WINDOW_SECS)),
         ];
         Ok(others.into_iter().chain(feeds).collect())

@@ -1,7 +1,10 @@
 //! Workflows `AlertIngest`, `AlertProcessing` and `IncidentResponse`.
 
+use std::collections::BTreeMap;
+
 use domain::{
-    ids::ClientId,
+    cause::CauseReport,
+    ids::{ClientId, KbId, PlanId},
     input::{InvalidInput, Problem},
     triage::{Closing, IncidentKey, IncidentRecord},
 };
@@ -251,10 +254,36 @@ pub struct IncidentResponseInput {
 pub struct ResponseCarry {
     /// The newest version it knows of.
     pub version: u32,
-    /// The version whose cause it has looked for, and when.
-    pub looked_into: Option<(u32, Timestamp)>,
-    /// Plans that it has halted.
-    pub halted: Vec<domain::ids::PlanId>,
+    /// What it has looked into.
+    pub looked_into: Option<LookedInto>,
+    /// Plans that it has told to halt.
+    pub halts: Vec<HaltAsked>,
+    /// The first moments are over.
+    pub settled: bool,
+}
+
+/// What the answer to an incident has looked into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookedInto {
+    /// The version.
+    pub version: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Hash of what the cause rests on: machines, titles, suspects.
+    pub facts: String,
+}
+
+/// A deployment that was told to halt because of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaltAsked {
+    /// The plan.
+    pub plan: PlanId,
+    /// The update that is suspected.
+    pub kb: Option<KbId>,
+    /// Why, for people.
+    pub reason: String,
+    /// Whether it was reached; false when it is over.
+    pub reached: bool,
 }
 
 /// How the answer to an incident ended.
@@ -272,6 +301,8 @@ pub enum IncidentResponseResult {
         /// That one.
         incident: IncidentKey,
     },
+    /// People ended the workflow; the incident stays as it is, and news of it start another one.
+    Cancelled,
 }
 
 /// Answer of query `status` of `IncidentResponse`.
@@ -279,6 +310,25 @@ pub enum IncidentResponseResult {
 pub struct IncidentResponseStatus {
     /// What it does, in a word.
     pub stage: String,
-    /// The incident as it was read last.
+    /// The incident as it was read last, shortened.
     pub incident: Option<IncidentRecord>,
+    /// What is behind it.
+    #[serde(default)]
+    pub cause: Option<CauseReport>,
+    /// Deployments that were told to halt.
+    #[serde(default)]
+    pub halts: Vec<HaltAsked>,
+    /// What could not be done, by step.
+    #[serde(default)]
+    pub problems: BTreeMap<String, String>,
+}
+
+impl IncidentResponseInput {
+    /// Says what cannot be used.
+    ///
+    /// # Errors
+    /// Names each field.
+    pub fn check(&self) -> Result<(), InvalidInput> {
+        InvalidInput::when(self.waits.problems("waits."))
+    }
 }

@@ -10,6 +10,7 @@ use domain::{
     ids::{DeviceId, KbId, PersonId, PlanId, RequestId},
     outcome::{DeploymentOutcome, DeviceOutcome, OutcomeCounts},
     plan::{PAGE_SIZE, PlanChange, PlanDocument, PlanRequest, PlannedDevice},
+    triage::IncidentKey,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -404,6 +405,9 @@ pub struct ControlInput {
     /// The update that broke something; only for `halt`.
     #[serde(default)]
     pub kb: Option<KbId>,
+    /// The incident that an agent halts for; only for `halt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<IncidentKey>,
     /// Signature of the API; absent when sent by hand.
     #[serde(default)]
     pub proof: Option<String>,
@@ -418,6 +422,7 @@ impl ControlInput {
             by: by.to_owned(),
             reason: Some(format!("over all clients: {reason}")),
             kb: Some(kb.clone()),
+            incident: None,
             proof: None,
         };
         (format!("{by}-{kb}-{epoch}"), input)

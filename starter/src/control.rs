@@ -112,6 +112,7 @@ pub async fn run(
         by: ask.by.to_string(),
         reason: ask.reason.clone(),
         kb: kb.cloned(),
+        incident: None,
         proof: None,
     };
     order(setup, ask, action, &input).await

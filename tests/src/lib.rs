@@ -19,6 +19,7 @@ pub mod faults;
 pub mod fleet;
 pub mod ground;
 pub mod histories;
+pub mod incident;
 pub mod model;
 pub mod plan;
 pub mod report;

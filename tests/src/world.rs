@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clients::{objects::Objects, store::Store};
+use clients::{config::MemorySection, memory::LazyMemory, objects::Objects, store::Store};
 use contracts::ids::{DeviceRun, Scheduled, incident_of, plan_of_deployment};
 use domain::{audit::AuditEntry, ids::PlanId};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -37,9 +37,9 @@ impl Worlds {
     pub(crate) fn of_workflow(&self, workflow_id: &str) -> Result<Arc<World>, ActivityError> {
         let plan = plan_of_deployment(workflow_id)
             .or_else(|| DeviceRun::of_workflow(workflow_id).map(|run| run.plan))
+            .or_else(|| world_of_incident(workflow_id))
             .or_else(|| workflow_id.strip_prefix("daily-seal/")?.parse().ok())
             .or_else(|| workflow_id.strip_prefix("alert-processing/")?.parse().ok())
-            .or_else(|| incident_of(workflow_id)?.client().as_str().parse().ok())
             .or_else(|| {
                 Scheduled::of_workflow(workflow_id)?
                     .0
@@ -76,12 +76,23 @@ impl Worlds {
     }
 }
 
+/// The incidents 7001-120 to 7001-129 are those of the world `incident-12`; those of other clients belong to
+/// the world that the client is named after.
+fn world_of_incident(workflow_id: &str) -> Option<PlanId> {
+    let key = incident_of(workflow_id)?;
+    if key.client().as_str() != "7001" {
+        return key.client().as_str().parse().ok();
+    }
+    format!("incident-{}", key.number().0 / 10).parse().ok()
+}
+
 /// The world of one test.
 pub struct World {
     model: Mutex<Model>,
     changed: watch::Sender<u64>,
     store: Store,
     objects: Objects,
+    memory: Arc<LazyMemory>,
     /// Of other worlds, which are other clients of the same provider.
     shared: Mutex<Option<Store>>,
     _folder: tempfile::TempDir,
@@ -103,6 +114,9 @@ impl World {
             changed: watch::Sender::new(0),
             store: Store::embedded(&folder.path().join("store.db")).unwrap(),
             objects: Objects::in_folder(&folder.path().join("objects")).unwrap(),
+            memory: Arc::new(LazyMemory::new(MemorySection::in_file(
+                folder.path().join("memory.db"),
+            ))),
             shared: Mutex::default(),
             _folder: folder,
         });
@@ -133,6 +147,12 @@ impl World {
     #[must_use]
     pub fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    /// Past incidents.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<LazyMemory> {
+        &self.memory
     }
 
     /// Reads the model.

@@ -9,11 +9,12 @@ use temporalio_common::protos::temporal::api::history::v1::{History, history_eve
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 use workflows::{
     campaign_report::CampaignReport, daily_seal::DailySeal, device_patch::DevicePatch,
-    intel_sync::IntelSync, patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
+    incident_response::IncidentResponse, intel_sync::IntelSync, patch_campaign::PatchCampaign,
+    patch_deployment::PatchDeployment,
 };
 
 /// Stories that must be among the recorded ones.
-const STORIES: [&str; 16] = [
+const STORIES: [&str; 17] = [
     "aborted",
     "approved",
     "campaign",
@@ -26,6 +27,7 @@ const STORIES: [&str; 16] = [
     "device_verified",
     "evidence_waived",
     "facts_read",
+    "incident_answered",
     "rejected",
     "rolled_back",
     "sealed",
@@ -45,6 +47,8 @@ fn replayer() -> WorkflowReplayer {
         .register_workflow::<PatchCampaign>()
         .unwrap()
         .register_workflow::<CampaignReport>()
+        .unwrap()
+        .register_workflow::<IncidentResponse>()
         .unwrap()
         .data_converter(data_converter())
         .build();

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use workflows::{
     alert_ingest::AlertIngest, alert_processing::AlertProcessing, campaign_report::CampaignReport,
-    daily_seal::DailySeal, device_patch::DevicePatch, intel_sync::IntelSync,
-    patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
+    daily_seal::DailySeal, device_patch::DevicePatch, incident_response::IncidentResponse,
+    intel_sync::IntelSync, patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
 };
 
 use crate::args::Tuning;
@@ -113,7 +113,8 @@ pub fn register_workflows(options: &mut WorkerOptions) -> anyhow::Result<()> {
         .register_workflow::<PatchCampaign>()?
         .register_workflow::<CampaignReport>()?
         .register_workflow::<AlertIngest>()?
-        .register_workflow::<AlertProcessing>()?;
+        .register_workflow::<AlertProcessing>()?
+        .register_workflow::<IncidentResponse>()?;
     Ok(())
 }
 

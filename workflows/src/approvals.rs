@@ -112,6 +112,7 @@ async fn look_up<W: AsksPeople>(
         request: decision.request.clone(),
         plan_hash: decision.plan_hash.clone(),
         kb: None,
+        incident: None,
         device: None,
         proof: decision.proof.clone(),
     };

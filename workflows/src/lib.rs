@@ -9,6 +9,7 @@ mod clock;
 pub mod daily_seal;
 pub mod device_patch;
 mod failure;
+pub mod incident_response;
 pub mod intel_sync;
 mod options;
 pub mod patch_campaign;

@@ -184,6 +184,24 @@ pub(crate) fn alerts(summary: impl Into<String>) -> ActivityOptions {
     in_steps(superops_read(summary), 300)
 }
 
+/// Asking a suspect device for evidence: what the small budget for it does not allow within two minutes is
+/// left out.
+pub(crate) fn evidence(summary: impl Into<String>) -> ActivityOptions {
+    let options = options(
+        queues::SUPEROPS,
+        60,
+        retry(2, 30, 5),
+        Some(queues::PRIORITY_INVENTORY),
+        summary.into(),
+    );
+    in_steps(options, 120)
+}
+
+/// Looking for the cause of an incident: reads its alerts and the network of the client.
+pub(crate) fn cause(summary: impl Into<String>) -> ActivityOptions {
+    options(queues::MAIN, 120, retry(1, 60, 0), None, summary.into())
+}
+
 /// A turn of triage: reads and writes the whole state of a client.
 pub(crate) fn triage(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 300, retry(1, 60, 0), None, summary.into())

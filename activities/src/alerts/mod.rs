@@ -179,7 +179,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: LoadIncidentInput,
     ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.0.load(&input.incident).await?)
+        Ok(self.0.load(&input.incident).await?.brief())
     }
 
     /// Closes an incident if nothing is new, and returns it as it is then.
@@ -189,7 +189,7 @@ impl AlertActivities {
         _ctx: ActivityContext,
         input: CloseIncidentInput,
     ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.0.close(&input).await?)
+        Ok(self.0.close(&input).await?.brief())
     }
 }
 

@@ -52,7 +52,11 @@ async fn a_reading_comes_as_far_as_the_last_one_and_the_mark_never_moves_back() 
     let five = now - jiff::SignedDuration::from_mins(5);
     assert_eq!(read.newest, Some(five));
     for (newest, walked) in [(read.newest, Some(now)), (read.oldest, None), (None, None)] {
-        let end = EndPollInput { newest, walked, backlog: None };
+        let end = EndPollInput {
+            newest,
+            walked,
+            backlog: None,
+        };
         steps.run(AlertActivities::end_poll, end).await.unwrap();
     }
     let next = steps

@@ -4,6 +4,7 @@ use domain::{
     approval::Choice,
     people::{Authority, ControlAction, Identity, Person, Role},
 };
+use serde_json::json;
 use temporalio_sdk::testing::ActivityEnvironment;
 
 use super::{ApprovalActivities, signed};
@@ -47,6 +48,7 @@ fn decision(by: &str) -> AuthorizeInput {
         request: Some("first-plan/1".parse().unwrap()),
         plan_hash: Some("beef".to_owned()),
         kb: None,
+        incident: None,
         device: None,
         proof: None,
     }
@@ -209,4 +211,86 @@ async fn a_halt_in_the_name_of_the_ledger_is_believed_when_its_flag_says_so() {
         ..halt("KB5034441")
     };
     assert!(matches!(ask(resume).await, Authority::Denied { .. }));
+}
+
+#[tokio::test]
+async fn a_halt_in_the_name_of_an_incident_is_believed_when_the_incident_says_so() {
+    let mut world = world().await;
+    world.deps.settings.accept_claimed_identity = false;
+    let (alerts, now) = (&world.deps.store.alerts, world.deps.clock.now());
+    let news = |number: u64, left_over: bool| {
+        let news = json!({
+            "incident": { "id": number, "state": "open", "opened_ms": 1, "last_ms": 1, "alerts": 1,
+                "live": 1, "reopened": 0, "routine": false, "goes_on_from": null, "titles": [],
+                "devices": [], "links": [], "priority": null },
+            "rank_so_far": null, "severity": "high", "hidden": 0, "blackout": false, "over": false,
+            "merged_into": null,
+            "suspects": [{ "plan": "first-plan", "ring": 0, "kbs": ["KB5034441"], "device": "1",
+                "left_over": left_over, "since": "2026-11-03T09:00:00Z" }],
+        });
+        serde_json::from_value(news).unwrap()
+    };
+    let turn = alerts.begin_turn(&client(), "turn").await.unwrap();
+    let outcome = domain::triage::Outcome {
+        placements: vec![],
+        incidents: vec![news(1, true), news(2, false)],
+    };
+    alerts.write_outcome(&turn, outcome, now).await.unwrap();
+    let run = activities(&world);
+    let halt = |number: u32| AuthorizeInput {
+        action: ControlAction::Halt,
+        kb: Some("KB5034441".parse().unwrap()),
+        incident: Some(format!("{}-{number}", client()).parse().unwrap()),
+        choice: None,
+        ..decision("incident-response")
+    };
+    let ask = async |input| run.run(ApprovalActivities::authorize, input).await.unwrap();
+    assert_eq!(
+        ask(halt(1)).await,
+        Authority::Allowed {
+            role: Role::Technician,
+            identity: Identity::Proven,
+        }
+    );
+    let other_kb = Some("KB5034442".parse().unwrap());
+    for input in [
+        // Announced and over in time; not known; another deployment; another client; another update; no
+        // update; another person; something else than a halt; no incident.
+        halt(2),
+        halt(3),
+        AuthorizeInput {
+            workflow_id: "patch-deployment/other".to_owned(),
+            ..halt(1)
+        },
+        AuthorizeInput {
+            client: "7".parse().unwrap(),
+            ..halt(1)
+        },
+        AuthorizeInput {
+            kb: other_kb,
+            ..halt(1)
+        },
+        AuthorizeInput {
+            kb: None,
+            ..halt(1)
+        },
+        AuthorizeInput {
+            by: "mallory".parse().unwrap(),
+            ..halt(1)
+        },
+        AuthorizeInput {
+            action: ControlAction::Resume,
+            ..halt(1)
+        },
+        AuthorizeInput {
+            incident: None,
+            ..halt(1)
+        },
+    ] {
+        let answer = ask(input.clone()).await;
+        assert!(
+            matches!(answer, Authority::Denied { .. }),
+            "{input:?}: {answer:?}"
+        );
+    }
 }

@@ -231,6 +231,21 @@ pub struct MemorySection {
 }
 
 impl MemorySection {
+    /// Names a memory in a file.
+    #[must_use]
+    pub fn in_file(path: PathBuf) -> Self {
+        Self {
+            kind: MemoryKind::Embedded,
+            path,
+            opensearch: OpenSearchConfig {
+                url: String::new(),
+                prefix: String::new(),
+                region: None,
+                credentials: None,
+            },
+        }
+    }
+
     /// Names it for people.
     #[must_use]
     pub fn name(&self) -> String {

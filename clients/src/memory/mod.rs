@@ -9,6 +9,8 @@
 mod embedded;
 mod error;
 mod fusion;
+mod lazy;
+mod likeness;
 mod opensearch;
 mod port;
 mod re_embed;
@@ -21,6 +23,8 @@ use std::{path::Path, sync::Arc};
 
 pub use self::{
     error::MemoryError,
+    lazy::LazyMemory,
+    likeness::Look,
     opensearch::OpenSearchConfig,
     port::{Embedding, Hit, MOST_HITS, Memory, MemoryResult, Near, Outcome, Page, Parts, Question},
     re_embed::{Embedder, ReEmbedError, ReEmbedded, re_embed},

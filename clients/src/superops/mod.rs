@@ -8,6 +8,7 @@ mod alerts;
 mod config;
 mod convert;
 mod error;
+mod look;
 mod operations;
 mod probe;
 mod scalars;
@@ -32,6 +33,7 @@ use serde_json::json;
 pub use config::SuperOpsConfig;
 pub use convert::{ActivityRow, AlertRow, ClientInfo, Page, PatchRow, ScriptInfo, ScriptRun, Site};
 pub use error::SuperOpsError;
+pub use look::EVIDENCE_BUCKET;
 pub use probe::Probe;
 pub use software::SoftwarePage;
 

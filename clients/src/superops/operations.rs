@@ -73,6 +73,14 @@ pub(super) struct DeviceActivity;
 #[derive(Debug, GraphQLQuery)]
 #[graphql(
     schema_path = "src/superops/schema.graphql",
+    query_path = "src/superops/queries/device_summary.graphql",
+    skip_serializing_none
+)]
+pub(super) struct DeviceSummary;
+
+#[derive(Debug, GraphQLQuery)]
+#[graphql(
+    schema_path = "src/superops/schema.graphql",
     query_path = "src/superops/queries/list_alerts.graphql",
     skip_serializing_none
 )]

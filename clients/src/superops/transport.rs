@@ -76,7 +76,7 @@ impl Transport {
         variables: Q::Variables,
     ) -> Result<Q::ResponseData, SuperOpsError> {
         let mut permit = self.breaker.ask().await?;
-        self.take().await?;
+        self.take(BUCKET).await?;
         permit.begins();
         let token = self.token.current().await;
         let answer = self.send::<Q>(call, variables, &token).await;
@@ -90,8 +90,9 @@ impl Transport {
         answer
     }
 
-    async fn take(&self) -> Result<(), SuperOpsError> {
-        match self.limiter.take(BUCKET).await {
+    /// Takes one request from a budget.
+    pub(super) async fn take(&self, bucket: &str) -> Result<(), SuperOpsError> {
+        match self.limiter.take(bucket).await {
             Ok(Permit::Granted) => Ok(()),
             Ok(Permit::Wait(wait)) => Err(SuperOpsError::Throttled {
                 retry_after: Some(wait),

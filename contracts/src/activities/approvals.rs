@@ -6,6 +6,7 @@ use domain::{
     approval::Choice,
     ids::{ClientId, DeviceId, KbId, PersonId, RequestId},
     people::{Authority, ControlAction, Role},
+    triage::IncidentKey,
 };
 use serde::{Deserialize, Serialize};
 use temporalio_macros::activity_definitions;
@@ -45,6 +46,9 @@ pub struct AuthorizeInput {
     /// The update that broke something, for a halt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kb: Option<KbId>,
+    /// The incident that an agent halts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<IncidentKey>,
     /// Device meant, where an order is about one; part of what a proof signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceId>,

@@ -9,6 +9,7 @@
 pub mod alerts;
 pub mod approvals;
 pub mod campaign;
+pub mod incidents;
 pub mod intel;
 pub mod inventory;
 pub mod ledger;
@@ -87,7 +88,7 @@ pub const CAMPAIGNS: [&str; 8] = [
 ];
 
 /// Activities of alerts and incidents, by name.
-pub const ALERTING: [&str; 9] = [
+pub const ALERTING: [&str; 14] = [
     "alerts.begin_poll",
     "superops.read_alerts",
     "alerts.miss",
@@ -97,6 +98,11 @@ pub const ALERTING: [&str; 9] = [
     "incidents.deliver",
     "incidents.load",
     "incidents.close",
+    "incidents.explain",
+    "incidents.narrate",
+    "incidents.remember",
+    "superops.read_figures",
+    "superops.read_script_runs",
 ];
 
 /// Lists the name of every declared activity; tests hold tables of faults and registrations against

@@ -9,7 +9,9 @@
 mod alerts;
 mod confidence;
 mod graph;
+mod incident;
 mod metrics;
+mod report;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,11 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     alerts::{Anomaly, by_alerts},
     graph::{Graph, GraphError, Node},
+    incident::{Known, explain},
     metrics::{Measure, Metrics, by_metrics},
+    report::{
+        CauseReport, Fact, Figures, Narrative, Past, Piece, ScriptRuns, SuspectMachine, Told, Wave,
+    },
 };
 
 /// Candidates that are told, at most.

@@ -41,6 +41,26 @@ pub enum Parameter {
 }
 
 impl Parameter {
+    /// Every kind.
+    pub const ALL: [Self; 16] = [
+        Self::Number,
+        Self::Percent,
+        Self::Size,
+        Self::Duration,
+        Self::Time,
+        Self::Ip,
+        Self::Mac,
+        Self::Host,
+        Self::Path,
+        Self::Url,
+        Self::Guid,
+        Self::Hex,
+        Self::Id,
+        Self::Name,
+        Self::Word,
+        Self::Value,
+    ];
+
     /// Returns how a template writes it.
     #[must_use]
     pub fn placeholder(self) -> &'static str {

@@ -45,6 +45,9 @@ pub use self::{
 use hold::Durations;
 use state::Version;
 
+/// In whose name the answer to an incident halts deployments.
+pub const RESPONSE: &str = "incident-response";
+
 /// How far the time of alerts is behind the clock: alerts that are polled late still come in order.
 pub const BEHIND: SignedDuration = SignedDuration::from_secs(90);
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::IncidentNews;
 use crate::{
-    alert::AlertSeverity,
+    alert::{AlertSeverity, clean},
     ids::{ClientId, PersonId},
     incident::{IncidentId, State},
     input::Problem,
@@ -235,6 +235,33 @@ impl IncidentRecord {
             0 => first.to_owned(),
             more => format!("{first} and {more} more"),
         }
+    }
+
+    /// Shortens it to what people look at first, so that it stays far below 64 KiB.
+    #[must_use]
+    pub fn brief(mut self) -> Self {
+        const MOST: usize = 20;
+        let news = &mut self.news;
+        news.suspects.truncate(MOST);
+        for suspect in &mut news.suspects {
+            suspect.kbs.truncate(MOST);
+        }
+        let incident = &mut news.incident;
+        incident.titles.truncate(MOST / 2);
+        for title in &mut incident.titles {
+            *title = clean(title, 200).0;
+        }
+        incident.devices.truncate(2 * MOST);
+        incident.links.truncate(MOST);
+        for rank in [&mut incident.priority, &mut news.rank_so_far] {
+            for priority in rank.iter_mut() {
+                priority.reasons.truncate(MOST / 2);
+                for reason in &mut priority.reasons {
+                    reason.text = clean(&reason.text, 400).0;
+                }
+            }
+        }
+        self
     }
 
     /// Returns points by which incidents are ordered: its rank, or what it would be now.

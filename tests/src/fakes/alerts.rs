@@ -7,11 +7,11 @@ use activities::{
     alerts::{Alerting, Server, claim},
 };
 use contracts::activities::alerts::{
-    BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, CloseIncidentInput,
-    DeliverInput, EndPollInput, LoadIncidentInput, MissAlertsInput, MissAlertsResult,
-    ReadAlertsInput, ReadAlertsResult, TriageInput, TriageResult,
+    BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, DeliverInput,
+    EndPollInput, MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult,
+    TriageInput, TriageResult,
 };
-use domain::{alert::Sighting, triage::IncidentRecord};
+use domain::alert::Sighting;
 use jiff::Timestamp;
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
@@ -110,26 +110,6 @@ impl FakeAlerts {
     ) -> Result<(), ActivityError> {
         let server = Server::of(&ctx);
         Ok(self.of(&ctx)?.tell(&input, &server).await?)
-    }
-
-    /// Reads an incident.
-    #[activity(definition = contracts::activities::alerts::LoadIncident)]
-    pub async fn load_incident(
-        self: Arc<Self>,
-        ctx: ActivityContext,
-        input: LoadIncidentInput,
-    ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.of(&ctx)?.load(&input.incident).await?)
-    }
-
-    /// Closes an incident if nothing is new.
-    #[activity(definition = contracts::activities::alerts::CloseIncident)]
-    pub async fn close_incident(
-        self: Arc<Self>,
-        ctx: ActivityContext,
-        input: CloseIncidentInput,
-    ) -> Result<IncidentRecord, ActivityError> {
-        Ok(self.of(&ctx)?.close(&input).await?)
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod alerts;
 pub mod campaign;
+pub mod incidents;
 pub mod intel;
 pub mod inventory;
 pub mod ledger;
@@ -42,6 +43,7 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
                 .register_activities(records::FakeRecords::new(worlds()))
                 .register_activities(risk::FakeRisk::new(worlds()))
                 .register_activities(seal::FakeSeals::new(worlds()))
+                .register_activities(incidents::FakeIncidents::new(worlds()))
                 .register_activities(intel::FakeIntel::new(worlds()))
                 .register_activities(campaign::FakeCampaign::new(worlds()))
                 .register_activities(reports::FakeReports::new(worlds()));
@@ -49,7 +51,8 @@ pub(crate) fn register(options: &mut WorkerOptions, queue: &str, worlds: &Arc<Wo
         queues::SUPEROPS => {
             options
                 .register_activities(superops::FakeSuperOps::new(worlds()))
-                .register_activities(alerts::FakeAlertList::new(worlds()));
+                .register_activities(alerts::FakeAlertList::new(worlds()))
+                .register_activities(incidents::FakeLooks::new(worlds()));
         }
         queues::INVENTORY => {
             options

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use activities::approvals::ledger_has_stopped;
+use activities::approvals::{halt_of_incident, incident_suspects, ledger_has_stopped};
 use clients::{ledger::Ledger, store::StoreError};
 use contracts::activities::{
     approvals::AuthorizeInput,
@@ -80,6 +80,10 @@ impl FakePeople {
             (input.action, input.by.as_str(), &input.kb)
         {
             let said = ledger_has_stopped(&world.ledger(), kb).await;
+            return said.map_err(unavailable);
+        }
+        if let Some(incident) = halt_of_incident(&input) {
+            let said = incident_suspects(&world.ledger(), incident, &input).await;
             return said.map_err(unavailable);
         }
         Ok(world.read(|m| authorize(m, &input)))

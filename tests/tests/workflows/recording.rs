@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     campaigns::campaign,
     evidence::until_asked,
+    incidents,
     reading::read,
     reports,
     sealing::{seal, world},
@@ -55,6 +56,9 @@ fn records_histories() {
         reports::report("recorded-report", json!({})).await.unwrap();
         let id = reports::id("recorded-report");
         record(client, &id, "campaign_report").await;
+        let world = World::new(site().await, "incident-90", 1);
+        let id = incidents::answered(&world, 900).await;
+        record(client, &id, "incident_answered").await;
     });
 }
 

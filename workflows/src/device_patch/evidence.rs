@@ -198,6 +198,7 @@ impl Attempt {
             request: None,
             plan_hash: None,
             kb: None,
+            incident: None,
             device: input.device.clone(),
             proof: input.proof.clone(),
         };

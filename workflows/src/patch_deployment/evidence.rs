@@ -58,6 +58,7 @@ impl Story {
         };
         let about = About {
             kb: None,
+            incident: None,
             device: input.device.as_ref(),
         };
         let allowed = self

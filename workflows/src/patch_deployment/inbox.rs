@@ -14,6 +14,7 @@ use domain::{
     ids::{DeviceId, KbId, PersonId},
     ledger,
     people::{Authority, ControlAction, Identity},
+    triage::{self, IncidentKey},
 };
 use jiff::Timestamp;
 
@@ -29,6 +30,7 @@ const MAX_EXTENSION_SECS: u64 = 30 * 24 * 3600;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct About<'a> {
     pub(super) kb: Option<&'a KbId>,
+    pub(super) incident: Option<&'a IncidentKey>,
     pub(super) device: Option<&'a DeviceId>,
 }
 
@@ -140,6 +142,7 @@ impl Story {
             request: None,
             plan_hash: None,
             kb: about.kb.cloned(),
+            incident: about.incident.cloned(),
             device: about.device.cloned(),
             proof,
         };
@@ -166,6 +169,7 @@ impl Story {
                 input.reason.as_deref(),
                 About {
                     kb: input.kb.as_ref(),
+                    incident: input.incident.as_ref(),
                     device: None,
                 },
                 input.proof.clone(),
@@ -226,7 +230,9 @@ impl Story {
             }
         });
         let actor = actor_of(&person, identity, action, input);
-        let evidence = input.kb.iter().map(ToString::to_string).collect();
+        let kb = input.kb.iter().map(ToString::to_string);
+        let incident = input.incident.iter().map(ToString::to_string);
+        let evidence = kb.chain(incident).collect();
         let what = format!("control_{}", action.as_str());
         self.audit(
             &what,
@@ -396,7 +402,7 @@ impl Story {
     }
 }
 
-/// The ledger halts as an agent, once it is known that it was the ledger.
+/// The ledger and the answers to incidents halt as agents, once it is known that it was them.
 fn actor_of(
     person: &PersonId,
     identity: Identity,
@@ -405,7 +411,11 @@ fn actor_of(
 ) -> Actor {
     let name = person.to_string();
     let halts = action == ControlAction::Halt && input.kb.is_some();
-    if halts && name == ledger::NAME && identity == Identity::Proven {
+    let is_agent = match &input.incident {
+        Some(_) => name == triage::RESPONSE,
+        None => name == ledger::NAME,
+    };
+    if halts && is_agent && identity == Identity::Proven {
         return Actor::Agent { name, model: None };
     }
     Actor::Person { name, identity }

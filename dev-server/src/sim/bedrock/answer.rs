@@ -1,5 +1,6 @@
 //! Answers: always the same for the same question, and in the form asked for.
 
+mod cause;
 mod prioritisation;
 
 use serde_json::{Map, Value, json};
@@ -34,6 +35,9 @@ pub(super) fn to(body: &Value, manner: Manner, thinks: bool) -> Value {
     let json = match &schema {
         Some(_) if asked_name(body, tool) == Some(prioritisation::SCHEMA_NAME) => {
             prioritisation::content(&question, manner)
+        }
+        Some(_) if asked_name(body, tool) == Some(cause::SCHEMA_NAME) => {
+            cause::content(&question, manner)
         }
         Some(schema) => content(schema, &Seen::of(&question), manner),
         None => Value::Null,

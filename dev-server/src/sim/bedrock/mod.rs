@@ -6,6 +6,8 @@ mod answer;
 mod rules;
 
 #[cfg(test)]
+mod cause_tests;
+#[cfg(test)]
 mod prioritisation_tests;
 #[cfg(test)]
 mod tests;

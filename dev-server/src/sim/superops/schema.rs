@@ -12,9 +12,9 @@ use super::{
     rows, runner,
     types::{
         Alert, AlertList, Asset, AssetActivityList, AssetDetailsListInput, AssetIdentifierInput,
-        AssetList, AssetPatchList, AssetSoftwareList, Client, ClientIdentifierInput, ClientList,
-        ClientSiteList, CreateAlertInput, GetClientSiteListInput, ResolveAlertInput, RunScriptData,
-        RunScriptInput, ScriptList, ScriptListByTypeInput, number,
+        AssetList, AssetPatchList, AssetSoftwareList, AssetSummary, Client, ClientIdentifierInput,
+        ClientList, ClientSiteList, CreateAlertInput, GetClientSiteListInput, ResolveAlertInput,
+        RunScriptData, RunScriptInput, ScriptList, ScriptListByTypeInput, number,
     },
     world::{OTHER_SCRIPT_ID, SCRIPT_ID, World},
 };
@@ -53,6 +53,16 @@ impl Query {
         known(world, &input.asset_id)?;
         let found = world.spec(&input.asset_id);
         Ok(found.and_then(|found| rows::asset(world, found)))
+    }
+
+    async fn get_asset_summary(
+        &self,
+        ctx: &Context<'_>,
+        input: AssetIdentifierInput,
+    ) -> Result<Option<AssetSummary>> {
+        let world = world(ctx)?;
+        known(world, &input.asset_id)?;
+        Ok(Some(rows::summary(world, &input.asset_id)))
     }
 
     async fn get_asset_list(

@@ -223,6 +223,40 @@ pub(super) struct AssetPatchList {
 }
 
 #[derive(Debug, SimpleObject)]
+pub(super) struct AssetSummary {
+    pub(super) cpu: Option<AssetCpu>,
+    pub(super) memory: Option<AssetMemory>,
+    pub(super) disk: Option<Disks>,
+}
+
+#[derive(Debug, SimpleObject)]
+#[graphql(name = "AssetCPU")]
+pub(super) struct AssetCpu {
+    pub(super) asset_id: ID,
+    pub(super) cpu_usage: Option<Any>,
+}
+
+#[derive(Debug, SimpleObject)]
+pub(super) struct AssetMemory {
+    pub(super) total_memory: Option<Any>,
+    pub(super) used_memory: Option<Any>,
+    pub(super) memory_usage: Option<Any>,
+}
+
+#[derive(Debug, SimpleObject)]
+pub(super) struct Disks {
+    pub(super) disks: Option<Vec<Option<AssetDisk>>>,
+}
+
+#[derive(Debug, SimpleObject)]
+pub(super) struct AssetDisk {
+    pub(super) drive: Option<String>,
+    pub(super) size: Option<Any>,
+    pub(super) free_size: Option<Any>,
+    pub(super) drive_usage: Option<Any>,
+}
+
+#[derive(Debug, SimpleObject)]
 pub(super) struct AssetSoftwareList {
     pub(super) asset_softwares: Option<Vec<Option<AssetSoftware>>>,
     pub(super) list_info: Option<ListInfo>,

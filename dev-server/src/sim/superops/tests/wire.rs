@@ -375,3 +375,20 @@ async fn alerts_can_be_raised_and_resolved() {
     );
     sim.stop().await;
 }
+
+#[tokio::test]
+async fn the_real_client_asks_a_device_for_evidence() {
+    let sim = start(options(FleetSpec::demo())).await.unwrap();
+    let superops = client(&sim);
+    let figures = superops.device_figures(&first_device()).await.unwrap();
+    let within = |figure: Option<u16>| figure.is_some_and(|one| (1..=1000).contains(&one));
+    assert!(within(figures.cpu_permille) && within(figures.memory_permille));
+    assert_eq!(figures.disk_permille, Some(495));
+    let runs = superops
+        .recent_scripts(&first_device(), Timestamp::now())
+        .await
+        .unwrap();
+    assert_eq!((runs.runs, runs.failed), (0, 0));
+    let unknown = superops.device_figures(&"1".parse().unwrap()).await;
+    assert_eq!(unknown.unwrap_err().kind(), FailureKind::NotFound);
+}

@@ -1,0 +1,90 @@
+//! The cause of an incident by rule.
+
+use clients::store::IncidentChange;
+use contracts::{activities::incidents::ExplainInput, ids};
+use domain::{
+    audit::{Actor, AuditRecord},
+    cause::{self, CauseReport, Known},
+    triage::{IncidentKey, IncidentRecord},
+};
+use serde_json::json;
+
+use super::IncidentActivities;
+use crate::failure::{Outcome, bug_because};
+
+impl IncidentActivities {
+    pub(super) async fn look_for_cause(&self, input: &ExplainInput) -> Outcome<CauseReport> {
+        let record = self.load(&input.incident).await?;
+        // A repeat finds what the try before has written.
+        let known = CauseReport::of(record.cause.as_ref());
+        let report = match known.filter(|report| report.version == record.version) {
+            Some(report) => report,
+            None => self.new_report(&record).await?,
+        };
+        self.audit_cause(&input.incident, &report).await?;
+        Ok(report)
+    }
+
+    async fn new_report(&self, record: &IncidentRecord) -> Outcome<CauseReport> {
+        let now = self.clock.now();
+        let alerts = self.alerts_of(&record.key).await?;
+        let client = record.key.client();
+        let network = self.networks.of(&self.store, client, now).await?;
+        let past = self.alike(record, &alerts).await;
+        let known = Known {
+            version: record.version,
+            at: now,
+            machines: &record.news.incident.devices,
+            depends_on: &network.topology.depends_on,
+            alerts: &alerts,
+            suspects: &record.news.suspects,
+        };
+        let report = cause::explain(&known, past)
+            .map_err(|error| bug_because("the graph of an incident cannot be made", error))?;
+        metrics::counter!("autoops_incident_causes", "abstained" => report.abstain.to_string())
+            .increment(1);
+        self.write_cause(&record.key, &report).await?;
+        Ok(report)
+    }
+
+    pub(super) async fn write_cause(&self, key: &IncidentKey, report: &CauseReport) -> Outcome<()> {
+        let cause = serde_json::to_value(report)
+            .map_err(|error| bug_because("the cause of an incident cannot be written", error))?;
+        let change = IncidentChange::Cause(cause);
+        self.store.alerts.change_incident(key, change).await?;
+        Ok(())
+    }
+
+    async fn audit_cause(&self, key: &IncidentKey, report: &CauseReport) -> Outcome<()> {
+        let suspects = report.suspects.iter();
+        let suspects = suspects.map(|one| json!({ "machine": one.machine, "share": one.share_permille, "because": one.because.iter().map(|b| &b.evidence).collect::<Vec<_>>() }));
+        let record = AuditRecord {
+            chain: ids::incident(key),
+            key: format!("incident_explained/{}", report.version),
+            at: report.at,
+            client: key.client().clone(),
+            actor: Actor::Workflow,
+            what: "incident_explained".to_owned(),
+            evidence: evidence_of(report),
+            detail: json!({
+                "version": report.version, "abstain": report.abstain,
+                "confidence_permille": report.confidence_permille,
+                "suspects": suspects.collect::<Vec<_>>(),
+            }),
+            plan_hash: None,
+            policy_version: None,
+            tokens: None,
+        };
+        self.store.actions.append_audit(record).await?;
+        Ok(())
+    }
+}
+
+/// Names of what the reasons rest on.
+fn evidence_of(report: &CauseReport) -> Vec<String> {
+    let because = report.suspects.iter().flat_map(|one| &one.because);
+    let mut evidence: Vec<String> = because.map(|one| one.evidence.clone()).collect();
+    evidence.sort_unstable();
+    evidence.dedup();
+    evidence
+}

@@ -1,0 +1,205 @@
+//! Answering incidents: the cause by rule, what suspect devices say, what a model makes of it, and what is
+//! remembered.
+
+mod explain;
+mod narrate;
+mod past;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use clients::{
+    memory::LazyMemory,
+    store::{AlertsOf, Store, StoreError},
+    superops::SuperOps,
+    triage::Networks,
+};
+use contracts::activities::incidents::{
+    ExplainInput, FiguresResult, LookInput, NarrateInput, RememberInput, RememberResult,
+    ScriptRunsResult,
+};
+use domain::{
+    alert::Alert,
+    cause::CauseReport,
+    triage::{IncidentKey, IncidentRecord},
+};
+use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
+
+use crate::{Clock, Deps, failure::Outcome, model::Asker};
+
+/// Rows of one answer from the store.
+const PAGE: usize = 200;
+/// Alerts of an incident that are looked at, the newest.
+const ALERTS: usize = 2_000;
+
+/// Steps that ask the store, the memory and the model.
+#[derive(Debug)]
+pub struct IncidentActivities {
+    store: Store,
+    memory: Arc<LazyMemory>,
+    networks: Networks,
+    asker: Asker,
+    clock: Arc<dyn Clock>,
+}
+
+impl IncidentActivities {
+    pub(crate) fn new(deps: &Deps) -> Self {
+        Self::of(
+            deps.store.clone(),
+            Arc::clone(&deps.memory),
+            Asker::new(deps.model.clone()),
+            Arc::clone(&deps.clock),
+        )
+    }
+
+    /// Works on a store and a memory, without a model.
+    #[must_use]
+    pub fn without_model(store: Store, memory: Arc<LazyMemory>, clock: Arc<dyn Clock>) -> Self {
+        Self::of(store, memory, Asker::new(None), clock)
+    }
+
+    fn of(store: Store, memory: Arc<LazyMemory>, asker: Asker, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            memory,
+            networks: Networks::default(),
+            asker,
+            clock,
+        }
+    }
+
+    async fn load(&self, key: &IncidentKey) -> Outcome<IncidentRecord> {
+        let found = self.store.alerts.get_incident(key).await?;
+        Ok(found.ok_or_else(|| StoreError::NotFound {
+            what: format!("incident `{key}`"),
+        })?)
+    }
+
+    async fn alerts_of(&self, key: &IncidentKey) -> Outcome<Vec<Alert>> {
+        let (mut alerts, mut cursor) = (Vec::new(), None::<String>);
+        let of = AlertsOf::Incident(key.clone());
+        while alerts.len() < ALERTS {
+            let store = self.store.alerts.as_ref();
+            let page = store.list_alerts(&of, cursor.as_deref(), PAGE).await?;
+            alerts.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(alerts)
+    }
+
+    /// Does the work of activity `incidents.explain`.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn explain_one(&self, input: &ExplainInput) -> Result<CauseReport, ActivityError> {
+        Ok(self.look_for_cause(input).await?)
+    }
+
+    /// Does the work of activity `incidents.narrate`.
+    ///
+    /// # Errors
+    /// When the store cannot be used, or the model is to be asked again.
+    pub async fn narrate_one(&self, input: &NarrateInput) -> Result<CauseReport, ActivityError> {
+        Ok(self.tell(input).await?)
+    }
+
+    /// Does the work of activity `incidents.remember`.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn remember_one(
+        &self,
+        input: &RememberInput,
+    ) -> Result<RememberResult, ActivityError> {
+        Ok(self.keep(input).await?)
+    }
+}
+
+#[activities]
+impl IncidentActivities {
+    /// Looks for the cause of an incident by rule, and writes it down.
+    #[activity(definition = contracts::activities::incidents::Explain)]
+    pub async fn explain(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ExplainInput,
+    ) -> Result<CauseReport, ActivityError> {
+        self.explain_one(&input).await
+    }
+
+    /// Adds what devices said, asks a model what it makes of it, and writes it down.
+    #[activity(definition = contracts::activities::incidents::Narrate)]
+    pub async fn narrate(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: NarrateInput,
+    ) -> Result<CauseReport, ActivityError> {
+        self.narrate_one(&input).await
+    }
+
+    /// Remembers an incident that is over, for those that look alike.
+    #[activity(definition = contracts::activities::incidents::Remember)]
+    pub async fn remember(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: RememberInput,
+    ) -> Result<RememberResult, ActivityError> {
+        self.remember_one(&input).await
+    }
+}
+
+/// Steps that ask `SuperOps` about a suspect device.
+#[derive(Debug)]
+pub struct IncidentLookActivities {
+    superops: Arc<SuperOps>,
+    clock: Arc<dyn Clock>,
+}
+
+impl IncidentLookActivities {
+    pub(crate) fn new(deps: &Deps) -> Self {
+        Self {
+            superops: Arc::clone(&deps.superops),
+            clock: Arc::clone(&deps.clock),
+        }
+    }
+
+    async fn figures(&self, input: &LookInput) -> Outcome<FiguresResult> {
+        let at = self.clock.now();
+        let figures = self.superops.device_figures(&input.device).await?;
+        Ok(FiguresResult { at, figures })
+    }
+
+    async fn script_runs(&self, input: &LookInput) -> Outcome<ScriptRunsResult> {
+        let at = self.clock.now();
+        let runs = self.superops.recent_scripts(&input.device, at).await?;
+        Ok(ScriptRunsResult { at, runs })
+    }
+}
+
+#[activities]
+impl IncidentLookActivities {
+    /// Asks how busy a device is; one request.
+    #[activity(definition = contracts::activities::incidents::ReadFigures)]
+    pub async fn read_figures(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: LookInput,
+    ) -> Result<FiguresResult, ActivityError> {
+        Ok(self.figures(&input).await?)
+    }
+
+    /// Asks which scripts ran on a device; one request.
+    #[activity(definition = contracts::activities::incidents::ReadScriptRuns)]
+    pub async fn read_script_runs(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: LookInput,
+    ) -> Result<ScriptRunsResult, ActivityError> {
+        Ok(self.script_runs(&input).await?)
+    }
+}

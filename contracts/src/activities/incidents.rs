@@ -1,0 +1,129 @@
+//! Answering an incident: its cause, what devices say, and what is remembered of it.
+
+use std::convert::Infallible;
+
+use domain::{
+    campaign::Degraded,
+    cause::{CauseReport, Figures, ScriptRuns},
+    ids::DeviceId,
+    triage::IncidentKey,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use temporalio_macros::activity_definitions;
+
+/// Asks for the cause of an incident by rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainInput {
+    /// The incident.
+    pub incident: IncidentKey,
+}
+
+/// Names a suspect device that is asked for evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookInput {
+    /// The device.
+    pub device: DeviceId,
+}
+
+/// How busy a device is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FiguresResult {
+    /// When it was asked.
+    pub at: Timestamp,
+    /// The figures.
+    pub figures: Figures,
+}
+
+/// What ran on a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptRunsResult {
+    /// When it was asked.
+    pub at: Timestamp,
+    /// The runs.
+    pub runs: ScriptRuns,
+}
+
+/// What a suspect device said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// The device.
+    pub device: DeviceId,
+    /// How busy it is; none when it could not be asked.
+    #[serde(default)]
+    pub figures: Option<FiguresResult>,
+    /// What ran on it; none when it could not be asked.
+    #[serde(default)]
+    pub scripts: Option<ScriptRunsResult>,
+}
+
+/// Asks a model what it makes of the evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NarrateInput {
+    /// The incident.
+    pub incident: IncidentKey,
+    /// The version whose cause was looked for.
+    pub version: u32,
+    /// What devices said.
+    #[serde(default)]
+    pub looked: Vec<Looked>,
+    /// Why the model is not asked.
+    #[serde(default)]
+    pub unasked: Option<Degraded>,
+}
+
+/// Names an incident that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RememberInput {
+    /// The incident.
+    pub incident: IncidentKey,
+}
+
+/// What became of remembering an incident.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RememberResult {
+    /// Whether it is remembered.
+    pub kept: bool,
+    /// Why not.
+    pub why: Option<String>,
+}
+
+/// Causes of incidents.
+#[derive(Debug)]
+pub struct IncidentActivities;
+
+#[activity_definitions]
+impl IncidentActivities {
+    /// Looks for the cause of an incident by rule, and writes it down.
+    #[activity(name = "incidents.explain")]
+    pub fn explain(_: ExplainInput) -> Result<CauseReport, Infallible> {
+        unimplemented!()
+    }
+
+    /// Adds what devices said, asks a model what it makes of it, and writes it down.
+    #[activity(name = "incidents.narrate")]
+    pub fn narrate(_: NarrateInput) -> Result<CauseReport, Infallible> {
+        unimplemented!()
+    }
+
+    /// Remembers an incident that is over, for those that look alike.
+    #[activity(name = "incidents.remember")]
+    pub fn remember(_: RememberInput) -> Result<RememberResult, Infallible> {
+        unimplemented!()
+    }
+
+    /// Asks how busy a device is; one request.
+    #[activity(name = "superops.read_figures")]
+    pub fn read_figures(_: LookInput) -> Result<FiguresResult, Infallible> {
+        unimplemented!()
+    }
+
+    /// Asks which scripts ran on a device; one request.
+    #[activity(name = "superops.read_script_runs")]
+    pub fn read_script_runs(_: LookInput) -> Result<ScriptRunsResult, Infallible> {
+        unimplemented!()
+    }
+}
+
+pub use incident_activities::{Explain, Narrate, ReadFigures, ReadScriptRuns, Remember};
