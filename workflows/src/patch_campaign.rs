@@ -130,8 +130,8 @@ impl Work<'_> {
             self.continue_if_due()?;
             let next = match self.carry.step.clone() {
                 CampaignStep::Inventory { page } => self.inventory(page).await?,
-                CampaignStep::Lists { after } => self.lists(after).await?,
-                CampaignStep::Software { after } => self.software(after).await?,
+                CampaignStep::Lists { after } => self.lists(ListKind::Patches, after).await?,
+                CampaignStep::Software { after } => self.lists(ListKind::Software, after).await?,
                 CampaignStep::Draft => self.draft().await?,
                 CampaignStep::Prioritise => self.prioritise().await,
                 CampaignStep::Start { next } if next < self.carry.done.plans => {
@@ -189,71 +189,53 @@ impl Work<'_> {
         })
     }
 
-    /// Patch lists of a page of devices. One that cannot be read does not hold the others up: its
-    /// device is ranked by the list before, or counted as unread.
+    /// Lists of a page of devices. One that cannot be read does not hold the others up: its device is
+    /// ranked by the list before, or counted as unread; and what software lists say is for people.
     async fn lists(
         &mut self,
+        kind: ListKind,
         after: Option<DeviceId>,
     ) -> Result<CampaignStep, WorkflowTermination> {
         let limits = self.input.limits;
+        let (older_secs, summary) = match kind {
+            ListKind::Patches => (limits.list_secs, "whose patch lists are old"),
+            ListKind::Software => (limits.software_secs, "whose software lists are old"),
+        };
         let input = NextListsInput {
             client: self.input.client.clone(),
-            older_secs: limits.list_secs,
+            older_secs,
             after,
-            kind: ListKind::Patches,
+            kind,
         };
-        let how = options::store("whose patch lists are old");
+        let how = options::store(summary);
         let due = ended(self.ctx.execute_activity(NextLists, input, how).await)?;
         for some in due.devices.chunks(limits.lists_at_once.max(1) as usize) {
-            let reads = some.iter().map(|device| self.list(device));
+            let reads = some.iter().map(|device| self.list(kind, device));
             for read in join_all(reads.collect::<Vec<_>>()).await {
-                match read {
-                    Ok(()) => self.carry.done.lists += 1,
-                    Err(_) => self.carry.done.lists_failed += 1,
-                }
-            }
-        }
-        Ok(match due.next {
-            Some(after) => CampaignStep::Lists { after: Some(after) },
-            None if limits.software_secs > 0 => CampaignStep::Software { after: None },
-            None => CampaignStep::Draft,
-        })
-    }
-
-    /// Software lists of a page of devices. They hold nobody up either: what they say is for people.
-    async fn software(
-        &mut self,
-        after: Option<DeviceId>,
-    ) -> Result<CampaignStep, WorkflowTermination> {
-        let limits = self.input.limits;
-        let input = NextListsInput {
-            client: self.input.client.clone(),
-            older_secs: limits.software_secs,
-            after,
-            kind: ListKind::Software,
-        };
-        let how = options::store("whose software lists are old");
-        let due = ended(self.ctx.execute_activity(NextLists, input, how).await)?;
-        for some in due.devices.chunks(limits.lists_at_once.max(1) as usize) {
-            let reads = some.iter().map(|device| self.software_list(device));
-            for read in join_all(reads.collect::<Vec<_>>()).await {
-                match read {
-                    Ok(flaws) => {
-                        self.carry.done.software_lists += 1;
-                        self.carry.done.software_flaws += flaws;
+                let done = &mut self.carry.done;
+                match (kind, read) {
+                    (ListKind::Patches, Ok(_)) => done.lists += 1,
+                    (ListKind::Patches, Err(_)) => done.lists_failed += 1,
+                    (ListKind::Software, Ok(flaws)) => {
+                        done.software_lists += 1;
+                        done.software_flaws += flaws;
                     }
-                    Err(_) => self.carry.done.software_failed += 1,
+                    (ListKind::Software, Err(_)) => done.software_failed += 1,
                 }
             }
         }
-        Ok(match due.next {
-            Some(after) => CampaignStep::Software { after: Some(after) },
-            None => CampaignStep::Draft,
+        Ok(match (kind, due.next) {
+            (ListKind::Patches, after @ Some(_)) => CampaignStep::Lists { after },
+            (ListKind::Software, after @ Some(_)) => CampaignStep::Software { after },
+            (ListKind::Patches, None) if limits.software_secs > 0 => {
+                CampaignStep::Software { after: None }
+            }
+            (_, None) => CampaignStep::Draft,
         })
     }
 
     /// Returns how many rows could not be read.
-    async fn software_list(&self, device: &DeviceId) -> Result<u64, ActivityExecutionError> {
+    async fn list(&self, kind: ListKind, device: &DeviceId) -> Result<u64, ActivityExecutionError> {
         let mut flaws = 0;
         for page in 1.. {
             let input = ReadListInput {
@@ -261,31 +243,26 @@ impl Work<'_> {
                 device: device.clone(),
                 page,
             };
-            let how = options::software_list(format!("software list of {device}, page {page}"));
-            let read = self.ctx.execute_activity(ReadSoftwareList, input, how);
-            let read = read.await?;
-            flaws += u64::from(read.flaws);
-            if !read.has_more {
+            let has_more = match kind {
+                ListKind::Patches => {
+                    let how = options::patch_list(format!("patch list of {device}, page {page}"));
+                    let read = self.ctx.execute_activity(ReadPatchList, input, how);
+                    read.await?.has_more
+                }
+                ListKind::Software => {
+                    let what = format!("software list of {device}, page {page}");
+                    let how = options::software_list(what);
+                    let read = self.ctx.execute_activity(ReadSoftwareList, input, how);
+                    let read = read.await?;
+                    flaws += u64::from(read.flaws);
+                    read.has_more
+                }
+            };
+            if !has_more {
                 break;
             }
         }
         Ok(flaws)
-    }
-
-    async fn list(&self, device: &DeviceId) -> Result<(), ActivityExecutionError> {
-        for page in 1.. {
-            let input = ReadListInput {
-                client: self.input.client.clone(),
-                device: device.clone(),
-                page,
-            };
-            let how = options::patch_list(format!("patch list of {device}, page {page}"));
-            let read = self.ctx.execute_activity(ReadPatchList, input, how).await?;
-            if !read.has_more {
-                break;
-            }
-        }
-        Ok(())
     }
 
     async fn draft(&mut self) -> Result<CampaignStep, WorkflowTermination> {
