@@ -27,7 +27,7 @@ use temporalio_sdk::{
     activities::ActivityError,
     testing::{ActivityEnvironment, ActivityEnvironmentError},
 };
-use wiremock::MockServer;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::method};
 
 use crate::{Clock, Deps, Settings, guardrails::Guardrails, plans::PlanActivities};
 
@@ -122,6 +122,20 @@ impl World {
         };
         self.deps.model = Some(Arc::new(Bedrock::new(config).await.unwrap()));
         self
+    }
+
+    /// Lets the model answer so often with a text, for 400 tokens in and 50 out.
+    pub(crate) async fn model_says(&self, text: &str, times: u64) {
+        let body = json!({
+            "output": { "message": { "role": "assistant", "content": [{ "text": text }] } },
+            "stopReason": "end_turn", "metrics": { "latencyMs": 3 },
+            "usage": { "inputTokens": 400, "outputTokens": 50, "totalTokens": 450 },
+        });
+        Mock::given(method("POST"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(body))
+            .up_to_n_times(times)
+            .mount(&self.server)
+            .await;
     }
 
     pub(crate) fn guardrails(&self) -> Guardrails {

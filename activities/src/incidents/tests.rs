@@ -164,19 +164,6 @@ async fn audited(world: &World, incident: &IncidentKey) -> Vec<AuditEntry> {
     actions.read_chain(&chain, 0, 50).await.unwrap()
 }
 
-async fn says(world: &World, text: &str, times: u64) {
-    let body = json!({
-        "output": { "message": { "role": "assistant", "content": [{ "text": text }] } },
-        "stopReason": "end_turn", "metrics": { "latencyMs": 3 },
-        "usage": { "inputTokens": 400, "outputTokens": 50, "totalTokens": 450 },
-    });
-    Mock::given(method("POST"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(body))
-        .up_to_n_times(times)
-        .mount(&world.server)
-        .await;
-}
-
 #[tokio::test]
 async fn a_cause_rests_on_alerts_waves_and_stated_dependencies() {
     let world = World::new().await;
@@ -248,7 +235,7 @@ async fn a_model_tells_what_it_makes_of_the_evidence_once() {
         "abstain": false, "machine": "machine_1", "narrative": "The disk of machine_1 filled up.",
         "evidence": ["figures_1", "alert_1", "policy:allow_all"],
     });
-    says(&world, &good.to_string(), 1).await;
+    world.model_says(&good.to_string(), 1).await;
     let report = narrate(&world, &incident, None).await.unwrap();
     let told = report.told.clone().unwrap();
     let said = told.narrative.unwrap();
@@ -288,7 +275,7 @@ async fn without_a_usable_answer_the_rule_stands_marked_degraded() {
         let mut world = World::new().await;
         if let Some(text) = &says_what {
             world = world.with_model().await;
-            says(&world, text, 2).await;
+            world.model_says(text, 2).await;
         }
         world.seed(2).await;
         let incident = open(&world, 12, &["Disk C: is 99% full", "Service stopped"]).await;

@@ -40,19 +40,6 @@ fn input(world: &World) -> RefineInput {
     RefineInput { assessed, risk }
 }
 
-async fn reply(world: &World, text: &str, times: u64) {
-    let body = json!({
-        "output": { "message": { "role": "assistant", "content": [{ "text": text }] } },
-        "stopReason": "end_turn", "metrics": { "latencyMs": 3 },
-        "usage": { "inputTokens": 400, "outputTokens": 50, "totalTokens": 450 },
-    });
-    Mock::given(method("POST"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(body))
-        .up_to_n_times(times)
-        .mount(&world.server)
-        .await;
-}
-
 fn good(evidence: Value) -> String {
     let answer = json!({ "adjustment_permille": 40, "evidence": evidence, "explanation": "A known update." });
     answer.to_string()
@@ -92,7 +79,9 @@ async fn without_a_model_the_rule_stands_and_is_marked_degraded() {
 #[tokio::test]
 async fn a_usable_answer_moves_the_score_and_drops_invented_evidence() {
     let world = World::new().await.with_model().await;
-    reply(&world, &good(json!(["blast_radius", "invented"])), 1).await;
+    world
+        .model_says(&good(json!(["blast_radius", "invented"])), 1)
+        .await;
     let result = refine(&world).await;
     assert!(!result.risk.degraded);
     assert_eq!(
@@ -105,8 +94,8 @@ async fn a_usable_answer_moves_the_score_and_drops_invented_evidence() {
 #[tokio::test]
 async fn a_malformed_answer_is_repaired_once() {
     let world = World::new().await.with_model().await;
-    reply(&world, "I think it is fine.", 1).await;
-    reply(&world, &good(json!(["blast_radius"])), 1).await;
+    world.model_says("I think it is fine.", 1).await;
+    world.model_says(&good(json!(["blast_radius"])), 1).await;
     let result = refine(&world).await;
     assert!(!result.risk.degraded);
     assert_eq!((result.tokens, questions(&world).await), (900, 2));
@@ -116,7 +105,7 @@ async fn a_malformed_answer_is_repaired_once() {
 async fn an_answer_that_stays_malformed_is_no_error_but_degraded() {
     for text in ["I think it is fine.".to_owned(), good(json!(["invented"]))] {
         let world = World::new().await.with_model().await;
-        reply(&world, &text, 9).await;
+        world.model_says(&text, 9).await;
         let result = refine(&world).await;
         assert!(result.risk.degraded);
         assert_eq!(
@@ -152,7 +141,7 @@ async fn a_repair_that_fails_still_says_what_the_first_reply_has_cost() {
     let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(20));
     for answer in [failing, late] {
         let world = World::new().await.with_model().await;
-        reply(&world, "I think it is fine.", 1).await;
+        world.model_says("I think it is fine.", 1).await;
         Mock::given(method("POST"))
             .respond_with(answer)
             .mount(&world.server)
@@ -208,8 +197,8 @@ async fn a_model_that_is_left_alone_is_not_waited_for() {
 #[tokio::test]
 async fn an_identical_question_is_answered_without_asking_and_costs_nothing() {
     let world = World::new().await.with_model().await;
-    reply(&world, "I think it is fine.", 1).await;
-    reply(&world, &good(json!(["blast_radius"])), 9).await;
+    world.model_says("I think it is fine.", 1).await;
+    world.model_says(&good(json!(["blast_radius"])), 9).await;
     let activities = environment(ModelActivities::new(&world.deps));
     let run = |input| activities.run(ModelActivities::refine, input);
     let first = run(input(&world)).await.unwrap();

@@ -76,19 +76,6 @@ async fn drafted(world: &World) {
     put.await.unwrap();
 }
 
-async fn says(world: &World, text: &str, times: u64) {
-    let body = json!({
-        "output": { "message": { "role": "assistant", "content": [{ "text": text }] } },
-        "stopReason": "end_turn", "metrics": { "latencyMs": 3 },
-        "usage": { "inputTokens": 400, "outputTokens": 50, "totalTokens": 450 },
-    });
-    Mock::given(method("POST"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(body))
-        .up_to_n_times(times)
-        .mount(&world.server)
-        .await;
-}
-
 fn entry(plan: &str, up: i64, evidence: &str) -> Value {
     json!({ "plan": plan, "explanation": "It is exploited.", "up": up, "evidence": [evidence] })
 }
@@ -150,7 +137,7 @@ async fn questions(world: &World) -> usize {
 async fn a_move_within_bounds_is_made_and_everything_is_written_down_once() {
     let world = World::new().await.with_model().await;
     drafted(&world).await;
-    says(&world, &good(), 1).await;
+    world.model_says(&good(), 1).await;
     let result = advised(&world).await;
     let expected = PrioritiseResult {
         asked: 4,
@@ -190,7 +177,7 @@ async fn a_move_within_bounds_is_made_and_everything_is_written_down_once() {
 async fn plans_are_started_in_the_final_order_and_noted_by_name() {
     let world = World::new().await.with_model().await;
     drafted(&world).await;
-    says(&world, &good(), 1).await;
+    world.model_says(&good(), 1).await;
     advised(&world).await;
     let steps = environment(CampaignActivities::new(&world.deps));
     let mut started = Vec::new();
@@ -287,8 +274,8 @@ async fn a_malformed_answer_is_repaired_once_or_degraded_and_paid() {
     for (second, why) in [(good(), None), ("no".to_owned(), Some(Degraded::Unusable))] {
         let world = World::new().await.with_model().await;
         drafted(&world).await;
-        says(&world, "Plan three is the best.", 1).await;
-        says(&world, &second, 9).await;
+        world.model_says("Plan three is the best.", 1).await;
+        world.model_says(&second, 9).await;
         let result = advised(&world).await;
         assert_eq!((result.tokens, result.degraded), (900, why.is_some()));
         assert_eq!(
@@ -325,7 +312,7 @@ async fn a_model_that_does_not_answer_is_asked_again_by_temporal_and_then_left_a
 async fn hostile_titles_and_reasons_are_not_in_the_question() {
     let world = World::new().await.with_model().await;
     drafted(&world).await;
-    says(&world, &good(), 1).await;
+    world.model_says(&good(), 1).await;
     advised(&world).await;
     let asked = &world.server.received_requests().await.unwrap()[0];
     let body = String::from_utf8_lossy(&asked.body).to_ascii_lowercase();
