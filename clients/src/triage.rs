@@ -214,7 +214,6 @@ impl Facts {
         triage::Facts {
             rules: &self.rules,
             expectations: &self.expectations,
-            topology: &self.network.topology,
             machines: self.network.machines,
             now,
         }

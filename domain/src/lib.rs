@@ -15,6 +15,7 @@ pub mod device;
 pub mod evidence;
 pub mod failure;
 pub mod fingerprint;
+mod form;
 pub mod guardrail;
 pub mod ids;
 pub mod incident;

@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::form::Form;
+
 use super::{
     DIGEST, Millis, QUIET, RANKED_AFTER_SECS, SECOND, WINDOW,
     habits::{Habit, Habits},
@@ -15,7 +17,7 @@ use super::{
     names::{Hasher, Names, OTHER},
     ranking::{self, Anchor, NOTEWORTHY},
     record::{Incident, IncidentId, KEPT, KindIn, Record, State},
-    state::{self, Version},
+    state,
 };
 
 /// A kind of alert with this many episodes a day on a device, or more, is routine there.
@@ -38,7 +40,7 @@ pub(super) enum Due {
 /// incidents, up to limits. Serialised, it can be stored and goes on later.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Correlator {
-    version: Version,
+    version: Form<1>,
     pub(super) names: Names,
     pub(super) habits: Habits,
     pub(super) now: Millis,
@@ -80,6 +82,15 @@ impl Correlator {
             let (device, upstream) = (self.names.device(device), self.names.device(upstream));
             self.depends_on.entry(device).or_default().push(upstream);
         }
+    }
+
+    /// Lists what a device depends on.
+    pub fn upstream(&mut self, device: &str) -> Vec<String> {
+        let device = self.names.device(device);
+        let upstream = self.depends_on.get(&device).filter(|_| device != OTHER);
+        let names = upstream.into_iter().flatten();
+        let names = names.map(|one| self.names.device_name(*one).to_owned());
+        names.collect()
     }
 
     /// Takes note of a change.
@@ -161,12 +172,7 @@ impl Correlator {
                     before_here: habit.before_here,
                     before: habit.before,
                 });
-                record.surprise = ranking::surprise(record);
-                let anchor = Anchor {
-                    id,
-                    opened: record.opened,
-                    surprise: record.surprise,
-                };
+                let anchor = record.weigh();
                 self.set_anchor(anchor);
             }
         }

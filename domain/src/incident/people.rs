@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::{
     correlator::{Correlator, Due},
     names::OTHER,
-    ranking::{self, Anchor},
     record::{IncidentId, KEPT, Record, State},
 };
 
@@ -110,12 +109,7 @@ impl Correlator {
         let Some(record) = self.records.get_mut(&id) else {
             return;
         };
-        record.surprise = ranking::surprise(record);
-        let anchor = Anchor {
-            id,
-            opened: record.opened,
-            surprise: record.surprise,
-        };
+        let anchor = record.weigh();
         self.set_anchor(anchor);
     }
 }

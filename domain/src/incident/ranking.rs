@@ -51,7 +51,7 @@ pub(super) struct Anchor {
 }
 
 /// Returns how surprising an incident is by its kinds of alerts.
-pub(super) fn surprise(record: &Record) -> f64 {
+fn surprise(record: &Record) -> f64 {
     if record.routine {
         return 0.0;
     }
@@ -62,6 +62,18 @@ pub(super) fn surprise(record: &Record) -> f64 {
         weight *= NEXT_KIND;
     }
     sum
+}
+
+impl Record {
+    /// Weighs how surprising its alerts are, and what it may lift by that.
+    pub(super) fn weigh(&mut self) -> Anchor {
+        self.surprise = surprise(self);
+        Anchor {
+            id: self.id,
+            opened: self.opened,
+            surprise: self.surprise,
+        }
+    }
 }
 
 fn share(generation: u32) -> f64 {

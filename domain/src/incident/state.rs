@@ -1,31 +1,7 @@
 //! A correlator in a form that can be stored: it serialises as a whole, and goes on after a restart as
-//! if nothing had happened.
+//! if nothing had happened. These are the parts that do not serialise by themselves.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-/// The form that is written. A reader refuses others.
-const VERSION: u32 = 1;
-
-/// Names the form in what is stored.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Version;
-
-impl Serialize for Version {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(VERSION)
-    }
-}
-
-impl<'de> Deserialize<'de> for Version {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u32::deserialize(deserializer)? {
-            VERSION => Ok(Self),
-            other => Err(D::Error::custom(format!(
-                "version {other} is not allowed: {VERSION}"
-            ))),
-        }
-    }
-}
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A map whose keys are no text, as a list of pairs.
 pub(super) mod pairs {

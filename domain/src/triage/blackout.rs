@@ -32,14 +32,13 @@ impl Triage {
         if !facts.rules.rules().inhibition.enabled || event.machine.is_empty() {
             return None;
         }
-        let upstream = facts.topology.depends_on.iter();
-        let mut upstream = upstream.filter(|(machine, _)| *machine == event.machine);
-        upstream.find_map(|(_, by)| {
-            let alerts = self.down.get(by)?;
+        let mut upstream = self.correlator.upstream(&event.machine).into_iter();
+        upstream.find_map(|by| {
+            let alerts = self.down.get(&by)?;
             let incident = alerts
                 .keys()
                 .find_map(|alert| self.active.get(alert)?.incident)?;
-            Some((incident, by.clone()))
+            Some((incident, by))
         })
     }
 
@@ -77,8 +76,15 @@ impl Triage {
             |(_, active)| matches!(&active.treatment, Treatment::Inhibited { by } if by == machine),
         );
         let behind: Vec<AlertId> = behind.map(|(alert, _)| alert.clone()).collect();
-        self.waiting
-            .extend(behind.into_iter().map(|alert| (again, alert)));
+        for alert in behind {
+            let waits = self
+                .active
+                .get(&alert)
+                .is_some_and(|active| active.wakes.is_some());
+            if !waits {
+                self.wake_at(&alert, again);
+            }
+        }
     }
 
     /// Makes one incident of all when so many machines are silent at once that the monitoring must be.

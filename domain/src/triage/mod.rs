@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alert::{AlertId, AlertSeverity, Event, Placement, Treatment},
     fingerprint::Miner,
+    form::Form,
     incident::{Correlator, Incident, IncidentId, Topology},
 };
 
@@ -43,7 +44,6 @@ pub use self::{
 };
 
 use hold::Durations;
-use state::Version;
 
 /// In whose name the answer to an incident halts deployments.
 pub const RESPONSE: &str = "incident-response";
@@ -58,8 +58,6 @@ pub struct Facts<'a> {
     pub rules: &'a ReadyRules,
     /// What patch waves have announced, and did within the last day.
     pub expectations: &'a [Expectation],
-    /// Who depends on whom.
-    pub topology: &'a Topology,
     /// Machines of the client; 0 when not known.
     pub machines: u32,
     /// The time.
@@ -76,6 +74,9 @@ struct Active {
     treatment: Treatment,
     #[serde(default)]
     incident: Option<IncidentId>,
+    /// When it is looked at again, if it waits.
+    #[serde(default)]
+    wakes: Option<Timestamp>,
     /// Others of the same kind and machine that wait for it to clear.
     #[serde(default)]
     same: BTreeSet<AlertId>,
@@ -94,7 +95,7 @@ struct Aside {
 /// Triage of one client.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Triage {
-    version: Version,
+    version: Form<1>,
     #[serde(with = "state::miner")]
     miner: Miner,
     correlator: Correlator,
@@ -168,7 +169,7 @@ impl Triage {
         expected.map(|one| one.event.machine.as_str())
     }
 
-    /// Takes in who depends on whom, for joining alerts.
+    /// Takes in who depends on whom.
     pub fn set_topology(&mut self, topology: &Topology) {
         self.correlator.set_topology(topology);
     }

@@ -37,6 +37,7 @@ impl Triage {
             kind,
             treatment: Treatment::Incident,
             incident: None,
+            wakes: None,
             same: std::collections::BTreeSet::new(),
         };
         if let Some(expected) = facts
@@ -78,13 +79,13 @@ impl Triage {
         }
         let flapping = facts.rules.rules().flapping;
         if times >= flapping.times
-            && let Some(incident) = self.last_of(event)
+            && let Some(incident) = self.correlator.last_of(&event.title, &event.machine)
         {
             active.incident = Some(incident);
             active.treatment = Treatment::Flapping { times };
             let calm = event.at.checked_add(CALM).unwrap_or(event.at);
-            self.waiting.insert((calm, event.alert.clone()));
-            return self.hide(active);
+            self.hide(active);
+            return self.wake_at(&event.alert, calm);
         }
         let hold = &facts.rules.rules().hold;
         if event.severity < hold.never_from
@@ -156,9 +157,11 @@ impl Triage {
             && severity >= hold.never_from
             && matches!(active.treatment, Treatment::Held { .. })
         {
-            let active = active.clone();
-            self.waiting.retain(|(_, alert)| *alert != event.alert);
-            return self.join(active, facts);
+            self.sleep(&event.alert);
+            if let Some(active) = self.active.get(&event.alert).cloned() {
+                self.join(active, facts);
+            }
+            return;
         }
         let Some(id) = id.filter(|_| counts) else {
             return;
@@ -182,10 +185,10 @@ impl Triage {
     }
 
     pub(super) fn clear(&mut self, event: &Event) {
+        self.sleep(&event.alert);
         let Some(active) = self.active.remove(&event.alert) else {
             return;
         };
-        self.waiting.retain(|(_, alert)| *alert != event.alert);
         self.note_up(&event.alert, &active.event.machine, event.at);
         let lasted = event.at.duration_since(active.since).as_secs();
         self.durations.learn(&active.kind, lasted);
@@ -245,8 +248,8 @@ impl Triage {
             active.incident = over.incident;
             active.treatment = over.treatment.clone();
             let at = active.event.at;
-            if let Treatment::Held { until, .. } = &active.treatment {
-                self.waiting.insert((*until, next.clone()));
+            if let Treatment::Held { until, .. } = active.treatment {
+                self.wake_at(&next, until);
             }
             self.unhide(over.incident);
             self.place(&next, at);
@@ -270,11 +273,6 @@ impl Triage {
         u32::try_from(times.len()).unwrap_or(u32::MAX)
     }
 
-    /// The incident in which a kind was last on a machine, if it is still open.
-    fn last_of(&mut self, event: &Event) -> Option<IncidentId> {
-        self.correlator.last_of(&event.title, &event.machine)
-    }
-
     /// Patch waves are changes that may cause alerts.
     fn note_changes(&mut self, event: &Event, facts: &Facts<'_>) {
         for wave in facts.expectations {
@@ -288,14 +286,11 @@ impl Triage {
     }
 
     fn wait(&mut self, active: Active, until: Option<Timestamp>) {
-        if let Some(until) = until {
-            self.waiting.insert((until, active.event.alert.clone()));
-        }
-        if matches!(active.treatment, Treatment::Held { .. }) {
-            let pair = pair_of(&active.kind, &active.event.machine);
-            self.speakers.insert(pair, active.event.alert.clone());
-        }
+        let alert = active.event.alert.clone();
         self.keep(active);
+        if let Some(until) = until {
+            self.wake_at(&alert, until);
+        }
     }
 
     /// Keeps an alert in its incident without counting it.

@@ -58,10 +58,10 @@ impl Client {
         // It is stored and read between any two turns.
         let stored = serde_json::to_string(&self.triage).unwrap();
         self.triage = serde_json::from_str(&stored).unwrap();
+        self.triage.set_topology(&self.topology);
         let facts = Facts {
             rules: &self.rules,
             expectations: &self.expectations,
-            topology: &self.topology,
             machines: self.machines,
             now: at(seconds) + BEHIND,
         };

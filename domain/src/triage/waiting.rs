@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Active, Facts, Triage};
-use crate::alert::{Event, Treatment};
+use crate::alert::{AlertId, Event, Treatment};
 
 impl Triage {
     /// Looks at all that waited until then.
@@ -15,17 +15,39 @@ impl Triage {
             let Some((at, alert)) = self.waiting.pop_first() else {
                 break;
             };
-            let Some(active) = self.active.get(&alert).cloned() else {
+            let Some(active) = self.active.get_mut(&alert) else {
                 continue;
             };
+            active.wakes = None;
+            let active = active.clone();
             self.look_again(active, at, facts);
+        }
+    }
+
+    /// Lets an alert that is active be looked at again then, and not before.
+    pub(super) fn wake_at(&mut self, alert: &AlertId, at: Timestamp) {
+        self.sleep(alert);
+        if let Some(active) = self.active.get_mut(alert) {
+            active.wakes = Some(at);
+            self.waiting.insert((at, alert.clone()));
+        }
+    }
+
+    /// Lets an alert wait no more.
+    pub(super) fn sleep(&mut self, alert: &AlertId) {
+        let wakes = self
+            .active
+            .get_mut(alert)
+            .and_then(|active| active.wakes.take());
+        if let Some(at) = wakes {
+            self.waiting.remove(&(at, alert.clone()));
         }
     }
 
     /// A wave that is done sooner than announced is waited for no longer.
     pub(super) fn heed_early_ends(&mut self, facts: &Facts<'_>) {
         let mut moved = Vec::new();
-        for (at, alert) in &self.waiting {
+        for (_, alert) in &self.waiting {
             let Some(active) = self.active.get(alert) else {
                 continue;
             };
@@ -39,12 +61,11 @@ impl Triage {
                 .map(|wave| wave.until)
                 .max();
             if let Some(end) = ends.filter(|end| end < until) {
-                moved.push((*at, alert.clone(), plan.clone(), end));
+                moved.push((alert.clone(), plan.clone(), end));
             }
         }
-        for (at, alert, plan, until) in moved {
-            self.waiting.remove(&(at, alert.clone()));
-            self.waiting.insert((until, alert.clone()));
+        for (alert, plan, until) in moved {
+            self.wake_at(&alert, until);
             if let Some(active) = self.active.get_mut(&alert) {
                 active.treatment = Treatment::Expected { plan, until };
                 let since = active.event.at;
@@ -70,8 +91,8 @@ impl Triage {
                 match longer {
                     Some(until) if until > at => {
                         let plan = plan.clone();
-                        self.waiting.insert((until, event.alert.clone()));
                         self.again(active, Treatment::Expected { plan, until }, at);
+                        self.wake_at(&event.alert, until);
                     }
                     _ => {
                         self.durations.learn(&active.kind, i64::from(u32::MAX));
@@ -82,11 +103,11 @@ impl Triage {
             Treatment::Silenced { .. } => match facts.rules.silenced(&event, at) {
                 Some(silenced) => {
                     let until = silenced.until.filter(|until| *until > at);
-                    if let Some(until) = until {
-                        self.waiting.insert((until, event.alert.clone()));
-                    }
                     let rule = silenced.rule;
                     self.again(active, Treatment::Silenced { rule, until }, at);
+                    if let Some(until) = until {
+                        self.wake_at(&event.alert, until);
+                    }
                 }
                 // It has not cleared while it was silent: now it is news.
                 None => {

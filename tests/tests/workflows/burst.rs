@@ -10,7 +10,6 @@ use clients::{
 use domain::{
     alert::{AlertSeverity, Sighting},
     ids::ClientId,
-    incident::Topology,
     triage::{Facts, Rules},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -53,7 +52,6 @@ async fn turn(store: &Store, turn: &Turn, rules: &Rules) -> (usize, usize) {
     let facts = Facts {
         rules: &rules,
         expectations: &[],
-        topology: &Topology::default(),
         machines: 50,
         now,
     };

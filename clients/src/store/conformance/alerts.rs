@@ -43,7 +43,6 @@ fn triaged(
     let facts = Facts {
         rules: &rules,
         expectations: &[],
-        topology: &domain::incident::Topology::default(),
         machines: 0,
         now: at(now),
     };
