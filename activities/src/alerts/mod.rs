@@ -30,6 +30,14 @@ use crate::{Clock, Deps, failure::Outcome};
 /// Rows of one answer from the store.
 const PAGE: usize = 200;
 
+/// Reads an incident that is there.
+pub(crate) async fn incident(store: &Store, key: &IncidentKey) -> Outcome<IncidentRecord> {
+    let found = store.alerts.get_incident(key).await?;
+    Ok(found.ok_or_else(|| StoreError::NotFound {
+        what: format!("incident `{key}`"),
+    })?)
+}
+
 /// What alerts ask of the store, and of Temporal.
 #[derive(Debug)]
 pub struct Alerting {
@@ -64,10 +72,7 @@ impl Alerting {
     /// # Errors
     /// When there is none, or the store does not answer.
     pub async fn load(&self, key: &IncidentKey) -> Outcome<IncidentRecord> {
-        let found = self.store.alerts.get_incident(key).await?;
-        Ok(found.ok_or_else(|| StoreError::NotFound {
-            what: format!("incident `{key}`"),
-        })?)
+        incident(&self.store, key).await
     }
 
     async fn announce(&self, input: ExpectInput) -> Outcome<()> {

@@ -156,9 +156,6 @@ impl Alerting {
 }
 
 fn carry_out(triage: &mut Triage, order: &Order) -> OrderAnswer {
-    let over = |key: &IncidentKey| OrderAnswer::Refused {
-        why: format!("incident {key} is over, or was taken in by another one"),
-    };
     match &order.kind {
         OrderKind::Merge { from, into } => {
             if triage.merge(from.number(), into.number()) {
@@ -190,7 +187,9 @@ fn carry_out(triage: &mut Triage, order: &Order) -> OrderAnswer {
                     incident: Some(incident.clone()),
                 }
             } else {
-                over(incident)
+                OrderAnswer::Refused {
+                    why: format!("incident {incident} is over, or was taken in by another one"),
+                }
             }
         }
     }

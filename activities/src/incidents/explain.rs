@@ -10,11 +10,14 @@ use domain::{
 use serde_json::json;
 
 use super::IncidentActivities;
-use crate::failure::{Outcome, bug_because};
+use crate::{
+    alerts::incident,
+    failure::{Outcome, bug_because},
+};
 
 impl IncidentActivities {
     pub(super) async fn look_for_cause(&self, input: &ExplainInput) -> Outcome<CauseReport> {
-        let record = self.load(&input.incident).await?;
+        let record = incident(&self.store, &input.incident).await?;
         // A repeat finds what the try before has written.
         let known = CauseReport::of(record.cause.as_ref());
         let report = match known.filter(|report| report.version == record.version) {

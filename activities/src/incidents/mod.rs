@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use clients::{
     memory::LazyMemory,
-    store::{AlertsOf, Store, StoreError},
+    store::{AlertsOf, Store},
     superops::SuperOps,
     triage::Networks,
 };
@@ -20,11 +20,7 @@ use contracts::activities::incidents::{
     ExplainInput, FiguresResult, LookInput, NarrateInput, RememberInput, RememberResult,
     ScriptRunsResult,
 };
-use domain::{
-    alert::Alert,
-    cause::CauseReport,
-    triage::{IncidentKey, IncidentRecord},
-};
+use domain::{alert::Alert, cause::CauseReport, triage::IncidentKey};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use crate::{Clock, Deps, failure::Outcome, model::Asker};
@@ -68,13 +64,6 @@ impl IncidentActivities {
             asker,
             clock,
         }
-    }
-
-    async fn load(&self, key: &IncidentKey) -> Outcome<IncidentRecord> {
-        let found = self.store.alerts.get_incident(key).await?;
-        Ok(found.ok_or_else(|| StoreError::NotFound {
-            what: format!("incident `{key}`"),
-        })?)
     }
 
     async fn alerts_of(&self, key: &IncidentKey) -> Outcome<Vec<Alert>> {

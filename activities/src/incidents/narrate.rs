@@ -16,11 +16,11 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::IncidentActivities;
-use crate::failure::Outcome;
+use crate::{alerts::incident, failure::Outcome};
 
 impl IncidentActivities {
     pub(super) async fn tell(&self, input: &NarrateInput) -> Outcome<CauseReport> {
-        let record = self.load(&input.incident).await?;
+        let record = incident(&self.store, &input.incident).await?;
         let Some(report) = CauseReport::of(record.cause.as_ref()) else {
             // Nobody has looked for it: then there is nothing to tell.
             return self

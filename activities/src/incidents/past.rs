@@ -14,7 +14,7 @@ use domain::{
 use tracing::warn;
 
 use super::IncidentActivities;
-use crate::failure::Outcome;
+use crate::{alerts::incident, failure::Outcome};
 
 /// Incidents of the past that are shown.
 const SHOWN: usize = 3;
@@ -77,7 +77,7 @@ impl IncidentActivities {
 
     /// Remembers an incident that is over. Again: it replaces what was kept.
     pub(super) async fn keep(&self, input: &RememberInput) -> Outcome<RememberResult> {
-        let record = self.load(&input.incident).await?;
+        let record = incident(&self.store, &input.incident).await?;
         let IncidentStatus::Closed { at, closing } = &record.status else {
             return Ok(not_kept("it is not closed"));
         };
