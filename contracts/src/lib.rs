@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod device;
 pub mod failures;
 pub mod ids;
+pub mod incident_words;
 pub mod intel;
 pub mod message;
 pub mod queues;

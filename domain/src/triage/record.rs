@@ -9,7 +9,7 @@ use super::IncidentNews;
 use crate::{
     alert::{AlertSeverity, clean},
     ids::{ClientId, PersonId},
-    incident::{IncidentId, State},
+    incident::{IncidentId, Priority, State},
     input::Problem,
 };
 
@@ -264,13 +264,17 @@ impl IncidentRecord {
         self
     }
 
-    /// Returns points by which incidents are ordered: its rank, or what it would be now.
+    /// Returns its rank, or what that would be now.
+    #[must_use]
+    pub fn priority(&self) -> Option<&Priority> {
+        let ranked = self.news.incident.priority.as_ref();
+        ranked.or(self.news.rank_so_far.as_ref())
+    }
+
+    /// Returns points by which incidents are ordered.
     #[must_use]
     pub fn points(&self) -> u32 {
-        let ranked = self.news.incident.priority.as_ref();
-        ranked
-            .or(self.news.rank_so_far.as_ref())
-            .map_or(0, |rank| rank.points)
+        self.priority().map_or(0, |rank| rank.points)
     }
 
     /// Returns the worst of its alerts.
