@@ -161,12 +161,27 @@ impl Alert {
         Some(Taken { alert: self, news })
     }
 
+    /// Tells again how it began, and how it ended if it has; what happened in between is not kept.
+    #[must_use]
+    pub fn retell(&self) -> Vec<Event> {
+        let raised = self.described(1, EventKind::Raised, self.said.raised_at);
+        let cleared = self.cleared_at.map(|at| {
+            let at = at.max(self.said.raised_at);
+            self.described(2, EventKind::Cleared, at)
+        });
+        std::iter::once(raised).chain(cleared).collect()
+    }
+
     fn event(&mut self, kind: EventKind, at: Timestamp) -> Event {
         self.news += 1;
+        self.described(self.news, kind, at)
+    }
+
+    fn described(&self, number: u32, kind: EventKind, at: Timestamp) -> Event {
         let said = &self.said;
         Event {
             alert: said.id.clone(),
-            number: self.news,
+            number,
             kind,
             at,
             title: said.title.clone(),

@@ -16,6 +16,7 @@ mod placing;
 mod record;
 mod rules;
 mod state;
+mod trial;
 mod waiting;
 
 #[cfg(test)]
@@ -38,9 +39,10 @@ pub use self::{
     outcome::{IncidentNews, Outcome},
     record::{Closing, IncidentKey, IncidentRecord, IncidentStatus, Order, OrderAnswer, OrderKind},
     rules::{
-        BlackoutRule, FlappingRule, Hits, HoldRule, InhibitionRule, Maintenance, Matcher,
-        ReadyRules, Rules, Silence, Silenced, Trial,
+        BlackoutRule, FlappingRule, HoldRule, InhibitionRule, Maintenance, Matcher, ReadyRules,
+        Rules, Silence, Silenced,
     },
+    trial::{Hits, Trial, try_on},
 };
 
 use hold::Durations;

@@ -5,7 +5,7 @@ use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    alert::{AlertId, AlertSeverity, AlertSource, Event},
+    alert::{AlertSeverity, AlertSource, Event},
     input::{InvalidInput, Problem},
     plan::WindowSpec,
     windows,
@@ -175,12 +175,12 @@ impl Default for BlackoutRule {
 #[derive(Debug)]
 pub struct ReadyRules {
     rules: Rules,
-    silences: Vec<Ready>,
-    maintenance: Vec<Ready>,
+    pub(super) silences: Vec<Ready>,
+    pub(super) maintenance: Vec<Ready>,
 }
 
 #[derive(Debug)]
-struct Ready {
+pub(super) struct Ready {
     title: Option<Regex>,
 }
 
@@ -335,7 +335,7 @@ impl Matcher {
         Ready { title }
     }
 
-    fn holds(&self, ready: &Ready, event: &Event) -> bool {
+    pub(super) fn holds(&self, ready: &Ready, event: &Event) -> bool {
         let any = |list: &[String], text: &str| {
             list.is_empty() || list.iter().any(|one| one.eq_ignore_ascii_case(text))
         };
@@ -383,101 +383,5 @@ impl ReadyRules {
                 until: opening.closes_at,
             })
         })
-    }
-
-    /// Tries the rules on alerts that were there: how many each would have silenced.
-    #[must_use]
-    pub fn try_on<'a>(&self, alerts: impl IntoIterator<Item = &'a Event>) -> Trial {
-        let mut trial = Trial {
-            alerts: 0,
-            hits: Vec::new(),
-        };
-        let silences = self.rules.silences.iter().zip(&self.silences);
-        let silences = silences.map(|(rule, ready)| (&rule.name, &rule.matches, ready, None));
-        let windows = self.rules.maintenance.iter().zip(&self.maintenance);
-        let windows = windows.map(|(rule, ready)| (&rule.name, &rule.matches, ready, Some(rule)));
-        let rules: Vec<_> = silences.chain(windows).collect();
-        trial.hits = rules.iter().map(|(name, ..)| Hits::of(name)).collect();
-        for event in alerts {
-            trial.alerts += 1;
-            for ((_, matcher, ready, window), hits) in rules.iter().zip(&mut trial.hits) {
-                let open = window.is_none_or(|rule| {
-                    let zone = rule.time_zone.as_deref().unwrap_or("UTC");
-                    windows::is_open(&rule.windows, &[], zone, event.at).unwrap_or(false)
-                });
-                if open && matcher.holds(ready, event) {
-                    hits.add(&event.alert);
-                }
-            }
-        }
-        trial
-    }
-}
-
-/// What rules would have done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trial {
-    /// Alerts they were tried on.
-    pub alerts: u64,
-    /// Hits of each rule that names alerts.
-    pub hits: Vec<Hits>,
-}
-
-/// What one rule would have silenced, whenever it holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hits {
-    /// The rule.
-    pub rule: String,
-    /// How many alerts.
-    pub alerts: u64,
-    /// The first of them.
-    pub examples: Vec<AlertId>,
-}
-
-impl Hits {
-    fn of(rule: &str) -> Self {
-        Self {
-            rule: rule.to_owned(),
-            alerts: 0,
-            examples: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, alert: &AlertId) {
-        const EXAMPLES: usize = 3;
-        self.alerts += 1;
-        if self.examples.len() < EXAMPLES {
-            self.examples.push(alert.clone());
-        }
-    }
-}
-
-impl Trial {
-    /// Warns of rules that hit nothing, or everything.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let warn = |hits: &Hits| {
-            let rule = &hits.rule;
-            if self.alerts == 0 {
-                None
-            } else if hits.alerts == 0 {
-                Some(format!(
-                    "`{rule}` would have silenced none of {} alerts",
-                    self.alerts
-                ))
-            } else if hits.alerts == self.alerts {
-                Some(format!(
-                    "`{rule}` would have silenced all {} alerts",
-                    self.alerts
-                ))
-            } else {
-                None
-            }
-        };
-        let mut warnings: Vec<String> = self.hits.iter().filter_map(warn).collect();
-        if self.alerts == 0 && !self.hits.is_empty() {
-            warnings.push("there are no alerts to try the rules on".to_owned());
-        }
-        warnings
     }
 }

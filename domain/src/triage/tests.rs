@@ -490,29 +490,6 @@ fn rules_are_refused_by_field_with_the_place_in_a_pattern() {
 }
 
 #[test]
-fn rules_are_tried_on_what_was_and_warn_when_they_hit_nothing_or_everything() {
-    let rules: Rules = serde_json::from_value(json!({ "silences": [
-        { "name": "none", "matches": { "title": "unicorn" }, "until": at(0), "by": "d", "reason": "x" },
-        { "name": "all", "matches": { "severity_up_to": "critical" }, "until": at(0), "by": "d", "reason": "x" },
-        { "name": "some", "matches": { "machines": ["81"] }, "until": at(0), "by": "d", "reason": "x" },
-    ] }))
-    .unwrap();
-    let rules = rules.ready().unwrap();
-    let events =
-        [("81", 1), ("82", 2)].map(|(machine, n)| event(n, EventKind::Raised, -HOUR, "x", machine));
-    let trial = rules.try_on(&events);
-    let hits: Vec<u64> = trial.hits.iter().map(|hits| hits.alerts).collect();
-    assert_eq!((trial.alerts, hits), (2, vec![0, 2, 1]));
-    let warnings = trial.warnings();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(
-        warnings[0].contains("`none`") && warnings[1].contains("`all`"),
-        "{warnings:?}"
-    );
-    assert_eq!(rules.try_on(&[]).warnings().len(), 1);
-}
-
-#[test]
 fn symptoms_are_read_from_whole_words() {
     let of = |title: &str| Symptom::of(title).collect::<Vec<_>>();
     assert_eq!(of("Device is OFFLINE"), [Symptom::Down]);
