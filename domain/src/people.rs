@@ -81,6 +81,10 @@ pub enum ControlAction {
     Drop,
     /// Let devices be patched without the evidence that should be taken first.
     WaiveEvidence,
+    /// Merge, split or close incidents.
+    ArrangeIncidents,
+    /// Say which alerts are kept back, and who depends on whom.
+    SetAlertRules,
 }
 
 impl ControlAction {
@@ -98,6 +102,8 @@ impl ControlAction {
             Self::Retry => "retry",
             Self::Drop => "drop",
             Self::WaiveEvidence => "waive_evidence",
+            Self::ArrangeIncidents => "arrange_incidents",
+            Self::SetAlertRules => "set_alert_rules",
         }
     }
 }

@@ -35,8 +35,9 @@ pub struct AuthorityQuestion<'a> {
 impl Engine {
     /// Says whether a person may do something to a deployment, and if not, why.
     ///
-    /// Pause, halt, extend, retry and drop: technician. Decide: the least role of the request. Resume: technician
-    /// after a pause, lead after a halt. Abort: approver. Amend, waive evidence: lead. Never: an unknown person, one
+    /// Pause, halt, extend, retry, drop, arrange incidents: technician. Decide: the least role of the request.
+    /// Resume: technician after a pause, lead after a halt. Abort: approver. Amend, waive evidence, set alert
+    /// rules: lead. Never: an unknown person, one
     /// of another client, a claimed name where claims are not accepted, the requester where four eyes
     /// are asked for, and then nobody at all when the requester is not known.
     #[must_use]
@@ -111,7 +112,7 @@ mod tests {
     static ENGINE: LazyLock<Engine> =
         LazyLock::new(|| Engine::compile(&PolicySet::built_in()).unwrap());
 
-    const ACTIONS: [ControlAction; 10] = [
+    const ACTIONS: [ControlAction; 12] = [
         ControlAction::Decide,
         ControlAction::Pause,
         ControlAction::Resume,
@@ -122,6 +123,8 @@ mod tests {
         ControlAction::Retry,
         ControlAction::Drop,
         ControlAction::WaiveEvidence,
+        ControlAction::ArrangeIncidents,
+        ControlAction::SetAlertRules,
     ];
 
     fn person(role: Role) -> Person {
@@ -166,9 +169,10 @@ mod tests {
         use ControlAction as A;
         for action in ACTIONS {
             let least = match action {
-                A::Pause | A::Halt | A::Extend | A::Resume | A::Retry | A::Drop => Role::Technician,
+                A::Pause | A::Halt | A::Extend | A::Resume => Role::Technician,
+                A::Retry | A::Drop | A::ArrangeIncidents => Role::Technician,
                 A::Decide | A::Abort => Role::Approver,
-                A::Amend | A::WaiveEvidence => Role::Lead,
+                A::Amend | A::WaiveEvidence | A::SetAlertRules => Role::Lead,
             };
             for role in [Role::Viewer, Role::Technician, Role::Approver, Role::Lead] {
                 let answer = ask(|_| {}, Some(&person(role)), action);

@@ -5,7 +5,6 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use clients::{
     ledger::{Cleared, Ledger, Page},
@@ -13,16 +12,13 @@ use clients::{
 };
 use domain::{
     ids::{ClientId, KbId, PersonId},
-    input::Problem,
     ledger::{PROVIDER, Tally, Verdict, judge},
-    people::{Authority, ControlAction, Identity},
-    plan_check::MAX_REASON,
+    people::ControlAction,
 };
 use jiff::Timestamp;
-use policy::AuthorityQuestion;
 use serde::Serialize;
 
-use crate::{output, policies, setup::Setup, words};
+use crate::{authority::Asked, cli, output, setup::Setup, words};
 
 /// What to do with the ledger of bad patches.
 #[derive(Debug, Subcommand)]
@@ -49,7 +45,7 @@ pub struct SayArgs {
     #[arg(long, value_name = "PERSON")]
     pub by: PersonId,
     /// Why it is bad, or all right now
-    #[arg(long, value_parser = reason)]
+    #[arg(long, value_parser = cli::reason)]
     pub reason: String,
 }
 
@@ -150,27 +146,14 @@ async fn clear(
     Ok(ledger.clear(&args.kb, &args.by, &args.reason, now).await?)
 }
 
-/// Stopping and clearing reach all clients: only who works for all of them may.
+/// Stopping and clearing reach all clients: only who works for all of them may. As to resume what was
+/// halted, and for every client: the ledger belongs to none.
 async fn check_authority(store: &Store, by: &PersonId, accept_claimed: bool) -> anyhow::Result<()> {
     let provider: ClientId = PROVIDER.parse()?;
-    let person = store.identities.get_person(by).await?;
-    let engine = policies::stored_engine(store.policies.as_ref(), &provider).await?;
-    // As to resume what was halted, and for every client: the ledger belongs to none.
-    let answer = engine.authority(&AuthorityQuestion {
-        person: person.as_ref(),
-        action: ControlAction::Resume,
-        client: &provider,
-        least_role: None,
-        identity: Identity::Claimed,
-        accept_claimed,
-        requester: None,
-        four_eyes: false,
-        halted: true,
-    });
-    if let Authority::Denied { reason, .. } = answer {
-        return Err(anyhow!("not allowed: {by}: {reason}"));
-    }
-    Ok(())
+    Asked::new(store, accept_claimed)
+        .halted()
+        .check(&provider, by, ControlAction::Resume)
+        .await
 }
 
 fn told(setup: &Setup, args: &SayArgs, cleared: &Cleared) -> anyhow::Result<()> {
@@ -191,12 +174,4 @@ fn told(setup: &Setup, args: &SayArgs, cleared: &Cleared) -> anyhow::Result<()> 
     }
     output::line(text);
     Ok(())
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    let trimmed = text.trim();
-    match trimmed.chars().count() {
-        1..=MAX_REASON => Ok(trimmed.to_owned()),
-        _ => Err(Problem::new("reason", text, format!("1 to {MAX_REASON} characters")).to_string()),
-    }
 }

@@ -7,10 +7,7 @@ mod tests;
 
 use clap::{Args, Subcommand};
 use clients::store::{DeadLetter, Executions, LetterFilter};
-use contracts::{
-    deployment::MAX_REASON,
-    ids::{self, DeviceRun},
-};
+use contracts::ids::{self, DeviceRun};
 use domain::{
     dead_letter::LetterKind,
     ids::{ClientId, DeviceId, PersonId, PlanId},
@@ -24,6 +21,7 @@ use self::{
     show::{describe, row, words_of},
 };
 use crate::{
+    cli,
     output::{self, USAGE_OR_CONNECTION},
     setup::Setup,
 };
@@ -79,7 +77,7 @@ pub struct RetryArgs {
     #[arg(long, value_name = "PERSON")]
     pub by: PersonId,
     /// Why
-    #[arg(long, value_parser = reason)]
+    #[arg(long, value_parser = cli::reason)]
     pub reason: Option<String>,
 }
 
@@ -93,7 +91,7 @@ pub struct DropArgs {
     #[arg(long, value_name = "PERSON")]
     pub by: PersonId,
     /// Why nothing more is needed
-    #[arg(long, value_parser = reason)]
+    #[arg(long, value_parser = cli::reason)]
     pub reason: String,
 }
 
@@ -243,13 +241,5 @@ fn letter_id(text: &str) -> Result<String, String> {
     match good {
         true => Ok(text.to_owned()),
         false => Err(Problem::new("ID", text, allowed).to_string()),
-    }
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    let trimmed = text.trim();
-    match trimmed.chars().count() {
-        1..=MAX_REASON => Ok(trimmed.to_owned()),
-        _ => Err(Problem::new("reason", text, format!("1 to {MAX_REASON} characters")).to_string()),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clients::store::{DeadLetter, Executions, LetterState, SealedPlan, Store, StoreError};
 use contracts::{ids, message::MAX_MESSAGE_BYTES};
 use domain::{
@@ -11,16 +11,15 @@ use domain::{
     dead_letter::LetterKind,
     ids::{DeviceId, PersonId, PlanId},
     outcome::DeviceOutcome,
-    people::{Authority, ControlAction, Identity},
+    people::{ControlAction, Identity},
     plan::{MAX_INLINE_DEVICES, PlanRequest},
     plan_check,
 };
 use jiff::Timestamp;
-use policy::AuthorityQuestion;
 
 use super::{DropArgs, PAGE, RetryArgs, device_of, plan_of};
 use crate::{
-    policies,
+    authority::Asked,
     temporal::{Started, Temporal},
     words,
 };
@@ -86,7 +85,8 @@ impl<'a> Desk<'a> {
     ) -> anyhow::Result<Again> {
         let executions = self.store.executions.as_ref();
         let mut letter = find(executions, &args.id).await?;
-        self.check_authority(&letter, &args.by, ControlAction::Retry)
+        self.authority()
+            .check(&letter.client, &args.by, ControlAction::Retry)
             .await?;
         if letter.state.is_open() {
             let attempt = self.attempt(&letter, &args.by, now).await?;
@@ -135,7 +135,8 @@ impl<'a> Desk<'a> {
         now: Timestamp,
     ) -> anyhow::Result<DeadLetter> {
         let letter = find(self.store.executions.as_ref(), &args.id).await?;
-        self.check_authority(&letter, &args.by, ControlAction::Drop)
+        self.authority()
+            .check(&letter.client, &args.by, ControlAction::Drop)
             .await?;
         let state = LetterState::Dropped {
             by: args.by.clone(),
@@ -154,30 +155,8 @@ impl<'a> Desk<'a> {
         Ok(settled)
     }
 
-    /// The same policies that workflows ask, through the same engine.
-    async fn check_authority(
-        &self,
-        letter: &DeadLetter,
-        by: &PersonId,
-        action: ControlAction,
-    ) -> anyhow::Result<()> {
-        let person = self.store.identities.get_person(by).await?;
-        let engine = policies::stored_engine(self.store.policies.as_ref(), &letter.client).await?;
-        let answer = engine.authority(&AuthorityQuestion {
-            person: person.as_ref(),
-            action,
-            client: &letter.client,
-            least_role: None,
-            identity: Identity::Claimed,
-            accept_claimed: self.accept_claimed,
-            requester: None,
-            four_eyes: false,
-            halted: false,
-        });
-        match answer {
-            Authority::Allowed { .. } => Ok(()),
-            Authority::Denied { reason, .. } => Err(anyhow!("not allowed: {by}: {reason}")),
-        }
+    fn authority(&self) -> Asked<'_> {
+        Asked::new(self.store, self.accept_claimed)
     }
 
     /// Marks a letter; who comes second gets it as the first one left it.

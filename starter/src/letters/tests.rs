@@ -448,7 +448,7 @@ fn bad_input_is_refused_with_field_value_and_what_is_allowed() {
         let all = [&["autoops", "dead-letters"], args].concat();
         <Cli as clap::Parser>::try_parse_from(all)
     };
-    let long = "x".repeat(MAX_REASON + 1);
+    let long = "x".repeat(domain::plan_check::MAX_REASON + 1);
     for (args, field) in [
         (&["list", "--kind", "lost"][..], "--kind"),
         (&["list", "--client", ""], "--client"),

@@ -142,9 +142,10 @@ fn authorize(model: &Model, input: &AuthorizeInput) -> Authority {
         | ControlAction::Resume
         | ControlAction::Halt
         | ControlAction::Retry
-        | ControlAction::Drop => Role::Technician,
+        | ControlAction::Drop
+        | ControlAction::ArrangeIncidents => Role::Technician,
         ControlAction::Abort | ControlAction::Amend | ControlAction::Extend => Role::Approver,
-        ControlAction::WaiveEvidence => Role::Lead,
+        ControlAction::WaiveEvidence | ControlAction::SetAlertRules => Role::Lead,
     };
     match model.people.get(&input.by) {
         None => denied("nobody knows this person"),

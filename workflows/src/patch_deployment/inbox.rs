@@ -224,7 +224,9 @@ impl Story {
                 | ControlAction::Extend
                 | ControlAction::Retry
                 | ControlAction::Drop
-                | ControlAction::WaiveEvidence => ControlAnswer::Refused {
+                | ControlAction::WaiveEvidence
+                | ControlAction::ArrangeIncidents
+                | ControlAction::SetAlertRules => ControlAnswer::Refused {
                     problem: "not a control".to_owned(),
                 },
             }
