@@ -86,6 +86,8 @@ pub enum IncidentsOf {
     Client(ClientId),
     /// Those of a client that are open, newest first.
     OpenOf(ClientId),
+    /// Those of all clients that are open, newest first.
+    Open,
     /// Those of a client whose workflow has not been told of the newest.
     UndeliveredOf(ClientId),
 }

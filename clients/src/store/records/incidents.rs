@@ -1,5 +1,5 @@
-//! Incidents: partition `incident/{key}`, lists `incidents/{client}`, `open-incidents/{client}` and
-//! `undelivered/{client}`; and the port as a whole.
+//! Incidents: partition `incident/{key}`, lists `incidents/{client}`, `open-incidents/{client}`,
+//! `open-incidents` and `undelivered/{client}`; and the port as a whole.
 
 use async_trait::async_trait;
 use domain::{
@@ -23,7 +23,7 @@ use crate::store::{
 
 const FACTS: &str = "facts";
 /// An incident, its places and a change.
-const WRITES_OF_AN_INCIDENT: usize = 5;
+const WRITES_OF_AN_INCIDENT: usize = 6;
 
 fn partition(key: &IncidentKey) -> String {
     format!("incident/{key}")
@@ -33,6 +33,7 @@ fn list_of(of: &IncidentsOf) -> String {
     match of {
         IncidentsOf::Client(client) => format!("incidents/{client}"),
         IncidentsOf::OpenOf(client) => format!("open-incidents/{client}"),
+        IncidentsOf::Open => "open-incidents".to_owned(),
         IncidentsOf::UndeliveredOf(client) => format!("undelivered/{client}"),
     }
 }
@@ -43,13 +44,14 @@ fn put(tx: &Tx<'_>, record: &IncidentRecord) -> StoreResult<()> {
     let end = record.updated_at.checked_add(KEEP_ALERTS).ok();
     tx.put_until(&pk, FACTS, record, end.filter(|_| !is_open))?;
     let sort = format!(
-        "{}/{}",
+        "{}/{client}/{}",
         moment(record.opened_at),
         number(record.key.number().0)
     );
     let mut lists = vec![IncidentsOf::Client(client.clone())];
     if is_open {
         lists.push(IncidentsOf::OpenOf(client.clone()));
+        lists.push(IncidentsOf::Open);
     }
     if record.is_undelivered() {
         lists.push(IncidentsOf::UndeliveredOf(client.clone()));
