@@ -4,10 +4,13 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use contracts::ids;
-use domain::{approval::Choice, ids::PlanId, people::ControlAction};
+use domain::{
+    approval::Choice, ids::PlanId, input::Problem, people::ControlAction, plan_check::MAX_REASON,
+};
 use jiff::Timestamp;
 
 use crate::{
+    alerts::{self, AlertsCommand},
     audit::{self, AuditCommand},
     campaigns::{self, CampaignsCommand, PlanArgs, VulnerabilitiesCommand},
     control::{self, AmendArgs, AskArgs, ExtendArgs, HaltArgs},
@@ -15,6 +18,7 @@ use crate::{
     eval::{self, EvalCommand},
     evidence::{self, EvidenceCommand},
     health::{self, HealthArgs},
+    incidents::{self, IncidentsCommand},
     ledger::{self, LedgerCommand},
     letters::{self, LettersCommand},
     output::{Format, USAGE_OR_CONNECTION},
@@ -98,6 +102,12 @@ pub enum Command {
     /// Show what is known of a vulnerability
     #[command(subcommand)]
     Vulnerabilities(VulnerabilitiesCommand),
+    /// List and show alerts, take in those of other tools, and set the rules that keep them back
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
+    /// List, show, merge, split and close incidents
+    #[command(subcommand)]
+    Incidents(IncidentsCommand),
     /// Show and verify the audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -175,6 +185,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Extend(args) => control::extend(&setup, &args).await,
         Command::Policies(command) => policies::run(&setup, &command).await,
         Command::Schedules(command) => schedules::run(&setup, &command).await,
+        Command::Alerts(command) => alerts::run(&setup, &command).await,
+        Command::Incidents(command) => incidents::run(&setup, &command).await,
         Command::Audit(command) => audit::run(&setup, &command).await,
         Command::Evidence(command) => evidence::run(&setup, &command).await,
         Command::DeadLetters(command) => letters::run(&setup, &command).await,
@@ -203,6 +215,15 @@ pub(crate) fn percent(text: &str) -> Result<u8, String> {
 pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| "allowed are whole seconds, 0 or more".to_owned())
+}
+
+/// Reads why somebody does something.
+pub(crate) fn reason(text: &str) -> Result<String, String> {
+    let trimmed = text.trim();
+    match trimmed.chars().count() {
+        1..=MAX_REASON => Ok(trimmed.to_owned()),
+        _ => Err(Problem::new("reason", text, format!("1 to {MAX_REASON} characters")).to_string()),
+    }
 }
 
 /// Reads an instant.

@@ -29,14 +29,25 @@ fn read(
     path: &Path,
     parse: impl Fn(&str) -> anyhow::Result<serde_json::Value>,
 ) -> anyhow::Result<serde_json::Value> {
-    let name = path.display().to_string();
-    let text = if name == "-" {
-        text(std::io::stdin().lock())
+    let bytes = bytes(path, MAX_BYTES)?;
+    let text = String::from_utf8(bytes).context("not UTF-8");
+    text.and_then(|text| parse(&text))
+        .with_context(|| path.display().to_string())
+}
+
+/// Reads a file, or stdin for `-`, of at most so many bytes.
+///
+/// # Errors
+/// When it cannot be read or is too big.
+pub fn bytes(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let bytes = if path.as_os_str() == "-" {
+        up_to(most, std::io::stdin().lock())
     } else {
-        File::open(path).map_err(Into::into).and_then(text)
-    }
-    .with_context(|| name.clone())?;
-    parse(&text).with_context(|| name)
+        File::open(path)
+            .map_err(Into::into)
+            .and_then(|file| up_to(most, file))
+    };
+    bytes.with_context(|| path.display().to_string())
 }
 
 /// Reads TOML text as a JSON value.
@@ -105,13 +116,13 @@ pub fn parse(text: &str) -> anyhow::Result<serde_json::Value> {
     })
 }
 
-fn text(source: impl Read) -> anyhow::Result<String> {
-    let mut text = String::new();
-    source.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        bail!("more than {MAX_BYTES} bytes");
+fn up_to(most: u64, source: impl Read) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        bail!("more than {most} bytes");
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 #[cfg(test)]

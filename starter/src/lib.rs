@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+pub mod alerts;
 pub mod audit;
+mod authority;
 pub mod campaigns;
 pub mod cli;
 pub mod control;
@@ -10,6 +12,7 @@ pub mod eval;
 pub mod evidence;
 pub mod file;
 pub mod health;
+pub mod incidents;
 pub mod ledger;
 pub mod letters;
 pub mod output;

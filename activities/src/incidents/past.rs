@@ -174,14 +174,9 @@ fn template_of(title: &str) -> String {
 
 /// How it ended, in words.
 fn end_of(record: &IncidentRecord, closing: &Closing) -> String {
-    let end = match closing {
-        Closing::Cleared => "all its alerts cleared".to_owned(),
-        Closing::Quiet => "nothing came any more".to_owned(),
-        Closing::ByPerson { by, reason } => format!("closed by {by}: {reason}"),
-    };
     let left_over = record.news.suspects.iter().find(|one| one.left_over);
     let halted = left_over.map(|one| format!("; the wave was told to halt, {}", one.words()));
-    clean(&(end + &halted.unwrap_or_default()), TEXT_BYTES).0
+    clean(&(closing.words() + &halted.unwrap_or_default()), TEXT_BYTES).0
 }
 
 #[expect(

@@ -97,6 +97,18 @@ pub enum Closing {
     },
 }
 
+impl Closing {
+    /// Says why in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Cleared => "all its alerts cleared".to_owned(),
+            Self::Quiet => "nothing came any more".to_owned(),
+            Self::ByPerson { by, reason } => format!("closed by {by}: {reason}"),
+        }
+    }
+}
+
 /// Where an incident stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "status")]

@@ -1,6 +1,7 @@
 //! How this program talks to Temporal: by wire names and small JSON, as the `temporal` CLI does.
 
 mod deployment;
+mod incidents;
 mod schedules;
 mod seal;
 mod trouble;
