@@ -11,10 +11,13 @@ use clap::{Args, Subcommand};
 use clients::store::{AlertsOf, Store};
 use domain::{
     alert::{Alert, AlertId},
-    ids::ClientId,
+    audit::{Actor, AuditRecord},
+    ids::{ClientId, PersonId},
     input::Problem,
+    people::Identity,
     triage::IncidentKey,
 };
+use jiff::Timestamp;
 
 use self::{rules::RulesCommand, send::SendArgs, topology::TopologyCommand};
 use crate::{incidents, output, setup::Setup, words as common};
@@ -164,6 +167,34 @@ async fn show(setup: &Setup, id: &AlertId) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes down that a person has changed how alerts of a client are treated.
+async fn note(
+    store: &Store,
+    (client, by): (&ClientId, &PersonId),
+    at: Timestamp,
+    what: &str,
+    detail: serde_json::Value,
+) -> anyhow::Result<()> {
+    let record = AuditRecord {
+        chain: format!("alerts/{client}"),
+        key: format!("{what}-{at}"),
+        at,
+        client: client.clone(),
+        actor: Actor::Person {
+            name: by.to_string(),
+            identity: Identity::Claimed,
+        },
+        what: what.to_owned(),
+        evidence: Vec::new(),
+        detail,
+        plan_hash: None,
+        policy_version: None,
+        tokens: None,
+    };
+    store.actions.append_audit(record).await?;
+    Ok(())
+}
+
 fn alert_id(text: &str) -> Result<AlertId, String> {
     text.parse().map_err(|problem: Problem| problem.to_string())
 }
@@ -178,7 +209,6 @@ fn how(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use domain::alert::read_plain;
-    use jiff::Timestamp;
 
     use super::*;
     use crate::cli::parse;

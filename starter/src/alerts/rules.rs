@@ -16,8 +16,9 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use serde_json::json;
 
-use super::PAGE;
+use super::{PAGE, note};
 use crate::{authority::Asked, file, output, setup::Setup, words};
 
 /// How far back rules are tried.
@@ -101,7 +102,13 @@ pub(super) async fn run(setup: &Setup, command: &RulesCommand) -> anyhow::Result
             if tried.trial.hides_everything() && !args.anyway {
                 bail!("{}; --anyway applies it", tried.warnings.join("; "));
             }
-            let put = put(&store, args, rules, Timestamp::now()).await?;
+            let now = Timestamp::now();
+            let put = put(&store, args, rules, now).await?;
+            if let (version, true) = put {
+                let detail = json!({ "version": version, "hits": tried.trial.hits });
+                let who = (&args.client, &args.by);
+                note(&store, who, now, "alert_rules_applied", detail).await?;
+            }
             tell(setup, &args.client, &tried, Some(put))
         }
     }
@@ -291,7 +298,6 @@ fn tell(
 #[cfg(test)]
 mod tests {
     use domain::alert::read_plain;
-    use serde_json::json;
 
     use super::*;
 

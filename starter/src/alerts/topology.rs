@@ -19,7 +19,9 @@ use domain::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::note;
 use crate::{authority::Asked, file, output, setup::Setup, words};
 
 /// Devices of one answer from the store.
@@ -88,6 +90,9 @@ pub(super) async fn run(setup: &Setup, command: &TopologyCommand) -> anyhow::Res
                 depends_on: pairs,
             };
             store.alerts.put_topology(stated.clone()).await?;
+            let detail = json!({ "depends_on": stated.depends_on.len() });
+            let who = (&args.client, &args.by);
+            note(&store, who, stated.at, "topology_stated", detail).await?;
             if !strangers.is_empty() {
                 let named = strangers.iter().take(NAMED).cloned();
                 output::remark(format!(

@@ -149,6 +149,28 @@ fn a_storm_becomes_few_incidents_that_name_the_switch_and_the_bad_update() {
         status.contains("halted") && status.contains(&format!("suspect: {BAD_KB}"))
     });
 
+    // The same as a technician reads it.
+    let key = incident.key.to_string();
+    let mut shown = String::new();
+    dev.until("the cause of the incident was looked for", || {
+        shown = dev.autoops(&["incidents", "show", &key]).succeeds();
+        shown.contains("Probable cause")
+    });
+    let suspect = format!("suspect: {BAD_KB}, ring");
+    for part in [
+        suspect.as_str(),
+        "left over",
+        "bad-wave told to halt",
+        "Service stopped",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let listed = dev.autoops(&["incidents", "list", "--json", "--limit", "100"]);
+    let listed: Vec<IncidentRecord> = serde_json::from_str(&listed.succeeds()).unwrap();
+    assert!(listed.iter().any(|one| one.key == incident.key));
+    let points: Vec<u32> = listed.iter().map(IncidentRecord::points).collect();
+    assert!(points.is_sorted_by(|a, b| a >= b), "{points:?}");
+
     // The good update: its restarts were announced, and bothered nobody.
     let of_second = alerts.of_client(SECOND);
     let restarts = of_second
@@ -192,6 +214,8 @@ fn a_storm_becomes_few_incidents_that_name_the_switch_and_the_bad_update() {
         "a third of the client is not the monitoring"
     );
 
+    rules_and_words(&dev, &alerts);
+
     // Far more at once than one reading takes: the next ones go on where it stopped.
     dev.change_simulator("alerts", &json!({ "count": BURST, "devices": [BAD[0]] }));
     dev.until("the whole burst is in the store", || {
@@ -204,6 +228,67 @@ fn a_storm_becomes_few_incidents_that_name_the_switch_and_the_bad_update() {
     let listed: Value = serde_json::from_str(&listed).unwrap();
     assert!(listed.to_string().contains("alerts"), "{listed}");
     dev.stop();
+}
+
+/// Another tool's alerts come in, are silenced from then on, and a person closes what they made.
+fn rules_and_words(dev: &Dev, alerts: &Alerts) {
+    let write = |name: &str, text: String| {
+        let path = dev.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let firing = |name: &str, host: &str| {
+        json!({ "status": "firing", "startsAt": jiff::Timestamp::now(), "fingerprint": name,
+            "labels": { "alertname": "RaidDegraded", "client": FIRST, "host": host, "severity": "critical" } })
+    };
+    let webhook =
+        json!({ "version": "4", "alerts": [firing("aa01", "nas-1"), { "status": "odd" }] });
+    let webhook = write("webhook.json", webhook.to_string());
+    let send = ["alerts", "send", &webhook, "--format", "alertmanager"];
+    let said = dev.autoops(&send).succeeds();
+    assert!(
+        said.contains("1 alerts: 1 new") && said.contains("1 could not be read"),
+        "{said}"
+    );
+    let placed = || {
+        let id = ["alerts", "show", "alertmanager/aa01", "--json"];
+        let alert: Alert = serde_json::from_str(&dev.autoops(&id).succeeds()).unwrap();
+        alert.placement.and_then(|placed| placed.incident)
+    };
+    let mut number = None;
+    dev.until("the alert of the other tool is in an incident", || {
+        number = placed();
+        number.is_some()
+    });
+    let incident = alerts.incident(FIRST, number.unwrap()).key.to_string();
+
+    let rules = json!({ "silences": [{ "name": "raid", "matches": { "title": "raid" },
+        "until": "2099-01-01T00:00:00Z", "by": "lee", "reason": "disk is ordered" }] });
+    let rules = write("rules.json", rules.to_string());
+    let of = ["--client", FIRST];
+    let tried = dev.autoops(&["alerts", "rules", "try", of[0], of[1], &rules, "--json"]);
+    let tried: Value = serde_json::from_str(&tried.succeeds()).unwrap();
+    assert_eq!(tried["trial"]["hits"][0]["alerts"], 1, "{tried}");
+    let apply = ["alerts", "rules", "apply", of[0], of[1], &rules, "--by"];
+    let by = |person| dev.autoops(&[&apply[..], &[person]].concat());
+    let refused = by("tim").fails_with(1);
+    assert!(refused.contains("needs the role lead"), "{refused}");
+    let applied = by("lee").succeeds();
+    assert!(applied.contains("applied: version 1"), "{applied}");
+
+    let close = [
+        "incidents",
+        "close",
+        &incident,
+        "--by",
+        "tim",
+        "--reason",
+        "disk is replaced",
+    ];
+    let closed = dev.autoops(&close).succeeds();
+    assert!(closed.contains("is closed"), "{closed}");
+    let shown = dev.autoops(&["incidents", "show", &incident]).succeeds();
+    assert!(shown.contains("closed by tim: disk is replaced"), "{shown}");
 }
 
 /// Alerts at once; a reading takes 2,000.
