@@ -192,7 +192,8 @@ impl Work<'_> {
         Ok(read)
     }
 
-    /// Lets the triage of each client with news begin, or go on.
+    /// Lets the triage of each client with news begin, or look at them. Where something waits for a time it
+    /// only has to run: it knows when to look.
     async fn hand_over(&self) -> Result<(), Failed> {
         self.show("handing over");
         let mut after = None;
@@ -201,8 +202,10 @@ impl Work<'_> {
             let how = options::store("clients with news");
             let busy = self.ctx.execute_activity(BusyClients, input, how).await;
             let busy = busy.map_err(|error| Failed::of(&error))?;
-            for client in busy.clients {
-                self.begin(client).await?;
+            let news = busy.clients.into_iter().map(|client| (client, true));
+            let waiting = busy.waiting.into_iter().map(|client| (client, false));
+            for (client, has_news) in news.chain(waiting) {
+                self.begin(client, has_news).await?;
                 self.ctx.state_mut(|ingest| ingest.done.clients += 1);
             }
             after = busy.next;
@@ -212,7 +215,7 @@ impl Work<'_> {
         }
     }
 
-    async fn begin(&self, client: ClientId) -> Result<(), Failed> {
+    async fn begin(&self, client: ClientId, has_news: bool) -> Result<(), Failed> {
         let workflow_id = ids::alert_processing(&client);
         let mut how = options::child(workflow_id.clone(), "triage of alerts".to_owned(), &client);
         how.id_reuse_policy = WorkflowIdReusePolicy::AllowDuplicate;
@@ -231,6 +234,9 @@ impl Work<'_> {
                 cause: StartChildWorkflowExecutionFailedCause::WorkflowAlreadyExists,
                 ..
             }) => {
+                if !has_news {
+                    return Ok(());
+                }
                 let how = SignalWorkflowOptions::builder()
                     .cancellation_token(WorkflowCancellationToken::new())
                     .summary("news".to_owned())

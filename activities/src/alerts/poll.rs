@@ -1,6 +1,6 @@
 //! Reading alerts: how far, page by page, and what is no longer there.
 
-use clients::store::{ReaderState, StoreError};
+use clients::store::{BusyClient, ReaderState, StoreError};
 use contracts::activities::alerts::{
     Backlog, BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, EndPollInput,
     MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult,
@@ -118,8 +118,12 @@ impl Alerting {
     pub async fn busy(&self, input: &BusyClientsInput) -> Outcome<BusyClientsResult> {
         let alerts = self.store.alerts.as_ref();
         let page = alerts.busy_clients(input.after.as_deref(), PAGE).await?;
+        let (news, waiting): (Vec<_>, Vec<_>) =
+            page.items.into_iter().partition(|busy| busy.has_news);
+        let ids = |busy: Vec<BusyClient>| busy.into_iter().map(|busy| busy.client).collect();
         Ok(BusyClientsResult {
-            clients: page.items,
+            clients: ids(news),
+            waiting: ids(waiting),
             next: page.next,
         })
     }

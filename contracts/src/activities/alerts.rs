@@ -111,8 +111,11 @@ pub struct BusyClientsInput {
 /// Clients whose triage has something to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BusyClientsResult {
-    /// Clients.
+    /// Those with news that their triage has not looked at.
     pub clients: Vec<ClientId>,
+    /// Those where something waits for a time: their triage has to run, and knows when to look.
+    #[serde(default)]
+    pub waiting: Vec<ClientId>,
     /// Where to go on; absent at the end.
     pub next: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Alerts of the whole tenant become incidents of clients.
 
-use autoops_tests::{Lost, World, deployment::ended, run, site, wire};
+use autoops_tests::{Lost, World, deployment::ended, histories::runs_of, run, site, wire};
 use clients::store::{AlertsOf, IncidentsOf, Store};
 use contracts::{
     activities::ALERTING,
@@ -15,7 +15,12 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use temporalio_client::{UntypedSignal, UntypedWorkflow, WorkflowSignalOptions};
+use temporalio_client::{
+    UntypedSignal, UntypedWorkflow, WorkflowSignalOptions, WorkflowTerminateOptions,
+};
+use temporalio_common::protos::temporal::api::{
+    enums::v1::EventType, history::v1::HistoryEvent,
+};
 
 fn sighting(world: &str, number: u32, title: &str, device: u32, ago: i64) -> Sighting {
     let now = Timestamp::now();
@@ -64,6 +69,30 @@ async fn incidents(store: &Store, world: &str) -> Vec<IncidentRecord> {
         .await
         .unwrap()
         .items
+}
+
+/// Returns the history of the triage of a world when it waits for a time and has looked at all there is.
+async fn at_rest(world: &World, name: &str) -> Vec<HistoryEvent> {
+    let resting = world.until_stored("a triage that waits", async |store| {
+        let busy = store.alerts.busy_clients(None, 10).await.unwrap().items;
+        if busy.iter().any(|one| one.has_news) {
+            return None;
+        }
+        let id = format!("alert-processing/{name}");
+        let last = runs_of(site().await.client(), &id).await.pop()?;
+        let of = |kind: EventType| {
+            let mut each = last.iter();
+            each.rposition(|event| event.event_type() == kind)
+        };
+        let waits = of(EventType::TimerStarted) > of(EventType::WorkflowTaskScheduled);
+        waits.then_some(last)
+    });
+    resting.await
+}
+
+fn signals(events: &[HistoryEvent]) -> usize {
+    let told = |event: &&HistoryEvent| event.event_type() == EventType::WorkflowExecutionSignaled;
+    events.iter().filter(told).count()
 }
 
 /// Tells the triage that there is something to do, as a person's command does.
@@ -273,6 +302,40 @@ fn people_merge_and_close_incidents() {
             .read_chain(&format!("incidents/{name}"), 0, 10)
             .await;
         assert_eq!(chain.unwrap().len(), 3);
+    });
+}
+
+#[test]
+fn a_triage_that_waits_for_a_time_is_woken_by_news_alone() {
+    run(async {
+        let name = "alerts-rest";
+        let world = World::new(site().await, name, 1);
+        say(&world, sighting(name, 1, "raid is degraded", 81, 30));
+        ingest(name, json!({})).await.unwrap();
+        // The rank of its incident is given half an hour after it began.
+        let before = at_rest(&world, name).await;
+        for _ in 0..3 {
+            let read = ingest(name, json!({})).await.unwrap();
+            assert_eq!((read.clients, read.failed), (1, None));
+        }
+        let after = at_rest(&world, name).await;
+        assert_eq!(after.len(), before.len(), "{after:#?}");
+        // News still get through.
+        say(&world, sighting(name, 2, "certificate expired", 82, 20));
+        ingest(name, json!({})).await.unwrap();
+        let told = at_rest(&world, name).await;
+        assert_eq!(signals(&told), signals(&before) + 1);
+        assert_eq!(incidents(world.store(), name).await.len(), 2);
+        // One that is gone although something waits is started again.
+        let handle = site()
+            .await
+            .client()
+            .get_workflow_handle::<UntypedWorkflow>(format!("alert-processing/{name}"));
+        let gone = handle.terminate(WorkflowTerminateOptions::default());
+        gone.await.unwrap();
+        ingest(name, json!({})).await.unwrap();
+        let again = at_rest(&world, name).await;
+        assert_eq!(signals(&again), 0, "started, not told");
     });
 }
 

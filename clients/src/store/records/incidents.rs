@@ -17,7 +17,7 @@ use super::{
     triage,
 };
 use crate::store::{
-    Alerts, AlertsOf, IncidentChange, IncidentsOf, KEEP_ALERTS, Listing, Missed, RulesVersion,
+    Alerts, AlertsOf, BusyClient, IncidentChange, IncidentsOf, KEEP_ALERTS, Listing, Missed, RulesVersion,
     StatedTopology, StoreError, StoreResult, Taking, Turn, TurnEnd,
 };
 
@@ -208,7 +208,7 @@ impl<B: Backend> Alerts for Records<B> {
         &self,
         cursor: Option<&str>,
         limit: usize,
-    ) -> StoreResult<Listing<ClientId>> {
+    ) -> StoreResult<Listing<BusyClient>> {
         let cursor = cursor.map(ToOwned::to_owned);
         self.0
             .read(move |tx| triage::busy_clients(tx, cursor.as_deref(), limit))

@@ -14,7 +14,7 @@ use super::{
     alerts::{news_key, news_of},
     items::{Order as Direction, Tx, moment, number},
 };
-use crate::store::{KEEP_ALERTS, StoreError, StoreResult, Turn};
+use crate::store::{BusyClient, KEEP_ALERTS, Listing, StoreError, StoreResult, Turn};
 
 const HEAD: &str = "head";
 const BUSY: &str = "busy";
@@ -40,7 +40,11 @@ pub(super) struct Head {
 
 #[derive(Serialize, Deserialize)]
 struct Busy {
+    /// How often there was news.
     marked: u64,
+    /// How much of that the last ended turn knew of.
+    #[serde(default)]
+    settled: u64,
     client: ClientId,
 }
 
@@ -60,27 +64,38 @@ fn waiting_orders(client: &ClientId) -> String {
     format!("waiting-orders/{client}")
 }
 
-/// Notes that there is something to do.
-pub(super) fn mark_busy(tx: &Tx<'_>, client: &ClientId) -> StoreResult<()> {
-    let pk = partition(client);
-    let known: Option<Busy> = tx.get(&pk, BUSY)?;
-    let busy = Busy {
-        marked: known.map_or(0, |busy| busy.marked) + 1,
-        client: client.clone(),
-    };
-    tx.put(&pk, BUSY, &busy)?;
-    tx.place(&pk, BUSY, &[(BUSY_CLIENTS.to_owned(), client.to_string())])
+fn put_busy(tx: &Tx<'_>, busy: &Busy) -> StoreResult<()> {
+    let pk = partition(&busy.client);
+    tx.put(&pk, BUSY, busy)?;
+    let place = (BUSY_CLIENTS.to_owned(), busy.client.to_string());
+    tx.place(&pk, BUSY, &[place])
 }
 
-/// Reads a client out of the list of busy ones.
+/// Notes that there is something to do.
+pub(super) fn mark_busy(tx: &Tx<'_>, client: &ClientId) -> StoreResult<()> {
+    let known: Option<Busy> = tx.get(&partition(client), BUSY)?;
+    let (marked, settled) = known.map_or((0, 0), |busy| (busy.marked, busy.settled));
+    let busy = Busy {
+        marked: marked + 1,
+        settled,
+        client: client.clone(),
+    };
+    put_busy(tx, &busy)
+}
+
+/// Lists the busy ones, and says of each whether there is news.
 pub(super) fn busy_clients(
     tx: &Tx<'_>,
     cursor: Option<&str>,
     limit: usize,
-) -> StoreResult<crate::store::Listing<ClientId>> {
+) -> StoreResult<Listing<BusyClient>> {
     let found = tx.list::<Busy>(BUSY_CLIENTS, cursor, limit, Direction::Ascending)?;
-    Ok(crate::store::Listing {
-        items: found.items.into_iter().map(|busy| busy.client).collect(),
+    let items = found.items.into_iter().map(|busy| BusyClient {
+        has_news: busy.marked != busy.settled,
+        client: busy.client,
+    });
+    Ok(Listing {
+        items: items.collect(),
         next: found.next,
     })
 }
@@ -171,12 +186,14 @@ pub(super) fn commit(
         taken,
     };
     tx.put(&pk, HEAD, &head)?;
-    let busy: Option<Busy> = tx.get(&pk, BUSY)?;
-    let marked_since = busy.is_some_and(|busy| busy.marked != turn.marked);
-    if !more && !marked_since {
-        tx.delete(&pk, BUSY)?;
+    let Some(busy) = tx.get::<Busy>(&pk, BUSY)? else {
+        return Ok(());
+    };
+    if !more && busy.marked == turn.marked {
+        return tx.delete(&pk, BUSY);
     }
-    Ok(())
+    let settled = turn.marked;
+    put_busy(tx, &Busy { settled, ..busy })
 }
 
 pub(super) fn forget_news(tx: &Tx<'_>, client: &ClientId, keys: &[String]) -> StoreResult<()> {
