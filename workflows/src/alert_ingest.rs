@@ -10,7 +10,7 @@
 use contracts::{
     activities::alerts::{
         Backlog, BeginPoll, BeginPollInput, BusyClients, BusyClientsInput, EndPoll, EndPollInput,
-        MissAlerts, MissAlertsInput, ReadAlerts, ReadAlertsInput, ReadAlertsResult,
+        MissAlerts, MissAlertsInput, ReadAlerts, ReadAlertsInput, ReadAlertsResult, WalkPlace,
     },
     alerts::{AlertIngestInput, AlertIngestResult, AlertProcessingInput, NewsInput},
     ids,
@@ -84,6 +84,12 @@ enum Read {
     Until(Backlog),
 }
 
+/// Notes what the page of a walk had; says whether pages follow it.
+fn came_to(place: &mut WalkPlace, read: &ReadAlertsResult) -> bool {
+    place.oldest = place.oldest.into_iter().chain(read.oldest).min();
+    read.has_more
+}
+
 struct Work<'a> {
     ctx: &'a WorkflowContext<AlertIngest>,
     input: AlertIngestInput,
@@ -107,16 +113,28 @@ impl Work<'_> {
             newest,
             walked: None,
             backlog,
+            walk_place: None,
         };
+        let mut walk = Ok(());
         if let Some(began) = begun.walk {
             self.show("walking");
-            if self.walk(began).await? {
-                end.walked = Some(began);
+            let mut place = begun.walk_place.unwrap_or(WalkPlace {
+                began,
+                page: 0,
+                oldest: None,
+            });
+            let walked = self.walk(&mut place).await;
+            match walked {
+                Ok(true) => end.walked = Some(began),
+                // The next reading goes on where this one has stopped, for whatever reason.
+                Ok(false) | Err(_) => end.walk_place = Some(place),
             }
+            walk = walked.map(drop);
         }
         let how = options::store("note how far alerts were read");
         let ended = self.ctx.execute_activity(EndPoll, end, how).await;
-        ended.map_err(|error| Failed::of(&error))
+        ended.map_err(|error| Failed::of(&error))?;
+        walk
     }
 
     /// Reads pages from the newest on, until what is known. When pages are left, the next reading takes what
@@ -148,19 +166,22 @@ impl Work<'_> {
     }
 
     /// Reads everything that is open, and looks what was not there. `false` when pages were left.
-    async fn walk(&self, began: Timestamp) -> Result<bool, Failed> {
-        for page in 1.. {
-            if page > self.input.most_pages {
+    async fn walk(&self, place: &mut WalkPlace) -> Result<bool, Failed> {
+        let mut has_more = place.page == 0 || self.find(place).await?;
+        let mut left = self.input.most_pages;
+        while has_more {
+            if left == 0 {
                 return Ok(false);
             }
-            if !self.page(page, true).await?.has_more {
-                break;
-            }
+            left -= 1;
+            let read = self.page(place.page + 1, true).await?;
+            place.page += 1;
+            has_more = came_to(place, &read);
         }
         let mut after = None;
         loop {
             let input = MissAlertsInput {
-                walk_began: began,
+                walk_began: place.began,
                 after,
             };
             let how = options::store("alerts that are gone");
@@ -175,6 +196,20 @@ impl Work<'_> {
         }
         self.ctx.state_mut(|ingest| ingest.done.walked = true);
         Ok(true)
+    }
+
+    /// Finds the page on which a walk goes on: the last one it has read, or an earlier one when so many alerts
+    /// have ended since that their rows have moved over its beginning. Says whether pages follow it.
+    async fn find(&self, place: &mut WalkPlace) -> Result<bool, Failed> {
+        let mut back = 1;
+        loop {
+            let read = self.page(place.page, true).await?;
+            if place.page == 1 || read.newest >= place.oldest {
+                return Ok(came_to(place, &read));
+            }
+            place.page = place.page.saturating_sub(back).max(1);
+            back *= 2;
+        }
     }
 
     async fn page(&self, page: u32, walk: bool) -> Result<ReadAlertsResult, Failed> {

@@ -3,7 +3,7 @@
 use clients::store::{BusyClient, ReaderState, StoreError};
 use contracts::activities::alerts::{
     Backlog, BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, EndPollInput,
-    MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult,
+    MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult, WalkPlace,
 };
 use domain::alert::AlertSource;
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +25,8 @@ struct Mark {
     walked: Option<Timestamp>,
     /// Where the last reading has stopped in the middle.
     backlog: Option<Backlog>,
+    /// Where a walk has stopped in the middle.
+    walk_place: Option<WalkPlace>,
 }
 
 fn span(secs: u64) -> SignedDuration {
@@ -58,8 +60,13 @@ impl Alerting {
             until: mark
                 .newest
                 .map(|at| at.checked_sub(overlap).unwrap_or(Timestamp::MIN)),
-            walk: next.is_none_or(|next| next <= now).then_some(now),
+            // One that has begun goes on, at whatever time the next one is due.
+            walk: match mark.walk_place {
+                Some(place) => Some(place.began),
+                None => next.is_none_or(|next| next <= now).then_some(now),
+            },
             backlog: mark.backlog,
+            walk_place: mark.walk_place,
         })
     }
 
@@ -74,6 +81,7 @@ impl Alerting {
                 newest: mark.newest.max(input.newest),
                 walked: mark.walked.max(input.walked),
                 backlog: input.backlog,
+                walk_place: input.walk_place,
             };
             if moved == mark {
                 return Ok(());

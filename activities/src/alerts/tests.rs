@@ -1,3 +1,4 @@
+use contracts::activities::alerts::WalkPlace;
 use domain::{alert::Treatment, triage::IncidentKey};
 use serde_json::{Value, json};
 use wiremock::{Mock, ResponseTemplate, matchers::body_string_contains};
@@ -56,6 +57,7 @@ async fn a_reading_comes_as_far_as_the_last_one_and_the_mark_never_moves_back() 
             newest,
             walked,
             backlog: None,
+            walk_place: None,
         };
         steps.run(AlertActivities::end_poll, end).await.unwrap();
     }
@@ -72,6 +74,32 @@ async fn a_reading_comes_as_far_as_the_last_one_and_the_mark_never_moves_back() 
     assert_eq!(at_once.walk, Some(now));
     let busy = steps.run(AlertActivities::busy_clients, BusyClientsInput::default());
     assert_eq!(busy.await.unwrap().clients, [client()]);
+}
+
+#[tokio::test]
+async fn a_walk_that_was_left_in_the_middle_goes_on_whenever_the_next_one_is_due() {
+    let mut world = World::new().await;
+    let now: jiff::Timestamp = NOW.parse().unwrap();
+    let place = WalkPlace {
+        began: now,
+        page: 20,
+        oldest: Some(now - jiff::SignedDuration::from_hours(3)),
+    };
+    let end = |walk_place: Option<WalkPlace>| EndPollInput {
+        newest: None,
+        walked: walk_place.is_none().then_some(now),
+        backlog: None,
+        walk_place,
+    };
+    world.later(60);
+    let steps = environment(AlertActivities::new(&world.deps));
+    for (walk_place, expected) in [(Some(place), Some(now)), (None, None)] {
+        let ended = steps.run(AlertActivities::end_poll, end(walk_place));
+        ended.await.unwrap();
+        let next = steps.run(AlertActivities::begin_poll, begin(600));
+        let next = next.await.unwrap();
+        assert_eq!((next.walk, next.walk_place), (expected, walk_place));
+    }
 }
 
 #[tokio::test]

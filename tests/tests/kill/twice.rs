@@ -175,7 +175,7 @@ const WRITES: [(&str, &str, &str); 37] = [
     (
         "alerts.miss",
         "alerts that a walk has not found, news for triage",
-        "a walk that missed an alert once misses it once more; one that is over stays over",
+        "a walk counts once for an alert; one that is over stays over",
     ),
     (
         "alerts.end_poll",

@@ -306,6 +306,43 @@ fn people_merge_and_close_incidents() {
 }
 
 #[test]
+fn a_walk_over_more_pages_than_a_reading_takes_comes_to_its_end() {
+    run(async {
+        let name = "alerts-walk";
+        let world = World::new(site().await, name, 1);
+        let said = |n| sighting(name, n, "raid is degraded", 81, 3_600 * i64::from(n + 1));
+        (0..12).for_each(|n| say(&world, said(n)));
+        let read = ingest(name, json!({})).await.unwrap();
+        assert_eq!((read.new, read.walked), (12, true));
+        let two_pages = json!({ "walk_secs": 0, "most_pages": 2 });
+        let read = ingest(name, two_pages.clone()).await.unwrap();
+        assert_eq!((read.walked, read.cleared, read.failed), (false, 0, None));
+        // What it has seen ends, and all behind it moves up by more than a page; the last one is gone.
+        let gone = |n| world.change(|m| drop(m.alerts.remove(&said(n).id)));
+        [0, 1, 2, 3, 4, 11].into_iter().for_each(gone);
+        let read = ingest(name, two_pages.clone()).await.unwrap();
+        assert_eq!((read.walked, read.cleared, read.failed), (true, 0, None));
+        let all: Vec<_> = (0..12).map(|n| said(n).id).collect();
+        let known = world.store().alerts.get_alerts(&all).await.unwrap();
+        let missed: Vec<u32> = known.iter().map(|alert| alert.missed).collect();
+        assert_eq!(missed, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        let read = ingest(name, two_pages.clone()).await.unwrap();
+        assert_eq!((read.walked, read.cleared), (true, 1));
+        // One that fails in the middle goes on as well: page by page it comes to its end.
+        let calls = world.read(|m| m.calls_of("superops.read_alerts"));
+        let third = u32::try_from(calls).unwrap() + 3;
+        world.change(|m| {
+            let refused = Lost::Refused("superops.unauthorized");
+            m.fail("superops.read_alerts", Some(third), refused);
+        });
+        let read = ingest(name, json!({ "walk_secs": 0 })).await.unwrap();
+        assert!(read.failed.is_some() && !read.walked, "{read:?}");
+        let read = ingest(name, json!({ "most_pages": 1 })).await.unwrap();
+        assert_eq!((read.walked, read.cleared, read.failed), (true, 5, None));
+    });
+}
+
+#[test]
 fn a_triage_that_waits_for_a_time_is_woken_by_news_alone() {
     run(async {
         let name = "alerts-rest";
