@@ -18,9 +18,7 @@ use serde_json::{Value, json};
 use temporalio_client::{
     UntypedSignal, UntypedWorkflow, WorkflowSignalOptions, WorkflowTerminateOptions,
 };
-use temporalio_common::protos::temporal::api::{
-    enums::v1::EventType, history::v1::HistoryEvent,
-};
+use temporalio_common::protos::temporal::api::{enums::v1::EventType, history::v1::HistoryEvent};
 
 fn sighting(world: &str, number: u32, title: &str, device: u32, ago: i64) -> Sighting {
     let now = Timestamp::now();
@@ -373,6 +371,32 @@ fn a_triage_that_waits_for_a_time_is_woken_by_news_alone() {
         ingest(name, json!({})).await.unwrap();
         let again = at_rest(&world, name).await;
         assert_eq!(signals(&again), 0, "started, not told");
+    });
+}
+
+#[test]
+fn a_turn_that_was_taken_away_or_whose_worker_died_is_done_again_by_the_next_try() {
+    run(async {
+        let name = "alerts-rival";
+        let world = World::new(site().await, name, 1);
+        world.change(|m| m.rival = true);
+        say(&world, sighting(name, 1, "raid is degraded", 81, 30));
+        ingest(name, json!({})).await.unwrap();
+        let events = at_rest(&world, name).await;
+        let tries = world.read(|m| m.calls_of("alerts.triage"));
+        assert!(tries >= 2 && !world.read(|m| m.rival), "{tries} tries");
+        let found = incidents(world.store(), name).await;
+        assert_eq!((found.len(), found[0].version), (1, 1));
+        assert_eq!(found[0].news.incident.alerts, 1, "taken in once");
+        let failed = |event: &&HistoryEvent| event.event_type() == EventType::ActivityTaskFailed;
+        assert_eq!(events.iter().filter(failed).count(), 0);
+        // One that dies is noticed by its heartbeat, long before the time of a turn is over.
+        let next = u32::try_from(tries).unwrap() + 1;
+        world.change(|m| m.fail("alerts.triage", Some(next), Lost::Silent));
+        say(&world, sighting(name, 2, "certificate expired", 82, 20));
+        ingest(name, json!({})).await.unwrap();
+        at_rest(&world, name).await;
+        assert_eq!(incidents(world.store(), name).await.len(), 2);
     });
 }
 

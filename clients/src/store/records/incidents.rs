@@ -9,6 +9,7 @@ use domain::{
         Expectation, IncidentKey, IncidentNews, IncidentRecord, IncidentStatus, Order, Outcome,
     },
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::{
@@ -17,11 +18,14 @@ use super::{
     triage,
 };
 use crate::store::{
-    Alerts, AlertsOf, BusyClient, IncidentChange, IncidentsOf, KEEP_ALERTS, Listing, Missed, RulesVersion,
-    StatedTopology, StoreError, StoreResult, Taking, Turn, TurnEnd,
+    Alerts, AlertsOf, BusyClient, IncidentChange, IncidentsOf, KEEP_ALERTS, Listing, Missed,
+    RulesVersion, StatedTopology, StoreError, StoreResult, Taking, Turn, TurnEnd,
 };
 
 const FACTS: &str = "facts";
+/// Devices of one read, and reads at the same time, of what waves announce.
+const DEVICES: usize = 50;
+const AT_ONCE: usize = 4;
 /// An incident, its places and a change.
 const WRITES_OF_AN_INCIDENT: usize = 5;
 
@@ -384,12 +388,14 @@ impl<B: Backend> Alerts for Records<B> {
     }
 
     async fn get_expectations(&self, devices: &[DeviceId]) -> StoreResult<Vec<Expectation>> {
-        let mut all = Vec::new();
-        for device in devices {
-            let device = device.clone();
-            let found = self.0.read(move |tx| facts::expectations(tx, &device));
-            all.extend(found.await?);
-        }
-        Ok(all)
+        let chunks: Vec<_> = devices.chunks(DEVICES).map(<[_]>::to_vec).collect();
+        let each = chunks.into_iter().map(|some| {
+            self.0.read(move |tx| {
+                let each = some.iter().map(|device| facts::expectations(tx, device));
+                each.collect::<StoreResult<Vec<_>>>()
+            })
+        });
+        let all: Vec<_> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
+        Ok(all.into_iter().flatten().flatten().collect())
     }
 }
