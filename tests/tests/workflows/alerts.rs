@@ -1,5 +1,7 @@
 //! Alerts of the whole tenant become incidents of clients.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use autoops_tests::{Lost, World, deployment::ended, histories::runs_of, run, site, wire};
 use clients::store::{AlertsOf, IncidentsOf, Store};
 use contracts::{
@@ -49,8 +51,12 @@ async fn ingest(world: &str, input: Value) -> Result<AlertIngestResult, (String,
     for (field, value) in input.as_object().unwrap() {
         all[field] = value.clone();
     }
-    // Ids of what a schedule starts end in the time.
-    let at = Timestamp::now().round(jiff::Unit::Second).unwrap();
+    // Ids of what a schedule starts end in the time; no two readings have the same.
+    static READINGS: AtomicI64 = AtomicI64::new(0);
+    let ahead = SignedDuration::from_secs(READINGS.fetch_add(1, Ordering::Relaxed));
+    let at = (Timestamp::now() + ahead)
+        .round(jiff::Unit::Second)
+        .unwrap();
     let (client, id) = (site().await.client(), format!("alert-ingest/{world}-{at}"));
     ended(client, "AlertIngest", &id, wire::json(&all)).await
 }

@@ -123,12 +123,20 @@ impl<B: Backend> Records<B> {
     }
 
     /// Deletes what is no longer needed; what is left of it harms nobody and is deleted by the next turn.
-    async fn clean(&self, client: &ClientId, taken: &[String]) -> StoreResult<()> {
+    async fn clean(&self, client: &ClientId, taken: &[String], left: &[String]) -> StoreResult<()> {
         for keys in taken.chunks(B::MOST_WRITES) {
             let (client, keys) = (client.clone(), keys.to_vec());
             self.0
                 .write(move |tx| triage::forget_news(tx, &client, &keys))
                 .await?;
+        }
+        for written_by in left.iter().filter(|by| !by.is_empty()) {
+            let delete = || {
+                let (client, written_by) = (client.clone(), written_by.clone());
+                self.0
+                    .write(move |tx| triage::delete_part(tx, &client, &written_by))
+            };
+            while delete().await? {}
         }
         Ok(())
     }
@@ -225,7 +233,14 @@ impl<B: Backend> Alerts for Records<B> {
             .0
             .write(move |tx| triage::begin(tx, &whose, &claim))
             .await?;
-        self.clean(client, &head.taken).await?;
+        self.clean(client, &head.taken, &head.left).await?;
+        // The one that the last turn has left is no news; each try that was lost leaves one more.
+        if head.left.len() > 1 {
+            let turn = turn.clone();
+            self.0
+                .write(move |tx| triage::forget_left(tx, &turn))
+                .await?;
+        }
         let state = self.state_of(client, head).await?;
         Ok(Turn { state, ..turn })
     }
@@ -326,11 +341,7 @@ impl<B: Backend> Alerts for Records<B> {
             triage::commit(tx, &turn, parts, keys.clone(), more)
         };
         self.0.write(work).await?;
-        self.clean(&bare.client, &taken).await?;
-        let client = bare.client.clone();
-        self.0
-            .write(move |tx| triage::delete_parts(tx, &client, &before))
-            .await
+        self.clean(&bare.client, &taken, &[before.written_by]).await
     }
 
     async fn get_incident(&self, key: &IncidentKey) -> StoreResult<Option<IncidentRecord>> {

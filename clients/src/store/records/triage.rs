@@ -36,6 +36,9 @@ pub(super) struct Head {
     pub(super) parts: u64,
     /// News that were taken in and may not have been deleted yet.
     pub(super) taken: Vec<String>,
+    /// Who wrote states that are not needed, or began to, and may not have been deleted yet.
+    #[serde(default)]
+    pub(super) left: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,8 +55,12 @@ fn partition(client: &ClientId) -> String {
     format!("triage/{client}")
 }
 
+fn parts_of(written_by: &str) -> String {
+    format!("state/{written_by}/")
+}
+
 fn part_key(written_by: &str, part: u64) -> String {
-    format!("state/{written_by}/{}", number(part))
+    format!("{}{}", parts_of(written_by), number(part))
 }
 
 fn orders_of(client: &ClientId) -> String {
@@ -107,18 +114,18 @@ pub(super) fn head(tx: &Tx<'_>, client: &ClientId) -> StoreResult<Head> {
 /// Takes the turn; returns it without its state, and the head it stands on.
 pub(super) fn begin(tx: &Tx<'_>, client: &ClientId, claim: &str) -> StoreResult<(Turn, Head)> {
     let pk = partition(client);
-    let head = head(tx, client)?;
+    let mut head = head(tx, client)?;
     if head.written_by == claim {
         return Err(StoreError::Conflict {
             what: format!("claim `{claim}` has ended a turn already"),
         });
     }
     if head.claim != claim {
-        let claimed = Head {
-            claim: claim.to_owned(),
-            ..head.clone()
-        };
-        tx.put(&pk, HEAD, &claimed)?;
+        let lost = std::mem::replace(&mut head.claim, claim.to_owned());
+        if lost != head.written_by {
+            head.left.push(lost);
+        }
+        tx.put(&pk, HEAD, &head)?;
     }
     let busy: Option<Busy> = tx.get(&pk, BUSY)?;
     let turn = Turn {
@@ -160,12 +167,24 @@ pub(super) fn write_part(tx: &Tx<'_>, turn: &Turn, part: u64, bytes: &[u8]) -> S
     tx.put(&partition(&turn.client), &sk, &STANDARD.encode(bytes))
 }
 
-/// Deletes the state before.
-pub(super) fn delete_parts(tx: &Tx<'_>, client: &ClientId, head: &Head) -> StoreResult<()> {
-    let (pk, parts) = (partition(client), 0..head.parts);
-    parts
-        .into_iter()
-        .try_for_each(|part| tx.delete(&pk, &part_key(&head.written_by, part)))
+/// Deletes the next part of a state that is not needed any more; says whether there was one.
+pub(super) fn delete_part(tx: &Tx<'_>, client: &ClientId, written_by: &str) -> StoreResult<bool> {
+    let (pk, prefix, head) = (partition(client), parts_of(written_by), head(tx, client)?);
+    if head.claim == written_by || head.written_by == written_by {
+        return Ok(false);
+    }
+    let Some(part) = tx.range(&pk, &prefix, None, 1, Direction::Ascending)?.pop() else {
+        return Ok(false);
+    };
+    tx.delete(&pk, &part.sk)?;
+    Ok(true)
+}
+
+/// Notes that the states that are not needed any more are deleted.
+pub(super) fn forget_left(tx: &Tx<'_>, turn: &Turn) -> StoreResult<()> {
+    let head = fence(tx, turn)?;
+    let left = Vec::new();
+    tx.put(&partition(&turn.client), HEAD, &Head { left, ..head })
 }
 
 /// Moves the head to the state that was written.
@@ -176,7 +195,7 @@ pub(super) fn commit(
     taken: Vec<String>,
     more: bool,
 ) -> StoreResult<()> {
-    fence(tx, turn)?;
+    let before = fence(tx, turn)?;
     let pk = partition(&turn.client);
     let head = Head {
         version: turn.version + 1,
@@ -184,6 +203,7 @@ pub(super) fn commit(
         written_by: turn.claim.clone(),
         parts,
         taken,
+        left: vec![before.written_by],
     };
     tx.put(&pk, HEAD, &head)?;
     let Some(busy) = tx.get::<Busy>(&pk, BUSY)? else {
