@@ -347,6 +347,27 @@ fn a_walk_over_more_pages_than_a_reading_takes_comes_to_its_end() {
 }
 
 #[test]
+fn a_reading_of_one_page_comes_to_the_end_of_what_is_left() {
+    run(async {
+        let name = "alerts-left";
+        let world = World::new(site().await, name, 1);
+        say(&world, sighting(name, 0, "raid is degraded", 81, 900));
+        let one_page = json!({ "most_pages": 1 });
+        ingest(name, one_page.clone()).await.unwrap();
+        // Four pages within the time that is read again.
+        (1..12).for_each(|n| {
+            let said = sighting(name, n, "raid is degraded", 81, i64::from(n));
+            say(&world, said);
+        });
+        let mut new = 0;
+        for _ in 0..4 {
+            new += ingest(name, one_page.clone()).await.unwrap().new;
+        }
+        assert_eq!(new, 11);
+    });
+}
+
+#[test]
 fn a_triage_that_waits_for_a_time_is_woken_by_news_alone() {
     run(async {
         let name = "alerts-rest";
