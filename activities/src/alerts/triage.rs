@@ -90,7 +90,7 @@ impl Alerting {
         }
         let outcome = triage.turn();
         let active = triage.active() as u64;
-        for step in in_steps(outcome) {
+        for step in in_steps(&outcome) {
             let written = alerts.write_outcome(&turn, step, now).await;
             written.map_err(lost)?;
             alive();
@@ -182,23 +182,16 @@ fn lost(error: StoreError) -> Failed {
 }
 
 /// Incidents before alerts: none names one that is not there.
-fn in_steps(outcome: triage::Outcome) -> impl Iterator<Item = triage::Outcome> {
-    let triage::Outcome {
-        mut incidents,
-        mut placements,
-    } = outcome;
-    std::iter::from_fn(move || {
-        let some = |most: usize| 0..most.min(STEP);
-        let step = triage::Outcome {
-            incidents: incidents.drain(some(incidents.len())).collect(),
-            placements: vec![],
-        };
-        if !step.incidents.is_empty() {
-            return Some(step);
-        }
-        let placements: Vec<_> = placements.drain(some(placements.len())).collect();
-        (!placements.is_empty()).then(|| triage::Outcome { placements, ..step })
-    })
+fn in_steps(outcome: &triage::Outcome) -> impl Iterator<Item = triage::Outcome> {
+    let incidents = outcome.incidents.chunks(STEP).map(|some| triage::Outcome {
+        incidents: some.to_vec(),
+        placements: vec![],
+    });
+    let placements = outcome.placements.chunks(STEP).map(|some| triage::Outcome {
+        placements: some.to_vec(),
+        incidents: vec![],
+    });
+    incidents.chain(placements)
 }
 
 fn carry_out(triage: &mut Triage, order: &Order) -> OrderAnswer {

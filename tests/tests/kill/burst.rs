@@ -69,11 +69,8 @@ fn peak_mb(group: i32) -> u64 {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let of_group = processes.filter(|process| {
         let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        let rest = stat
-            .rsplit_once(')')
-            .map_or("", |(_, rest)| rest)
-            .split_whitespace();
-        rest.skip(2).next() == Some(group.to_string().as_str())
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        after_name.split_whitespace().nth(2) == Some(group.to_string().as_str())
     });
     let peaks = of_group.filter_map(|process| {
         let status = fs::read_to_string(process.path().join("status")).ok()?;
