@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{AlertReadActivities, Alerting, PAGE};
 use crate::failure::{Outcome, bug_because};
 
+/// Active alerts that are looked at in one go after a walk: few of them were not found.
+const MISSED: usize = 1_000;
 /// Names what the reading of alerts remembers.
 const READER: &str = "superops-alerts";
 
@@ -110,7 +112,13 @@ impl Alerting {
         let alerts = self.store.alerts.as_ref();
         let (source, now) = (AlertSource::Superops, self.clock.now());
         let missed = alerts
-            .miss_alerts(source, input.walk_began, now, input.after.as_deref(), PAGE)
+            .miss_alerts(
+                source,
+                input.walk_began,
+                now,
+                input.after.as_deref(),
+                MISSED,
+            )
             .await?;
         metrics::counter!("autoops_alerts_missed_by_walks").increment(missed.missed);
         Ok(MissAlertsResult {
