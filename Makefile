@@ -48,7 +48,7 @@ test-stack: toolchain ## Test the adapters of AWS services alone, on real engine
 	@scripts/step "3/3 tests" cargo test --workspace --locked --test engines
 
 .PHONY: chaos
-chaos: toolchain ## Kill worker and server in larger samples; AUTOOPS_KILL_SEED=N takes others
+chaos: toolchain ## Kill worker and server in larger samples, raise 100000 alerts at once; AUTOOPS_KILL_SEED=N takes others
 	@scripts/step "1/2 programs and tests" cargo build --workspace --all-targets --locked
 	@AUTOOPS_CHAOS=1 scripts/step "2/2 kills" cargo test --workspace --locked --test kill -- --nocapture
 

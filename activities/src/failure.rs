@@ -38,6 +38,14 @@ where
     build(failures::failure_type(system, error.kind()), error, again)
 }
 
+/// As [`activity_error`], for what another try of the same activity does right, whatever its kind.
+pub(crate) fn passing_error<E>(system: &str, error: E) -> Failed
+where
+    E: Classify + Error + Send + Sync + 'static,
+{
+    build(failures::failure_type(system, error.kind()), error, true)
+}
+
 /// As [`activity_error`], for what the workflow goes on without: Temporal does not try again.
 pub(crate) fn final_error<E>(system: &str, error: E) -> Failed
 where

@@ -96,7 +96,8 @@ impl Default for ProcessingWaits {
     fn default() -> Self {
         Self {
             lag_secs: 10,
-            news: 1_000,
+            // Each turn reads and writes all that is active of a client: in a burst few large ones are quicker.
+            news: 4_000,
             continue_after_events: 4_000,
             response: ResponseWaits::default(),
         }

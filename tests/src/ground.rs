@@ -260,6 +260,15 @@ impl Ground {
             .await;
     }
 
+    /// Lets the simulator of `SuperOps` raise alerts at once.
+    ///
+    /// # Panics
+    /// When it does not take them.
+    pub async fn raise(&self, alerts: &Value) {
+        self.ask_simulator(|http, url| http.post(format!("{url}/alerts")).json(alerts))
+            .await;
+    }
+
     /// Makes trouble that has no name.
     pub async fn trouble(&self, faults: &Value) {
         self.ask_simulator(|http, url| http.post(format!("{url}/faults")).json(faults))

@@ -116,6 +116,8 @@ pub struct Model {
     pub unasked: Vec<Option<Degraded>>,
     /// What the RMM says of alerts.
     pub alerts: BTreeMap<AlertId, Sighting>,
+    /// The next turn of triage is taken away by another worker.
+    pub rival: bool,
 }
 
 impl Model {
@@ -162,6 +164,7 @@ impl Model {
             plan_order: Vec::new(),
             unasked: Vec::new(),
             alerts: BTreeMap::new(),
+            rival: false,
         }
     }
 

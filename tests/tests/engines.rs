@@ -7,6 +7,8 @@ use std::panic::AssertUnwindSafe;
 
 use futures::{FutureExt, StreamExt, stream};
 
+#[path = "engines/alerts.rs"]
+mod alerts;
 #[path = "engines/cuts.rs"]
 mod cuts;
 #[path = "engines/dynamo.rs"]
@@ -19,6 +21,8 @@ mod looks;
 mod made;
 #[path = "engines/opensearch.rs"]
 mod opensearch;
+#[path = "engines/ports.rs"]
+mod ports;
 #[path = "engines/s3.rs"]
 mod s3;
 #[path = "engines/writes.rs"]

@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+#[path = "kill/burst.rs"]
+mod burst;
 #[path = "kill/effort.rs"]
 mod effort;
 #[path = "kill/evidence.rs"]
@@ -30,3 +32,5 @@ mod sweep;
 mod trail;
 #[path = "kill/twice.rs"]
 mod twice;
+#[path = "kill/watched.rs"]
+mod watched;

@@ -202,9 +202,11 @@ pub(crate) fn cause(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 120, retry(1, 60, 0), None, summary.into())
 }
 
-/// A turn of triage: reads and writes the whole state of a client.
+/// A turn of triage: reads and writes the whole state of a client, step by step.
 pub(crate) fn triage(summary: impl Into<String>) -> ActivityOptions {
-    options(queues::MAIN, 300, retry(1, 60, 0), None, summary.into())
+    let mut options = options(queues::MAIN, 300, retry(1, 60, 0), None, summary.into());
+    options.heartbeat_timeout = Some(Duration::from_secs(30));
+    options
 }
 
 /// Reading a software list for a campaign: what it says is for people and waits for nobody, so it is given

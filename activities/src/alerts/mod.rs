@@ -21,11 +21,12 @@ use contracts::activities::alerts::{
 };
 use domain::triage::{IncidentKey, IncidentRecord};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
+use tokio::sync::Notify;
 
 pub use deliver::Server;
 pub use triage::claim;
 
-use crate::{Clock, Deps, failure::Outcome};
+use crate::{Clock, Deps, failure::Outcome, heartbeat};
 
 /// Rows of one answer from the store.
 const PAGE: usize = 200;
@@ -152,7 +153,10 @@ impl AlertActivities {
     ) -> Result<TriageResult, ActivityError> {
         // Whoever begins a turn takes it from a try before, even of the same activity.
         let claim = claim(&ctx);
-        Ok(self.0.turn(&input, &claim).await?)
+        let progress = Notify::new();
+        let alive = || progress.notify_one();
+        let turn = self.0.turn(&input, &claim, &alive);
+        heartbeat::during(turn, &progress, &ctx).await
     }
 
     /// Tells the workflow of an incident, which starts when it does not run.

@@ -1,9 +1,9 @@
 //! Reading alerts: how far, page by page, and what is no longer there.
 
-use clients::store::{ReaderState, StoreError};
+use clients::store::{BusyClient, ReaderState, StoreError};
 use contracts::activities::alerts::{
     Backlog, BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, EndPollInput,
-    MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult,
+    MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult, WalkPlace,
 };
 use domain::alert::AlertSource;
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{AlertReadActivities, Alerting, PAGE};
 use crate::failure::{Outcome, bug_because};
 
+/// Active alerts that are looked at in one go after a walk: few of them were not found.
+const MISSED: usize = 1_000;
 /// Names what the reading of alerts remembers.
 const READER: &str = "superops-alerts";
 
@@ -25,6 +27,8 @@ struct Mark {
     walked: Option<Timestamp>,
     /// Where the last reading has stopped in the middle.
     backlog: Option<Backlog>,
+    /// Where a walk has stopped in the middle.
+    walk_place: Option<WalkPlace>,
 }
 
 fn span(secs: u64) -> SignedDuration {
@@ -58,8 +62,13 @@ impl Alerting {
             until: mark
                 .newest
                 .map(|at| at.checked_sub(overlap).unwrap_or(Timestamp::MIN)),
-            walk: next.is_none_or(|next| next <= now).then_some(now),
+            // One that has begun goes on, at whatever time the next one is due.
+            walk: match mark.walk_place {
+                Some(place) => Some(place.began),
+                None => next.is_none_or(|next| next <= now).then_some(now),
+            },
             backlog: mark.backlog,
+            walk_place: mark.walk_place,
         })
     }
 
@@ -74,6 +83,7 @@ impl Alerting {
                 newest: mark.newest.max(input.newest),
                 walked: mark.walked.max(input.walked),
                 backlog: input.backlog,
+                walk_place: input.walk_place,
             };
             if moved == mark {
                 return Ok(());
@@ -102,7 +112,13 @@ impl Alerting {
         let alerts = self.store.alerts.as_ref();
         let (source, now) = (AlertSource::Superops, self.clock.now());
         let missed = alerts
-            .miss_alerts(source, input.walk_began, now, input.after.as_deref(), PAGE)
+            .miss_alerts(
+                source,
+                input.walk_began,
+                now,
+                input.after.as_deref(),
+                MISSED,
+            )
             .await?;
         metrics::counter!("autoops_alerts_missed_by_walks").increment(missed.missed);
         Ok(MissAlertsResult {
@@ -118,8 +134,12 @@ impl Alerting {
     pub async fn busy(&self, input: &BusyClientsInput) -> Outcome<BusyClientsResult> {
         let alerts = self.store.alerts.as_ref();
         let page = alerts.busy_clients(input.after.as_deref(), PAGE).await?;
+        let (news, waiting): (Vec<_>, Vec<_>) =
+            page.items.into_iter().partition(|busy| busy.has_news);
+        let ids = |busy: Vec<BusyClient>| busy.into_iter().map(|busy| busy.client).collect();
         Ok(BusyClientsResult {
-            clients: page.items,
+            clients: ids(news),
+            waiting: ids(waiting),
             next: page.next,
         })
     }

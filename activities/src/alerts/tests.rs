@@ -1,5 +1,9 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use contracts::activities::alerts::WalkPlace;
 use domain::{alert::Treatment, triage::IncidentKey};
 use serde_json::{Value, json};
+use temporalio_sdk::testing::{ActivityEnvironment, ActivityEnvironmentError};
 use wiremock::{Mock, ResponseTemplate, matchers::body_string_contains};
 
 use super::*;
@@ -56,6 +60,7 @@ async fn a_reading_comes_as_far_as_the_last_one_and_the_mark_never_moves_back() 
             newest,
             walked,
             backlog: None,
+            walk_place: None,
         };
         steps.run(AlertActivities::end_poll, end).await.unwrap();
     }
@@ -72,6 +77,32 @@ async fn a_reading_comes_as_far_as_the_last_one_and_the_mark_never_moves_back() 
     assert_eq!(at_once.walk, Some(now));
     let busy = steps.run(AlertActivities::busy_clients, BusyClientsInput::default());
     assert_eq!(busy.await.unwrap().clients, [client()]);
+}
+
+#[tokio::test]
+async fn a_walk_that_was_left_in_the_middle_goes_on_whenever_the_next_one_is_due() {
+    let mut world = World::new().await;
+    let now: jiff::Timestamp = NOW.parse().unwrap();
+    let place = WalkPlace {
+        began: now,
+        page: 20,
+        oldest: Some(now - jiff::SignedDuration::from_hours(3)),
+    };
+    let end = |walk_place: Option<WalkPlace>| EndPollInput {
+        newest: None,
+        walked: walk_place.is_none().then_some(now),
+        backlog: None,
+        walk_place,
+    };
+    world.later(60);
+    let steps = environment(AlertActivities::new(&world.deps));
+    for (walk_place, expected) in [(Some(place), Some(now)), (None, None)] {
+        let ended = steps.run(AlertActivities::end_poll, end(walk_place));
+        ended.await.unwrap();
+        let next = steps.run(AlertActivities::begin_poll, begin(600));
+        let next = next.await.unwrap();
+        assert_eq!((next.walk, next.walk_place), (expected, walk_place));
+    }
 }
 
 #[tokio::test]
@@ -94,7 +125,7 @@ async fn a_turn_places_what_is_old_enough_and_comes_again_for_the_rest() {
         news: 100,
     };
     let alerting = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
-    let turn = alerting.turn(&input, "one").await.unwrap();
+    let turn = alerting.turn(&input, "one", &|| ()).await.unwrap();
     assert_eq!((turn.news, turn.more, turn.active), (1, false, 1));
     assert!(turn.next_due.is_some(), "the young one is waited for");
     let [told] = &turn.undelivered[..] else {
@@ -123,9 +154,95 @@ async fn a_turn_places_what_is_old_enough_and_comes_again_for_the_rest() {
         .collect();
     assert_eq!(placed, [Some(Treatment::Incident), None]);
     // A try of the same turn that comes late is told so and changes nothing.
-    assert!(alerting.turn(&input, "one").await.is_err());
+    assert!(alerting.turn(&input, "one", &|| ()).await.is_err());
     world.later(30);
     let later = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
-    let turn = later.turn(&input, "two").await.unwrap();
+    let turn = later.turn(&input, "two", &|| ()).await.unwrap();
     assert_eq!((turn.news, turn.active), (1, 2));
+}
+
+/// Two alerts that are in the store, and what asks for a turn with them.
+async fn with_news() -> (World, TriageInput) {
+    let world = World::new().await;
+    world.seed(2).await;
+    says(&world, &[row(2, 20, 2), row(1, 90, 1)], false).await;
+    let reads = environment(AlertReadActivities::new(&world.deps));
+    let input = ReadAlertsInput {
+        page: 1,
+        walk: true,
+    };
+    let read = reads.run(AlertReadActivities::read_alerts, input);
+    assert_eq!(read.await.unwrap().new, 2);
+    let input = TriageInput {
+        client: client(),
+        lag_secs: 10,
+        news: 100,
+    };
+    (world, input)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_try_that_loses_its_turn_is_done_again_and_takes_nothing_in_twice() {
+    let (world, input) = with_news().await;
+    let store = &world.deps.store;
+    let alerting = Alerting::on(store.clone(), Arc::clone(&world.deps.clock));
+    let mut lost = 0;
+    let turn = loop {
+        // Another worker that was taken for dead begins the turn after so many steps of this one.
+        let (steps, rival) = (AtomicUsize::new(0), format!("rival-{lost}"));
+        let step = || {
+            if steps.fetch_add(1, Ordering::Relaxed) == lost {
+                let begun = store.alerts.begin_turn(&input.client, &rival);
+                let begun = tokio::task::block_in_place(|| {
+                    tokio::runtime::Handle::current().block_on(begun)
+                });
+                begun.unwrap();
+            }
+        };
+        match alerting.turn(&input, &format!("try-{lost}"), &step).await {
+            Ok(turn) => break turn,
+            Err(failed) => {
+                let ActivityError::Application(failure) = failed.into() else {
+                    panic!()
+                };
+                assert_eq!(failure.type_name(), Some("store.conflict"));
+                assert!(!failure.is_non_retryable(), "the next try does it");
+            }
+        }
+        lost += 1;
+    };
+    assert!(lost >= 5, "{lost} places");
+    assert_eq!((turn.news, turn.active, turn.undelivered.len()), (2, 2, 2));
+    for told in turn.undelivered {
+        let record = alerting.load(&told.incident).await.unwrap();
+        assert_eq!((record.version, record.news.incident.alerts), (1, 1));
+    }
+    let again = alerting.turn(&input, "again", &|| ()).await.unwrap();
+    assert_eq!((again.news, again.active), (0, 2));
+}
+
+#[tokio::test]
+async fn a_turn_says_that_it_is_alive_and_stops_when_it_is_cancelled() {
+    let (world, input) = with_news().await;
+    let beats = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&beats);
+    let steps = ActivityEnvironment::builder()
+        .register_activities(AlertActivities::new(&world.deps))
+        .on_heartbeat(move |_| {
+            heard.fetch_add(1, Ordering::Relaxed);
+        })
+        .build();
+    let cancelled = environment(AlertActivities::new(&world.deps));
+    cancelled.cancel();
+    let ended = cancelled.run(AlertActivities::triage, input.clone()).await;
+    let stopped = matches!(
+        ended,
+        Err(ActivityEnvironmentError::Activity(
+            ActivityError::Cancelled { .. }
+        ))
+    );
+    assert!(stopped, "{ended:?}");
+    let turn = steps.run(AlertActivities::triage, input).await.unwrap();
+    assert_eq!(turn.news, 2, "it left nothing behind");
+    assert!(beats.load(Ordering::Relaxed) >= 3, "{beats:?}");
 }

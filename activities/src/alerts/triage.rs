@@ -1,26 +1,29 @@
 //! A turn of triage: what is new of a client's alerts goes into its state, and what comes of it is written.
 
 use clients::{
-    store::{IncidentChange, IncidentsOf, Turn, TurnEnd},
+    store::{IncidentChange, IncidentsOf, StoreError, Turn, TurnEnd},
     triage::{Facts, read_state, write_state},
 };
 use contracts::activities::alerts::{TriageInput, TriageResult, Undelivered};
 use domain::{
     audit::{Actor, AuditRecord},
     people::Identity,
-    triage::{Closing, IncidentKey, Order, OrderAnswer, OrderKind, Triage},
+    triage::{self, Closing, IncidentKey, Order, OrderAnswer, OrderKind, Triage},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use temporalio_sdk::activities::ActivityContext;
 
 use super::Alerting;
-use crate::failure::Outcome;
+use crate::failure::{Failed, Outcome, passing_error};
 
 /// Orders that one turn carries out.
 const ORDERS: usize = 20;
 /// Incidents whose workflows are told after one turn; the next turn names the others.
 const TOLD: usize = 100;
+
+/// Incidents or alerts of one step of what a turn writes.
+const STEP: usize = 200;
 
 /// Names who does a turn: a try of an activity does one.
 #[must_use]
@@ -35,14 +38,22 @@ pub fn claim(ctx: &ActivityContext) -> String {
 }
 
 impl Alerting {
-    /// Does a turn; whoever begins one later with another claim takes it away.
+    /// Does a turn; whoever begins one later with another claim takes it away. `alive` is called after each
+    /// step.
     ///
     /// # Errors
-    /// When the store does not answer, or somebody else has begun a turn.
-    pub async fn turn(&self, input: &TriageInput, claim: &str) -> Outcome<TriageResult> {
+    /// When the store does not answer, or somebody else has begun a turn; a try with a new claim may do it.
+    pub async fn turn(
+        &self,
+        input: &TriageInput,
+        claim: &str,
+        alive: &(dyn Fn() + Send + Sync),
+    ) -> Outcome<TriageResult> {
         let alerts = self.store.alerts.as_ref();
         let now = self.clock.now();
-        let turn = alerts.begin_turn(&input.client, claim).await?;
+        let begun = alerts.begin_turn(&input.client, claim).await;
+        let turn = begun.map_err(lost)?;
+        alive();
         let mut triage = read_state(turn.state.as_deref())?;
         let lag = SignedDuration::from_secs(i64::try_from(input.lag_secs).unwrap_or(i64::MAX));
         let until = now.checked_sub(lag).unwrap_or(now);
@@ -56,6 +67,7 @@ impl Alerting {
         // What is too young waits for others that are older and come later.
         let young = (waiting > news.len()).then(|| now.checked_add(lag).unwrap_or(now));
         let orders = alerts.read_orders(&input.client, ORDERS).await?;
+        alive();
         let facts = Facts::gather(
             &self.store,
             &self.networks,
@@ -65,6 +77,7 @@ impl Alerting {
             now,
         )
         .await?;
+        alive();
         triage.set_topology(&facts.network().topology);
         let facts = facts.at(now);
         for event in &news {
@@ -77,7 +90,11 @@ impl Alerting {
         }
         let outcome = triage.turn();
         let active = triage.active() as u64;
-        alerts.write_outcome(&turn, outcome, now).await?;
+        for step in in_steps(&outcome) {
+            let written = alerts.write_outcome(&turn, step, now).await;
+            written.map_err(lost)?;
+            alive();
+        }
         for (order, (_, answer)) in orders.iter().zip(&answers) {
             self.note_order(&turn, order, answer, now).await?;
         }
@@ -90,7 +107,8 @@ impl Alerting {
             answers,
             more: full || next_due.is_some(),
         };
-        alerts.end_turn(&turn, end).await?;
+        alerts.end_turn(&turn, end).await.map_err(lost)?;
+        alive();
         let untold = IncidentsOf::UndeliveredOf(input.client.clone());
         let untold = alerts.list_incidents(&untold, None, TOLD).await?;
         let undelivered = untold.items.iter().map(|record| Undelivered {
@@ -153,6 +171,27 @@ impl Alerting {
         self.store.actions.append_audit(record).await?;
         Ok(())
     }
+}
+
+/// A turn that was taken away is done again by another try, which begins where the other one has ended.
+fn lost(error: StoreError) -> Failed {
+    match error {
+        StoreError::Conflict { .. } => passing_error("store", error),
+        error => error.into(),
+    }
+}
+
+/// Incidents before alerts: none names one that is not there.
+fn in_steps(outcome: &triage::Outcome) -> impl Iterator<Item = triage::Outcome> {
+    let incidents = outcome.incidents.chunks(STEP).map(|some| triage::Outcome {
+        incidents: some.to_vec(),
+        placements: vec![],
+    });
+    let placements = outcome.placements.chunks(STEP).map(|some| triage::Outcome {
+        placements: some.to_vec(),
+        incidents: vec![],
+    });
+    incidents.chain(placements)
 }
 
 fn carry_out(triage: &mut Triage, order: &Order) -> OrderAnswer {

@@ -31,6 +31,9 @@ pub struct BeginPollResult {
     /// Where the reading before has stopped in the middle.
     #[serde(default)]
     pub backlog: Option<Backlog>,
+    /// Where that walk has stopped in the middle, if it began earlier.
+    #[serde(default)]
+    pub walk_place: Option<WalkPlace>,
 }
 
 /// Where a reading has stopped because its pages were used up. What is newer moves rows to later pages: going
@@ -41,6 +44,18 @@ pub struct Backlog {
     pub page: u32,
     /// When the newest alert on the pages before it was raised.
     pub newest: Option<Timestamp>,
+}
+
+/// Where a walk over everything open has stopped in the middle. Rows move to later pages when others are
+/// raised, and to earlier ones when others end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalkPlace {
+    /// When the walk began.
+    pub began: Timestamp,
+    /// The last page that was read; 0 before the first.
+    pub page: u32,
+    /// When the oldest alert on the pages that were read was raised.
+    pub oldest: Option<Timestamp>,
 }
 
 /// Names a page of alerts, newest first.
@@ -98,6 +113,9 @@ pub struct EndPollInput {
     /// Where it has stopped in the middle.
     #[serde(default)]
     pub backlog: Option<Backlog>,
+    /// Where a walk has stopped that has not come to its end.
+    #[serde(default)]
+    pub walk_place: Option<WalkPlace>,
 }
 
 /// Asks for clients whose triage has something to do.
@@ -111,8 +129,11 @@ pub struct BusyClientsInput {
 /// Clients whose triage has something to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BusyClientsResult {
-    /// Clients.
+    /// Those with news that their triage has not looked at.
     pub clients: Vec<ClientId>,
+    /// Those where something waits for a time: their triage has to run, and knows when to look.
+    #[serde(default)]
+    pub waiting: Vec<ClientId>,
     /// Where to go on; absent at the end.
     pub next: Option<String>,
 }

@@ -244,6 +244,9 @@ pub struct Alert {
     /// Walks over everything that is open which did not find it, since it was last seen.
     #[serde(default)]
     pub missed: u32,
+    /// When the last of them began.
+    #[serde(default)]
+    pub missed_by: Option<Timestamp>,
     /// News it made so far.
     pub news: u32,
     /// Where triage has put it.

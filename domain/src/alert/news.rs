@@ -90,6 +90,7 @@ impl Alert {
         let mut alert = Self {
             said,
             missed: 0,
+            missed_by: None,
             ..known.clone()
         };
         let mut news = Vec::new();
@@ -130,6 +131,7 @@ impl Alert {
             said,
             cleared_at: None,
             missed: 0,
+            missed_by: None,
             news: 0,
             placement: None,
         };
@@ -143,14 +145,17 @@ impl Alert {
     }
 
     /// Ends an alert that a walk over everything open did not find for the second time: one walk may
-    /// miss a row, because rows move up when others end. `None` when there is nothing to write.
+    /// miss a row, because rows move up when others end. A walk counts once. `None` when there is nothing
+    /// to write.
     #[must_use]
     pub fn miss(mut self, walk_began: Timestamp, now: Timestamp) -> Option<Taken> {
         const ENOUGH: u32 = 2;
-        if !self.is_active() || self.said.seen_at >= walk_began {
+        let counted = self.missed_by >= Some(walk_began);
+        if !self.is_active() || self.said.seen_at >= walk_began || counted {
             return None;
         }
         self.missed += 1;
+        self.missed_by = Some(walk_began);
         let mut news = Vec::new();
         if self.missed >= ENOUGH {
             self.cleared_at = Some(now);

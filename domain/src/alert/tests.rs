@@ -140,6 +140,11 @@ fn two_walks_that_do_not_find_an_alert_end_it_and_one_does_not() {
     assert!(once.news.is_empty() && once.alert.is_active());
     let seen = take(Some(once.alert.clone()), said(700)).unwrap().alert;
     assert_eq!(seen.missed, 0);
+    assert_eq!(
+        once.alert.clone().miss(at(600), at(620)),
+        None,
+        "told again"
+    );
     let twice = once.alert.miss(at(1_200), at(1_210)).unwrap();
     assert_eq!(kinds(&twice), [(EventKind::Cleared, at(1_210))]);
     assert_eq!(twice.alert.miss(at(1_800), at(1_810)), None);

@@ -256,6 +256,7 @@ mod tests {
             first_seen_at: at(minute),
             cleared_at: None,
             missed: 0,
+            missed_by: None,
             news: 0,
             placement: None,
         }

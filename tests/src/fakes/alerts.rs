@@ -14,6 +14,7 @@ use contracts::activities::alerts::{
 use domain::alert::Sighting;
 use jiff::Timestamp;
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
+use tokio::runtime::Handle;
 
 use crate::{
     faults::failure,
@@ -97,8 +98,16 @@ impl FakeAlerts {
         ctx: ActivityContext,
         input: TriageInput,
     ) -> Result<TriageResult, ActivityError> {
-        let claim = claim(&ctx);
-        Ok(self.of(&ctx)?.turn(&input, &claim).await?)
+        let (world, claim) = (self.0.of(&ctx)?, claim(&ctx));
+        // Another worker that was taken for dead begins the turn in the middle of this one.
+        let step = || {
+            if world.change(|m| std::mem::take(&mut m.rival)) {
+                let begun = world.store().alerts.begin_turn(&input.client, "rival");
+                let begun = tokio::task::block_in_place(|| Handle::current().block_on(begun));
+                begun.unwrap();
+            }
+        };
+        Ok(self.of(&ctx)?.turn(&input, &claim, &step).await?)
     }
 
     /// Tells the workflow of an incident.

@@ -14,10 +14,13 @@ use futures::{StreamExt, stream};
 use serde_json::Value;
 
 use crate::{
+    alerts,
     dynamo::{fresh, items, on_dynamo, text},
     looks::Probe,
     writes::Write,
 };
+
+type Row = HashMap<String, AttributeValue>;
 
 /// Kinds of writes at the same time.
 const AT_ONCE: usize = 6;
@@ -72,6 +75,11 @@ fn a_process_that_dies_anywhere_in_a_write_leaves_no_half_record() {
         }
         for (write, cases) in died {
             come_back(write, &cases, &reader).await;
+            if write == Write::EndTurn {
+                for case in &cases {
+                    alerts::goes_on(&reader.store, &case.token).await;
+                }
+            }
         }
         lists_and_parts_agree(&config).await;
         println!("{deaths} deaths in {} kinds of writes", Write::ALL.len());
@@ -206,7 +214,6 @@ async fn come_back(write: Write, cases: &[Case], reader: &Reader) {
 /// Every place points to a record that knows of it, every record stands where it says, and every part
 /// belongs to the record as it is.
 async fn lists_and_parts_agree(config: &DynamoConfig) {
-    type Row = HashMap<String, AttributeValue>;
     let (mut rows, mut said) = (BTreeMap::<(String, String), Row>::new(), BTreeSet::new());
     for table in Table::ALL
         .into_iter()
@@ -247,4 +254,25 @@ async fn lists_and_parts_agree(config: &DynamoConfig) {
     };
     let mut parts = rows.keys().filter(|(pk, _)| pk.starts_with("part/"));
     assert!(parts.clone().count() > 1 && parts.all(owned));
+    states_are_of_their_last_turn(&rows);
+}
+
+/// What tries have left that lost their turn or died, and what was taken in, is deleted by the next one.
+fn states_are_of_their_last_turn(rows: &BTreeMap<(String, String), Row>) {
+    let mut states = 0;
+    for (pk, sk) in rows.keys() {
+        let Some(state) = sk.strip_prefix("state/") else {
+            continue;
+        };
+        let head = &rows[&(pk.clone(), "head".to_owned())];
+        let head: Value = serde_json::from_str(text(head, "body")).unwrap();
+        let (writer, _) = state.rsplit_once('/').unwrap();
+        assert_eq!(head["written_by"], writer, "{pk}: {head}");
+        let client = pk.strip_prefix("triage/").unwrap();
+        let news = (format!("news/{client}"), String::new());
+        let left = rows.range(news..).next().map(|((pk, _), _)| pk);
+        assert_ne!(left, Some(&format!("news/{client}")), "news of {client}");
+        states += 1;
+    }
+    assert!(states > 10, "{states} states");
 }

@@ -11,7 +11,7 @@ use clients::store::{Change, Store};
 use futures::future::join_all;
 use serde_json::Value;
 
-use crate::{looks::Probe, writes::Write};
+use crate::{alerts, looks::Probe, writes::Write};
 
 /// Writers of the process at the same time.
 const LANES: usize = 4;
@@ -117,7 +117,7 @@ async fn is_whole(store: &Store, left: &[Change], twin: &Store, seed: u64, lane:
             break;
         }
         assert!(
-            states.contains(&found),
+            is_reached(&states, &found),
             "{write:?} {token}: half of it: {:?}",
             found.0
         );
@@ -132,8 +132,27 @@ async fn is_whole(store: &Store, left: &[Change], twin: &Store, seed: u64, lane:
         }
         let finished = write.look(store, &token, &Probe::None).await;
         assert_eq!(finished, states.pop().unwrap().0, "{write:?} {token}");
+        if write == Write::EndTurn {
+            alerts::goes_on(store, &token).await;
+        }
     }
     done
+}
+
+/// Whether one of the states is there, or one on the way to the next: each thing is whole, and the changes are
+/// those of the things that are there.
+fn is_reached(states: &[(Vec<Value>, usize)], (seen, told): &(Vec<Value>, usize)) -> bool {
+    states.windows(2).any(|pair| {
+        let [(before, none), (after, all)] = pair else {
+            return false;
+        };
+        let each = before.iter().zip(after).zip(seen);
+        let whole = each.clone().filter(|((before, _), seen)| before != seen);
+        let is_whole = each
+            .clone()
+            .all(|((before, after), seen)| seen == before || seen == after);
+        is_whole && *told == none + (all - none) * whole.count() / seen.len()
+    })
 }
 
 /// What is there of a write, and how many changes tell of it.

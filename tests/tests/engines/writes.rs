@@ -16,7 +16,7 @@ use domain::{
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{looks::*, made::*};
+use crate::{alerts, looks::*, made::*};
 
 /// A kind of write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,13 +54,26 @@ pub(crate) enum Write {
     SetFlag,
     ClearFlag,
     Claim,
+    TakeAlerts,
+    MissAlerts,
+    ClearAlerts,
+    BeginTurn,
+    PutOrder,
+    PlaceAlerts,
+    EndTurn,
+    TellIncident,
+    ExplainIncident,
+    CloseIncident,
+    PutRules,
+    PutTopology,
+    PutExpectation,
 }
 
 use Write as W;
 
 impl Write {
     /// All of them.
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 46] = [
         W::AppendFirst,
         W::AppendNext,
         W::AppendLarge,
@@ -94,7 +107,62 @@ impl Write {
         W::SetFlag,
         W::ClearFlag,
         W::Claim,
+        W::TakeAlerts,
+        W::MissAlerts,
+        W::ClearAlerts,
+        W::BeginTurn,
+        W::PutOrder,
+        W::PlaceAlerts,
+        W::EndTurn,
+        W::TellIncident,
+        W::ExplainIncident,
+        W::CloseIncident,
+        W::PutRules,
+        W::PutTopology,
+        W::PutExpectation,
     ];
+
+    /// The method of a port that does it.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            W::AppendFirst | W::AppendNext | W::AppendLarge => "append_audit",
+            W::PutPolicy => "put_policy",
+            W::PutPlan => "put_plan",
+            W::PutStatus | W::MoveStatus | W::FinishStatus => "put_status",
+            W::PutRow | W::PutLaterRow => "put_device_row",
+            W::PutLetter => "put_dead_letter",
+            W::SettleLetter => "settle_dead_letter",
+            W::PutClient => "put_client",
+            W::PutDevices => "put_devices",
+            W::PutPatches => "put_patch_page",
+            W::PutSoftware => "put_software_page",
+            W::TakeLease => "acquire_lease",
+            W::ReleaseLease => "release_lease",
+            W::PutCampaign => "put_campaign",
+            W::AdviseCampaign => "put_advice",
+            W::NotePlan => "put_plan_state",
+            W::MergeFacts => "merge_vulnerabilities",
+            W::MergeUpdate => "merge_updates",
+            W::MoveReader => "move_reader",
+            W::PutPerson => "put_person",
+            W::PutPeople | W::LowerPeople => "put_people_of",
+            W::TakeToken => "take_token",
+            W::Block => "block",
+            W::Add => "add",
+            W::SetFlag | W::ClearFlag => "set_flag",
+            W::Claim => "claim",
+            W::TakeAlerts => "take_sightings",
+            W::MissAlerts | W::ClearAlerts => "miss_alerts",
+            W::BeginTurn => "begin_turn",
+            W::PutOrder => "put_order",
+            W::PlaceAlerts => "write_outcome",
+            W::EndTurn => "end_turn",
+            W::TellIncident | W::ExplainIncident | W::CloseIncident => "change_incident",
+            W::PutRules => "put_rules",
+            W::PutTopology => "put_topology",
+            W::PutExpectation => "put_expectation",
+        }
+    }
 
     /// What has to be written before it.
     pub(crate) fn after(self) -> &'static [Self] {
@@ -108,20 +176,32 @@ impl Write {
             W::NotePlan | W::AdviseCampaign => &[W::PutCampaign],
             W::LowerPeople => &[W::PutPeople],
             W::ClearFlag => &[W::SetFlag],
+            W::MissAlerts | W::BeginTurn | W::PlaceAlerts => &[W::TakeAlerts],
+            W::ClearAlerts => &[W::TakeAlerts, W::MissAlerts],
+            W::EndTurn => &[W::TakeAlerts, W::PutOrder, W::PlaceAlerts],
+            W::TellIncident | W::ExplainIncident | W::CloseIncident => {
+                &[W::TakeAlerts, W::PlaceAlerts]
+            }
             _ => &[],
         }
     }
 
     /// Whether a repeat has no second effect: the others answer that it was done, or count.
     pub(crate) fn may_be_repeated(self) -> bool {
-        !matches!(self, W::PutPolicy | W::TakeToken | W::Claim)
+        !matches!(self, W::PutPolicy | W::PutRules | W::TakeToken | W::Claim)
     }
 
     /// Whether live views show it.
     pub(crate) fn is_shown(self) -> bool {
         !matches!(
             self,
-            W::TakeLease | W::ReleaseLease | W::TakeToken | W::Block | W::Claim
+            W::TakeLease
+                | W::ReleaseLease
+                | W::TakeToken
+                | W::Block
+                | W::Claim
+                | W::BeginTurn
+                | W::PutExpectation
         )
     }
 
@@ -269,6 +349,7 @@ impl Write {
             W::SetFlag => counters.set_flag(&name, Some("paused by dana")).await,
             W::ClearFlag => counters.set_flag(&name, None).await,
             W::Claim => counters.claim(&name, HOUR, at(0)).await.map(drop),
+            _ => alerts::write(self, store, token).await,
         }
     }
 
@@ -350,6 +431,7 @@ impl Write {
             W::Add => json!(store.counters.read(&name).await.unwrap()),
             W::SetFlag | W::ClearFlag => json!(store.counters.get_flag(&name).await.unwrap()),
             W::Claim => probe.ask("Counters", "claim", &name).await,
+            _ => return alerts::look(self, store, token, probe).await,
         };
         vec![one]
     }

@@ -1,6 +1,6 @@
 //! How much is tried, and by which chance.
 
-use std::sync::RwLock;
+use std::{str::FromStr, sync::RwLock};
 
 /// Who has to be quick has the machine alone; the others share it.
 pub(crate) static MACHINE: RwLock<()> = RwLock::new(());
@@ -10,6 +10,8 @@ const CHAOS: &str = "AUTOOPS_CHAOS";
 /// Set to sample other moments.
 const SEED: &str = "AUTOOPS_KILL_SEED";
 const USUAL_SEED: u64 = 20_260_101;
+/// Set to let another number of alerts come at once.
+const BURST: &str = "AUTOOPS_BURST";
 
 /// What is tried.
 pub(crate) struct Effort {
@@ -25,15 +27,14 @@ pub(crate) struct Effort {
     /// Restarts of the server, at most.
     pub(crate) restarts: u32,
     pub(crate) seed: u64,
+    /// Alerts that come at once.
+    pub(crate) alerts: u32,
 }
 
 impl Effort {
     pub(crate) fn of_this_run() -> Self {
-        let seed = std::env::var(SEED).ok().filter(|text| !text.is_empty());
-        let seed = seed.map_or(USUAL_SEED, |text| {
-            text.parse()
-                .unwrap_or_else(|_| panic!("{SEED}: `{text}` is not allowed: a whole number"))
-        });
+        let seed = given(SEED).unwrap_or(USUAL_SEED);
+        let burst = given(BURST);
         let chaos = std::env::var_os(CHAOS).is_some_and(|value| !value.is_empty());
         println!("{SEED}={seed}");
         let usual = Self {
@@ -43,6 +44,7 @@ impl Effort {
             rounds: 1,
             restarts: 8,
             seed,
+            alerts: burst.unwrap_or(2_000),
         };
         if !chaos {
             return usual;
@@ -54,8 +56,16 @@ impl Effort {
             rounds: 3,
             restarts: 40,
             seed,
+            alerts: burst.unwrap_or(100_000),
         }
     }
+}
+
+/// Reads a variable, if it is set.
+fn given<T: FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
+    let read = text.parse();
+    Some(read.unwrap_or_else(|_| panic!("{name}: `{text}` is not allowed: a whole number")))
 }
 
 /// splitmix64: the same numbers on every machine.

@@ -1,6 +1,8 @@
 //! Alerts of the whole tenant become incidents of clients.
 
-use autoops_tests::{Lost, World, deployment::ended, run, site, wire};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use autoops_tests::{Lost, World, deployment::ended, histories::runs_of, run, site, wire};
 use clients::store::{AlertsOf, IncidentsOf, Store};
 use contracts::{
     activities::ALERTING,
@@ -15,7 +17,10 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use temporalio_client::{UntypedSignal, UntypedWorkflow, WorkflowSignalOptions};
+use temporalio_client::{
+    UntypedSignal, UntypedWorkflow, WorkflowSignalOptions, WorkflowTerminateOptions,
+};
+use temporalio_common::protos::temporal::api::{enums::v1::EventType, history::v1::HistoryEvent};
 
 fn sighting(world: &str, number: u32, title: &str, device: u32, ago: i64) -> Sighting {
     let now = Timestamp::now();
@@ -46,8 +51,12 @@ async fn ingest(world: &str, input: Value) -> Result<AlertIngestResult, (String,
     for (field, value) in input.as_object().unwrap() {
         all[field] = value.clone();
     }
-    // Ids of what a schedule starts end in the time.
-    let at = Timestamp::now().round(jiff::Unit::Second).unwrap();
+    // Ids of what a schedule starts end in the time; no two readings have the same.
+    static READINGS: AtomicI64 = AtomicI64::new(0);
+    let ahead = SignedDuration::from_secs(READINGS.fetch_add(1, Ordering::Relaxed));
+    let at = (Timestamp::now() + ahead)
+        .round(jiff::Unit::Second)
+        .unwrap();
     let (client, id) = (site().await.client(), format!("alert-ingest/{world}-{at}"));
     ended(client, "AlertIngest", &id, wire::json(&all)).await
 }
@@ -64,6 +73,30 @@ async fn incidents(store: &Store, world: &str) -> Vec<IncidentRecord> {
         .await
         .unwrap()
         .items
+}
+
+/// Returns the history of the triage of a world when it waits for a time and has looked at all there is.
+async fn at_rest(world: &World, name: &str) -> Vec<HistoryEvent> {
+    let resting = world.until_stored("a triage that waits", async |store| {
+        let busy = store.alerts.busy_clients(None, 10).await.unwrap().items;
+        if busy.iter().any(|one| one.has_news) {
+            return None;
+        }
+        let id = format!("alert-processing/{name}");
+        let last = runs_of(site().await.client(), &id).await.pop()?;
+        let of = |kind: EventType| {
+            let mut each = last.iter();
+            each.rposition(|event| event.event_type() == kind)
+        };
+        let waits = of(EventType::TimerStarted) > of(EventType::WorkflowTaskScheduled);
+        waits.then_some(last)
+    });
+    resting.await
+}
+
+fn signals(events: &[HistoryEvent]) -> usize {
+    let told = |event: &&HistoryEvent| event.event_type() == EventType::WorkflowExecutionSignaled;
+    events.iter().filter(told).count()
 }
 
 /// Tells the triage that there is something to do, as a person's command does.
@@ -273,6 +306,124 @@ fn people_merge_and_close_incidents() {
             .read_chain(&format!("incidents/{name}"), 0, 10)
             .await;
         assert_eq!(chain.unwrap().len(), 3);
+    });
+}
+
+#[test]
+fn a_walk_over_more_pages_than_a_reading_takes_comes_to_its_end() {
+    run(async {
+        let name = "alerts-walk";
+        let world = World::new(site().await, name, 1);
+        let said = |n| sighting(name, n, "raid is degraded", 81, 3_600 * i64::from(n + 1));
+        (0..12).for_each(|n| say(&world, said(n)));
+        let read = ingest(name, json!({})).await.unwrap();
+        assert_eq!((read.new, read.walked), (12, true));
+        let two_pages = json!({ "walk_secs": 0, "most_pages": 2 });
+        let read = ingest(name, two_pages.clone()).await.unwrap();
+        assert_eq!((read.walked, read.cleared, read.failed), (false, 0, None));
+        // What it has seen ends, and all behind it moves up by more than a page; the last one is gone.
+        let gone = |n| world.change(|m| drop(m.alerts.remove(&said(n).id)));
+        [0, 1, 2, 3, 4, 11].into_iter().for_each(gone);
+        let read = ingest(name, two_pages.clone()).await.unwrap();
+        assert_eq!((read.walked, read.cleared, read.failed), (true, 0, None));
+        let all: Vec<_> = (0..12).map(|n| said(n).id).collect();
+        let known = world.store().alerts.get_alerts(&all).await.unwrap();
+        let missed: Vec<u32> = known.iter().map(|alert| alert.missed).collect();
+        assert_eq!(missed, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        let read = ingest(name, two_pages.clone()).await.unwrap();
+        assert_eq!((read.walked, read.cleared), (true, 1));
+        // One that fails in the middle goes on as well: page by page it comes to its end.
+        let calls = world.read(|m| m.calls_of("superops.read_alerts"));
+        let third = u32::try_from(calls).unwrap() + 3;
+        world.change(|m| {
+            let refused = Lost::Refused("superops.unauthorized");
+            m.fail("superops.read_alerts", Some(third), refused);
+        });
+        let read = ingest(name, json!({ "walk_secs": 0 })).await.unwrap();
+        assert!(read.failed.is_some() && !read.walked, "{read:?}");
+        let read = ingest(name, json!({ "most_pages": 1 })).await.unwrap();
+        assert_eq!((read.walked, read.cleared, read.failed), (true, 5, None));
+    });
+}
+
+#[test]
+fn a_reading_of_one_page_comes_to_the_end_of_what_is_left() {
+    run(async {
+        let name = "alerts-left";
+        let world = World::new(site().await, name, 1);
+        say(&world, sighting(name, 0, "raid is degraded", 81, 900));
+        let one_page = json!({ "most_pages": 1 });
+        ingest(name, one_page.clone()).await.unwrap();
+        // Four pages within the time that is read again.
+        (1..12).for_each(|n| {
+            let said = sighting(name, n, "raid is degraded", 81, i64::from(n));
+            say(&world, said);
+        });
+        let mut new = 0;
+        for _ in 0..4 {
+            new += ingest(name, one_page.clone()).await.unwrap().new;
+        }
+        assert_eq!(new, 11);
+    });
+}
+
+#[test]
+fn a_triage_that_waits_for_a_time_is_woken_by_news_alone() {
+    run(async {
+        let name = "alerts-rest";
+        let world = World::new(site().await, name, 1);
+        say(&world, sighting(name, 1, "raid is degraded", 81, 30));
+        ingest(name, json!({})).await.unwrap();
+        // The rank of its incident is given half an hour after it began.
+        let before = at_rest(&world, name).await;
+        for _ in 0..3 {
+            let read = ingest(name, json!({})).await.unwrap();
+            assert_eq!((read.clients, read.failed), (1, None));
+        }
+        let after = at_rest(&world, name).await;
+        assert_eq!(after.len(), before.len(), "{after:#?}");
+        // News still get through.
+        say(&world, sighting(name, 2, "certificate expired", 82, 20));
+        ingest(name, json!({})).await.unwrap();
+        let told = at_rest(&world, name).await;
+        assert_eq!(signals(&told), signals(&before) + 1);
+        assert_eq!(incidents(world.store(), name).await.len(), 2);
+        // One that is gone although something waits is started again.
+        let handle = site()
+            .await
+            .client()
+            .get_workflow_handle::<UntypedWorkflow>(format!("alert-processing/{name}"));
+        let gone = handle.terminate(WorkflowTerminateOptions::default());
+        gone.await.unwrap();
+        ingest(name, json!({})).await.unwrap();
+        let again = at_rest(&world, name).await;
+        assert_eq!(signals(&again), 0, "started, not told");
+    });
+}
+
+#[test]
+fn a_turn_that_was_taken_away_or_whose_worker_died_is_done_again_by_the_next_try() {
+    run(async {
+        let name = "alerts-rival";
+        let world = World::new(site().await, name, 1);
+        world.change(|m| m.rival = true);
+        say(&world, sighting(name, 1, "raid is degraded", 81, 30));
+        ingest(name, json!({})).await.unwrap();
+        let events = at_rest(&world, name).await;
+        let tries = world.read(|m| m.calls_of("alerts.triage"));
+        assert!(tries >= 2 && !world.read(|m| m.rival), "{tries} tries");
+        let found = incidents(world.store(), name).await;
+        assert_eq!((found.len(), found[0].version), (1, 1));
+        assert_eq!(found[0].news.incident.alerts, 1, "taken in once");
+        let failed = |event: &&HistoryEvent| event.event_type() == EventType::ActivityTaskFailed;
+        assert_eq!(events.iter().filter(failed).count(), 0);
+        // One that dies is noticed by its heartbeat, long before the time of a turn is over.
+        let next = u32::try_from(tries).unwrap() + 1;
+        world.change(|m| m.fail("alerts.triage", Some(next), Lost::Silent));
+        say(&world, sighting(name, 2, "certificate expired", 82, 20));
+        ingest(name, json!({})).await.unwrap();
+        at_rest(&world, name).await;
+        assert_eq!(incidents(world.store(), name).await.len(), 2);
     });
 }
 

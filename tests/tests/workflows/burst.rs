@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 const BURST: usize = 2_000;
 const PAGE: usize = 100;
 /// News of one turn, as the workflow asks for.
-const TURN: usize = 1_000;
+const TURN: usize = 4_000;
 
 fn sighting(number: usize, began: Timestamp, client: &ClientId) -> Sighting {
     let millis = i64::try_from(number).unwrap();

@@ -58,8 +58,7 @@ pub(super) async fn an_alert_is_news_once_and_stands_in_its_lists(store: Store) 
     assert_eq!((taken.new, taken.changed, taken.news), (40, 0, 40));
     let again = alerts.take_sightings(all, false).await.unwrap();
     assert_eq!(again, Taking::default());
-    let busy = alerts.busy_clients(None, 10).await.unwrap();
-    assert_eq!(busy.items, [client("7")]);
+    assert_eq!(busy(&store).await, [("7".to_owned(), true)]);
     let over = Sighting {
         cleared: Some(None),
         ..sighting(3, 30_100)
@@ -102,11 +101,57 @@ pub(super) async fn an_alert_is_news_once_and_stands_in_its_lists(store: Store) 
     assert_eq!(news[40].kind, EventKind::Cleared);
 }
 
+/// Who is busy, and whether there is news.
+async fn busy(store: &Store) -> Vec<(String, bool)> {
+    let busy = store.alerts.busy_clients(None, 10).await.unwrap().items;
+    let told = busy
+        .into_iter()
+        .map(|one| (one.client.to_string(), one.has_news));
+    told.collect()
+}
+
+pub(super) async fn what_waits_for_a_time_is_busy_and_no_news(store: Store) {
+    let alerts = &store.alerts;
+    let begin = Instant::now();
+    let until = async |expected: bool| {
+        while busy(&store).await != [("7".to_owned(), expected)] {
+            assert!(begin.elapsed() < PATIENCE, "{:?}", busy(&store).await);
+        }
+    };
+    let turn = async |claim: &str| alerts.begin_turn(&client("7"), claim).await.unwrap();
+    let end = || TurnEnd {
+        state: crate::triage::write_state(&Triage::new()).unwrap(),
+        taken: vec![],
+        answers: vec![],
+        more: true,
+    };
+    let said = |number| alerts.take_sightings(vec![sighting(number, 700)], false);
+    said(1).await.unwrap();
+    let first = turn("first").await;
+    until(true).await;
+    alerts.end_turn(&first, end()).await.unwrap();
+    until(false).await;
+    // What comes while a turn is done, and what comes between two.
+    let second = turn("second").await;
+    said(2).await.unwrap();
+    alerts.end_turn(&second, end()).await.unwrap();
+    until(true).await;
+    let third = turn("third").await;
+    alerts.end_turn(&third, end()).await.unwrap();
+    until(false).await;
+    said(3).await.unwrap();
+    until(true).await;
+    // A turn that was begun and never ended has not looked at anything.
+    turn("fourth").await;
+    until(true).await;
+}
+
 pub(super) async fn two_walks_end_what_they_do_not_find(store: Store) {
     let alerts = &store.alerts;
     let all: Vec<Sighting> = (1..=30).map(|n| sighting(n, 30_000)).collect();
     alerts.take_sightings(all, false).await.unwrap();
-    for (began, cleared) in [(31_000, 0), (32_000, 29)] {
+    // A walk that is told again counts once.
+    for (began, cleared) in [(31_000, 0), (31_000, 0), (32_000, 29)] {
         alerts
             .take_sightings(vec![sighting(7, began + 1)], true)
             .await
@@ -175,8 +220,7 @@ pub(super) async fn a_turn_that_was_taken_away_writes_nothing(store: Store) {
         .await
         .unwrap();
     alerts.end_turn(&second, end.clone()).await.unwrap();
-    let busy = alerts.busy_clients(None, 10).await.unwrap();
-    assert_eq!(busy.items, [client("7")]);
+    assert_eq!(busy(&store).await, [("7".to_owned(), true)]);
     let again = alerts.begin_turn(&client("7"), "second").await;
     assert!(
         matches!(again, Err(StoreError::Conflict { .. })),
@@ -201,13 +245,7 @@ pub(super) async fn a_turn_that_was_taken_away_writes_nothing(store: Store) {
     };
     alerts.end_turn(&third, end).await.unwrap();
     let begin = Instant::now();
-    while !alerts
-        .busy_clients(None, 10)
-        .await
-        .unwrap()
-        .items
-        .is_empty()
-    {
+    while !busy(&store).await.is_empty() {
         assert!(begin.elapsed() < PATIENCE, "nothing is left to do");
     }
     let placed = alerts.get_alerts(&[alert_id(1)]).await.unwrap();

@@ -248,6 +248,7 @@ checks! {
     a_patch_list_is_replaced_when_its_last_page_is_there
     a_software_list_of_two_thousand_programs_is_kept_whole
     an_alert_is_news_once_and_stands_in_its_lists
+    what_waits_for_a_time_is_busy_and_no_news
     two_walks_end_what_they_do_not_find
     a_turn_that_was_taken_away_writes_nothing
     an_incident_is_delivered_and_closed_once_nothing_is_new

@@ -51,6 +51,15 @@ pub enum AlertsOf {
     Incident(IncidentKey),
 }
 
+/// A client whose triage has something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusyClient {
+    /// Client.
+    pub client: ClientId,
+    /// Whether there is something that the last ended turn did not know of; otherwise it waits for a time.
+    pub has_news: bool,
+}
+
 /// A turn of a client's triage, begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
@@ -169,7 +178,7 @@ pub trait Alerts: Send + Sync + fmt::Debug {
         &self,
         cursor: Option<&str>,
         limit: usize,
-    ) -> StoreResult<Listing<ClientId>>;
+    ) -> StoreResult<Listing<BusyClient>>;
     /// Begins a turn of triage; one that somebody else has begun can no longer write. A claim is good for
     /// one turn.
     ///

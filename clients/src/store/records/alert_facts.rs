@@ -34,12 +34,9 @@ pub(super) fn put_rules(tx: &Tx<'_>, rules: &RulesVersion) -> StoreResult<()> {
         });
     }
     tx.put(&rules_of(&rules.client), &number(rules.version), rules)?;
-    tx.change(
-        "alert-rules",
-        Some(&rules.client),
-        &rules.version.to_string(),
-    )
-    .map(drop)
+    let key = format!("{}/{}", rules.client, rules.version);
+    tx.change("alert-rules", Some(&rules.client), &key)
+        .map(drop)
 }
 
 fn topology_of(client: &ClientId) -> String {
@@ -52,7 +49,7 @@ pub(super) fn topology(tx: &Tx<'_>, client: &ClientId) -> StoreResult<Option<Sta
 
 pub(super) fn put_topology(tx: &Tx<'_>, stated: &StatedTopology) -> StoreResult<()> {
     let known = topology(tx, &stated.client)?;
-    if known.is_some_and(|known| known.at > stated.at) {
+    if known.is_some_and(|known| known.at > stated.at || known == *stated) {
         return Ok(());
     }
     tx.put(&topology_of(&stated.client), FACTS, stated)?;

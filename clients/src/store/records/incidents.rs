@@ -9,6 +9,7 @@ use domain::{
         Expectation, IncidentKey, IncidentNews, IncidentRecord, IncidentStatus, Order, Outcome,
     },
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::{
@@ -17,11 +18,14 @@ use super::{
     triage,
 };
 use crate::store::{
-    Alerts, AlertsOf, IncidentChange, IncidentsOf, KEEP_ALERTS, Listing, Missed, RulesVersion,
-    StatedTopology, StoreError, StoreResult, Taking, Turn, TurnEnd,
+    Alerts, AlertsOf, BusyClient, IncidentChange, IncidentsOf, KEEP_ALERTS, Listing, Missed,
+    RulesVersion, StatedTopology, StoreError, StoreResult, Taking, Turn, TurnEnd,
 };
 
 const FACTS: &str = "facts";
+/// Devices of one read, and reads at the same time, of what waves announce.
+const DEVICES: usize = 50;
+const AT_ONCE: usize = 4;
 /// An incident, its places and a change.
 const WRITES_OF_AN_INCIDENT: usize = 6;
 
@@ -121,12 +125,20 @@ impl<B: Backend> Records<B> {
     }
 
     /// Deletes what is no longer needed; what is left of it harms nobody and is deleted by the next turn.
-    async fn clean(&self, client: &ClientId, taken: &[String]) -> StoreResult<()> {
+    async fn clean(&self, client: &ClientId, taken: &[String], left: &[String]) -> StoreResult<()> {
         for keys in taken.chunks(B::MOST_WRITES) {
             let (client, keys) = (client.clone(), keys.to_vec());
             self.0
                 .write(move |tx| triage::forget_news(tx, &client, &keys))
                 .await?;
+        }
+        for written_by in left.iter().filter(|by| !by.is_empty()) {
+            let delete = || {
+                let (client, written_by) = (client.clone(), written_by.clone());
+                self.0
+                    .write(move |tx| triage::delete_part(tx, &client, &written_by))
+            };
+            while delete().await? {}
         }
         Ok(())
     }
@@ -210,7 +222,7 @@ impl<B: Backend> Alerts for Records<B> {
         &self,
         cursor: Option<&str>,
         limit: usize,
-    ) -> StoreResult<Listing<ClientId>> {
+    ) -> StoreResult<Listing<BusyClient>> {
         let cursor = cursor.map(ToOwned::to_owned);
         self.0
             .read(move |tx| triage::busy_clients(tx, cursor.as_deref(), limit))
@@ -223,7 +235,14 @@ impl<B: Backend> Alerts for Records<B> {
             .0
             .write(move |tx| triage::begin(tx, &whose, &claim))
             .await?;
-        self.clean(client, &head.taken).await?;
+        self.clean(client, &head.taken, &head.left).await?;
+        // The one that the last turn has left is no news; each try that was lost leaves one more.
+        if head.left.len() > 1 {
+            let turn = turn.clone();
+            self.0
+                .write(move |tx| triage::forget_left(tx, &turn))
+                .await?;
+        }
         let state = self.state_of(client, head).await?;
         Ok(Turn { state, ..turn })
     }
@@ -324,11 +343,7 @@ impl<B: Backend> Alerts for Records<B> {
             triage::commit(tx, &turn, parts, keys.clone(), more)
         };
         self.0.write(work).await?;
-        self.clean(&bare.client, &taken).await?;
-        let client = bare.client.clone();
-        self.0
-            .write(move |tx| triage::delete_parts(tx, &client, &before))
-            .await
+        self.clean(&bare.client, &taken, &[before.written_by]).await
     }
 
     async fn get_incident(&self, key: &IncidentKey) -> StoreResult<Option<IncidentRecord>> {
@@ -386,12 +401,14 @@ impl<B: Backend> Alerts for Records<B> {
     }
 
     async fn get_expectations(&self, devices: &[DeviceId]) -> StoreResult<Vec<Expectation>> {
-        let mut all = Vec::new();
-        for device in devices {
-            let device = device.clone();
-            let found = self.0.read(move |tx| facts::expectations(tx, &device));
-            all.extend(found.await?);
-        }
-        Ok(all)
+        let chunks: Vec<_> = devices.chunks(DEVICES).map(<[_]>::to_vec).collect();
+        let each = chunks.into_iter().map(|some| {
+            self.0.read(move |tx| {
+                let each = some.iter().map(|device| facts::expectations(tx, device));
+                each.collect::<StoreResult<Vec<_>>>()
+            })
+        });
+        let all: Vec<_> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
+        Ok(all.into_iter().flatten().flatten().collect())
     }
 }

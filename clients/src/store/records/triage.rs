@@ -14,7 +14,7 @@ use super::{
     alerts::{news_key, news_of},
     items::{Order as Direction, Tx, moment, number},
 };
-use crate::store::{KEEP_ALERTS, StoreError, StoreResult, Turn};
+use crate::store::{BusyClient, KEEP_ALERTS, Listing, StoreError, StoreResult, Turn};
 
 const HEAD: &str = "head";
 const BUSY: &str = "busy";
@@ -36,11 +36,18 @@ pub(super) struct Head {
     pub(super) parts: u64,
     /// News that were taken in and may not have been deleted yet.
     pub(super) taken: Vec<String>,
+    /// Who wrote states that are not needed, or began to, and may not have been deleted yet.
+    #[serde(default)]
+    pub(super) left: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Busy {
+    /// How often there was news.
     marked: u64,
+    /// How much of that the last ended turn knew of.
+    #[serde(default)]
+    settled: u64,
     client: ClientId,
 }
 
@@ -48,8 +55,12 @@ fn partition(client: &ClientId) -> String {
     format!("triage/{client}")
 }
 
+fn parts_of(written_by: &str) -> String {
+    format!("state/{written_by}/")
+}
+
 fn part_key(written_by: &str, part: u64) -> String {
-    format!("state/{written_by}/{}", number(part))
+    format!("{}{}", parts_of(written_by), number(part))
 }
 
 fn orders_of(client: &ClientId) -> String {
@@ -60,27 +71,38 @@ fn waiting_orders(client: &ClientId) -> String {
     format!("waiting-orders/{client}")
 }
 
-/// Notes that there is something to do.
-pub(super) fn mark_busy(tx: &Tx<'_>, client: &ClientId) -> StoreResult<()> {
-    let pk = partition(client);
-    let known: Option<Busy> = tx.get(&pk, BUSY)?;
-    let busy = Busy {
-        marked: known.map_or(0, |busy| busy.marked) + 1,
-        client: client.clone(),
-    };
-    tx.put(&pk, BUSY, &busy)?;
-    tx.place(&pk, BUSY, &[(BUSY_CLIENTS.to_owned(), client.to_string())])
+fn put_busy(tx: &Tx<'_>, busy: &Busy) -> StoreResult<()> {
+    let pk = partition(&busy.client);
+    tx.put(&pk, BUSY, busy)?;
+    let place = (BUSY_CLIENTS.to_owned(), busy.client.to_string());
+    tx.place(&pk, BUSY, &[place])
 }
 
-/// Reads a client out of the list of busy ones.
+/// Notes that there is something to do.
+pub(super) fn mark_busy(tx: &Tx<'_>, client: &ClientId) -> StoreResult<()> {
+    let known: Option<Busy> = tx.get(&partition(client), BUSY)?;
+    let (marked, settled) = known.map_or((0, 0), |busy| (busy.marked, busy.settled));
+    let busy = Busy {
+        marked: marked + 1,
+        settled,
+        client: client.clone(),
+    };
+    put_busy(tx, &busy)
+}
+
+/// Lists the busy ones, and says of each whether there is news.
 pub(super) fn busy_clients(
     tx: &Tx<'_>,
     cursor: Option<&str>,
     limit: usize,
-) -> StoreResult<crate::store::Listing<ClientId>> {
+) -> StoreResult<Listing<BusyClient>> {
     let found = tx.list::<Busy>(BUSY_CLIENTS, cursor, limit, Direction::Ascending)?;
-    Ok(crate::store::Listing {
-        items: found.items.into_iter().map(|busy| busy.client).collect(),
+    let items = found.items.into_iter().map(|busy| BusyClient {
+        has_news: busy.marked != busy.settled,
+        client: busy.client,
+    });
+    Ok(Listing {
+        items: items.collect(),
         next: found.next,
     })
 }
@@ -92,18 +114,18 @@ pub(super) fn head(tx: &Tx<'_>, client: &ClientId) -> StoreResult<Head> {
 /// Takes the turn; returns it without its state, and the head it stands on.
 pub(super) fn begin(tx: &Tx<'_>, client: &ClientId, claim: &str) -> StoreResult<(Turn, Head)> {
     let pk = partition(client);
-    let head = head(tx, client)?;
+    let mut head = head(tx, client)?;
     if head.written_by == claim {
         return Err(StoreError::Conflict {
             what: format!("claim `{claim}` has ended a turn already"),
         });
     }
     if head.claim != claim {
-        let claimed = Head {
-            claim: claim.to_owned(),
-            ..head.clone()
-        };
-        tx.put(&pk, HEAD, &claimed)?;
+        let lost = std::mem::replace(&mut head.claim, claim.to_owned());
+        if lost != head.written_by {
+            head.left.push(lost);
+        }
+        tx.put(&pk, HEAD, &head)?;
     }
     let busy: Option<Busy> = tx.get(&pk, BUSY)?;
     let turn = Turn {
@@ -145,12 +167,24 @@ pub(super) fn write_part(tx: &Tx<'_>, turn: &Turn, part: u64, bytes: &[u8]) -> S
     tx.put(&partition(&turn.client), &sk, &STANDARD.encode(bytes))
 }
 
-/// Deletes the state before.
-pub(super) fn delete_parts(tx: &Tx<'_>, client: &ClientId, head: &Head) -> StoreResult<()> {
-    let (pk, parts) = (partition(client), 0..head.parts);
-    parts
-        .into_iter()
-        .try_for_each(|part| tx.delete(&pk, &part_key(&head.written_by, part)))
+/// Deletes the next part of a state that is not needed any more; says whether there was one.
+pub(super) fn delete_part(tx: &Tx<'_>, client: &ClientId, written_by: &str) -> StoreResult<bool> {
+    let (pk, prefix, head) = (partition(client), parts_of(written_by), head(tx, client)?);
+    if head.claim == written_by || head.written_by == written_by {
+        return Ok(false);
+    }
+    let Some(part) = tx.range(&pk, &prefix, None, 1, Direction::Ascending)?.pop() else {
+        return Ok(false);
+    };
+    tx.delete(&pk, &part.sk)?;
+    Ok(true)
+}
+
+/// Notes that the states that are not needed any more are deleted.
+pub(super) fn forget_left(tx: &Tx<'_>, turn: &Turn) -> StoreResult<()> {
+    let head = fence(tx, turn)?;
+    let left = Vec::new();
+    tx.put(&partition(&turn.client), HEAD, &Head { left, ..head })
 }
 
 /// Moves the head to the state that was written.
@@ -161,7 +195,7 @@ pub(super) fn commit(
     taken: Vec<String>,
     more: bool,
 ) -> StoreResult<()> {
-    fence(tx, turn)?;
+    let before = fence(tx, turn)?;
     let pk = partition(&turn.client);
     let head = Head {
         version: turn.version + 1,
@@ -169,14 +203,17 @@ pub(super) fn commit(
         written_by: turn.claim.clone(),
         parts,
         taken,
+        left: vec![before.written_by],
     };
     tx.put(&pk, HEAD, &head)?;
-    let busy: Option<Busy> = tx.get(&pk, BUSY)?;
-    let marked_since = busy.is_some_and(|busy| busy.marked != turn.marked);
-    if !more && !marked_since {
-        tx.delete(&pk, BUSY)?;
+    let Some(busy) = tx.get::<Busy>(&pk, BUSY)? else {
+        return Ok(());
+    };
+    if !more && busy.marked == turn.marked {
+        return tx.delete(&pk, BUSY);
     }
-    Ok(())
+    let settled = turn.marked;
+    put_busy(tx, &Busy { settled, ..busy })
 }
 
 pub(super) fn forget_news(tx: &Tx<'_>, client: &ClientId, keys: &[String]) -> StoreResult<()> {

@@ -7,23 +7,24 @@
     reason = "the macro makes the marker types"
 )]
 
+mod pages;
+
 use contracts::{
     activities::alerts::{
-        Backlog, BeginPoll, BeginPollInput, BusyClients, BusyClientsInput, EndPoll, EndPollInput,
-        MissAlerts, MissAlertsInput, ReadAlerts, ReadAlertsInput, ReadAlertsResult,
+        BeginPoll, BeginPollInput, BusyClients, BusyClientsInput, EndPoll, EndPollInput, WalkPlace,
     },
     alerts::{AlertIngestInput, AlertIngestResult, AlertProcessingInput, NewsInput},
     ids,
     message::Message,
 };
 use domain::{ids::ClientId, input::InvalidInput};
-use jiff::Timestamp;
 use temporalio_workflow::{
     ChildWorkflowStartError, SignalWorkflowOptions, StartChildWorkflowExecutionFailedCause,
     WorkflowCancellationToken, WorkflowContext, WorkflowContextView, WorkflowIdReusePolicy,
     WorkflowResult, workflow, workflow_methods,
 };
 
+use self::pages::Read;
 use crate::{
     alert_processing::AlertProcessing,
     failure::{self, Failed},
@@ -76,14 +77,6 @@ impl AlertIngest {
     }
 }
 
-/// How far new alerts were read.
-enum Read {
-    /// Until what is known; when the newest was raised.
-    All(Option<Timestamp>),
-    /// Pages were left.
-    Until(Backlog),
-}
-
 struct Work<'a> {
     ctx: &'a WorkflowContext<AlertIngest>,
     input: AlertIngestInput,
@@ -107,92 +100,32 @@ impl Work<'_> {
             newest,
             walked: None,
             backlog,
+            walk_place: None,
         };
+        let mut walk = Ok(());
         if let Some(began) = begun.walk {
             self.show("walking");
-            if self.walk(began).await? {
-                end.walked = Some(began);
+            let mut place = begun.walk_place.unwrap_or(WalkPlace {
+                began,
+                page: 0,
+                oldest: None,
+            });
+            let walked = self.walk(&mut place).await;
+            match walked {
+                Ok(true) => end.walked = Some(began),
+                // The next reading goes on where this one has stopped, for whatever reason.
+                Ok(false) | Err(_) => end.walk_place = Some(place),
             }
+            walk = walked.map(drop);
         }
         let how = options::store("note how far alerts were read");
         let ended = self.ctx.execute_activity(EndPoll, end, how).await;
-        ended.map_err(|error| Failed::of(&error))
+        ended.map_err(|error| Failed::of(&error))?;
+        walk
     }
 
-    /// Reads pages from the newest on, until what is known. When pages are left, the next reading takes what
-    /// is newer and goes on where this one has stopped.
-    async fn new_ones(
-        &self,
-        until: Option<Timestamp>,
-        backlog: Option<Backlog>,
-    ) -> Result<Read, Failed> {
-        let mut newest = backlog.and_then(|left| left.newest);
-        let mut page = 1;
-        for _ in 0..self.input.most_pages {
-            let read = self.page(page, false).await?;
-            newest = newest.max(read.newest);
-            // The first reading takes the newest page; a walk takes what is open.
-            let known = until.is_none_or(|until| read.oldest.is_none_or(|oldest| oldest < until));
-            if !read.has_more || known {
-                return Ok(Read::All(newest));
-            }
-            page += 1;
-            if let Some(left) = backlog
-                && page < left.page
-                && read.oldest <= left.newest
-            {
-                page = left.page;
-            }
-        }
-        Ok(Read::Until(Backlog { page, newest }))
-    }
-
-    /// Reads everything that is open, and looks what was not there. `false` when pages were left.
-    async fn walk(&self, began: Timestamp) -> Result<bool, Failed> {
-        for page in 1.. {
-            if page > self.input.most_pages {
-                return Ok(false);
-            }
-            if !self.page(page, true).await?.has_more {
-                break;
-            }
-        }
-        let mut after = None;
-        loop {
-            let input = MissAlertsInput {
-                walk_began: began,
-                after,
-            };
-            let how = options::store("alerts that are gone");
-            let missed = self.ctx.execute_activity(MissAlerts, input, how).await;
-            let missed = missed.map_err(|error| Failed::of(&error))?;
-            self.ctx
-                .state_mut(|ingest| ingest.done.cleared += missed.cleared);
-            after = missed.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        self.ctx.state_mut(|ingest| ingest.done.walked = true);
-        Ok(true)
-    }
-
-    async fn page(&self, page: u32, walk: bool) -> Result<ReadAlertsResult, Failed> {
-        let input = ReadAlertsInput { page, walk };
-        let which = if walk { "open alerts" } else { "alerts" };
-        let how = options::alerts(format!("{which}, page {page}"));
-        let read = self.ctx.execute_activity(ReadAlerts, input, how).await;
-        let read = read.map_err(|error| Failed::of(&error))?;
-        self.ctx.state_mut(|ingest| {
-            ingest.done.pages += 1;
-            ingest.done.alerts += read.alerts;
-            ingest.done.new += read.new;
-            ingest.done.changed += read.changed;
-        });
-        Ok(read)
-    }
-
-    /// Lets the triage of each client with news begin, or go on.
+    /// Lets the triage of each client with news begin, or look at them. Where something waits for a time it
+    /// only has to run: it knows when to look.
     async fn hand_over(&self) -> Result<(), Failed> {
         self.show("handing over");
         let mut after = None;
@@ -201,8 +134,10 @@ impl Work<'_> {
             let how = options::store("clients with news");
             let busy = self.ctx.execute_activity(BusyClients, input, how).await;
             let busy = busy.map_err(|error| Failed::of(&error))?;
-            for client in busy.clients {
-                self.begin(client).await?;
+            let news = busy.clients.into_iter().map(|client| (client, true));
+            let waiting = busy.waiting.into_iter().map(|client| (client, false));
+            for (client, has_news) in news.chain(waiting) {
+                self.begin(client, has_news).await?;
                 self.ctx.state_mut(|ingest| ingest.done.clients += 1);
             }
             after = busy.next;
@@ -212,7 +147,7 @@ impl Work<'_> {
         }
     }
 
-    async fn begin(&self, client: ClientId) -> Result<(), Failed> {
+    async fn begin(&self, client: ClientId, has_news: bool) -> Result<(), Failed> {
         let workflow_id = ids::alert_processing(&client);
         let mut how = options::child(workflow_id.clone(), "triage of alerts".to_owned(), &client);
         how.id_reuse_policy = WorkflowIdReusePolicy::AllowDuplicate;
@@ -231,6 +166,9 @@ impl Work<'_> {
                 cause: StartChildWorkflowExecutionFailedCause::WorkflowAlreadyExists,
                 ..
             }) => {
+                if !has_news {
+                    return Ok(());
+                }
                 let how = SignalWorkflowOptions::builder()
                     .cancellation_token(WorkflowCancellationToken::new())
                     .summary("news".to_owned())
