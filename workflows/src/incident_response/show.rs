@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use contracts::alerts::IncidentResponseStatus;
 use domain::{
-    cause::{CauseReport, Fact},
+    cause::{CauseReport, Compared, Fact},
     incident::Priority,
     triage::{IncidentRecord, IncidentStatus},
 };
@@ -157,6 +157,13 @@ fn explained(text: &mut String, cause: &CauseReport) {
             runs.failed,
             piece.id,
         )),
+        Fact::Metrics {
+            device, measured, ..
+        } => {
+            let said = measured.iter().map(|one| code(&one.words()));
+            let said = said.collect::<Vec<_>>().join(", ");
+            Some(format!("{}: {said} [{}]", code(device.as_str()), piece.id))
+        }
         _ => None,
     });
     list(text, "What devices say", asked.collect());
@@ -188,9 +195,25 @@ fn explained(text: &mut String, cause: &CauseReport) {
             code(&one.title),
         )
     });
-    list(text, "Similar incidents of the past", past.collect());
+    let title = match &cause.compared {
+        Some(compared) => format!(
+            "Similar incidents of the past, compared by {}",
+            by(compared)
+        ),
+        None => "Similar incidents of the past".to_owned(),
+    };
+    list(text, &title, past.collect());
     if !cause.memory_asked {
         let _ = writeln!(text, "\nPast incidents could not be looked at.");
+    }
+}
+
+/// Says what incidents were compared by.
+fn by(compared: &Compared) -> String {
+    match (&compared.model, compared.by_rule) {
+        (Some(model), _) => format!("embedding model {}", code(model)),
+        (None, Some(why)) => format!("rule ({})", why.as_str()),
+        (None, None) => "rule".to_owned(),
     }
 }
 
