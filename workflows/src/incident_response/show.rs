@@ -123,7 +123,7 @@ fn explained(text: &mut String, cause: &CauseReport) {
     let sure = f64::from(cause.confidence_permille) / 10.0;
     let title = match cause.abstain {
         true => format!("No cause named, the evidence is too weak ({sure:.0} %)"),
-        false => format!("Probable cause ({sure:.0} % sure, not calibrated for alerts)"),
+        false => format!("Probable cause ({sure:.0} % sure)"),
     };
     let suspects = cause.suspects.iter().map(|one| {
         let because = one.because.iter();
