@@ -34,7 +34,7 @@ pub struct Query {
     pub name: String,
     /// Which side is the worse one.
     pub measure: Measure,
-    /// PromQL, with [`PLACE`] within the braces of every selector.
+    /// `PromQL`, with [`PLACE`] within the braces of every selector.
     pub query: String,
 }
 

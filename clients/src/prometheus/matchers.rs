@@ -34,7 +34,7 @@ fn literal(text: &str) -> String {
     pattern
 }
 
-/// A string of PromQL, in double quotes; escapes are those of Go.
+/// A string of `PromQL`, in double quotes; escapes are those of Go.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {

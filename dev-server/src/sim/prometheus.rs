@@ -1,4 +1,4 @@
-//! A simulated Prometheus on the real wire: `GET /api/v1/query_range`. It is no engine for PromQL: it
+//! A simulated Prometheus on the real wire: `GET /api/v1/query_range`. It is no engine for `PromQL`: it
 //! reads the metric and the matchers of a query and answers with what the whole expression would come
 //! to, for any machine, always the same at the same time. Machines become busy on demand.
 

@@ -100,9 +100,10 @@ async fn a_device_that_became_busy_says_so_and_a_broken_query_stops_nothing() {
     );
     let requests = world.server.received_requests().await.unwrap();
     assert!(
-        requests
-            .iter()
-            .all(|one| one.url.query().unwrap().contains("PC-1")),
+        requests.iter().all(|one| one
+            .url
+            .query_pairs()
+            .any(|(_, text)| text.contains(r"(?i:PC\\-1)"))),
         "by the name of the device"
     );
     // It becomes a reason that names its evidence.

@@ -65,8 +65,9 @@ fn solve(mut a: [[f64; FEATURES]; FEATURES], mut b: [f64; FEATURES]) -> [f64; FE
     for pivot in 0..FEATURES {
         for row in pivot + 1..FEATURES {
             let factor = a[row][pivot] / a[pivot][pivot];
-            for column in pivot..FEATURES {
-                a[row][column] -= factor * a[pivot][column];
+            let above = a[pivot];
+            for (value, above) in a[row].iter_mut().zip(above) {
+                *value -= factor * above;
             }
             b[row] -= factor * b[pivot];
         }
