@@ -104,7 +104,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with(['+', '|']))
             .collect();
-        assert_eq!(table.len(), 13);
+        assert_eq!(table.len(), 14);
         assert!(
             table.iter().all(|line| line.len() == table[0].len()),
             "{text}"
