@@ -3,8 +3,16 @@
 use std::{fmt, sync::Arc};
 
 use clients::{
-    bedrock::Bedrock, intel::Intel, memory::LazyMemory, notify::Notify, nvd::Nvd, objects::Objects,
-    secret::Secret, store::Store, superops::SuperOps,
+    bedrock::{Bedrock, embeddings::Embeddings},
+    intel::Intel,
+    memory::LazyMemory,
+    notify::Notify,
+    nvd::Nvd,
+    objects::Objects,
+    prometheus::Prometheus,
+    secret::Secret,
+    store::Store,
+    superops::SuperOps,
 };
 use jiff::Timestamp;
 
@@ -55,6 +63,10 @@ pub struct Deps {
     pub intel: Arc<Intel>,
     /// The model; absent when it is switched off.
     pub model: Option<Arc<Bedrock>>,
+    /// The embedding model; absent when vectors are made by rule.
+    pub embeddings: Option<Arc<Embeddings>>,
+    /// What is measured; absent when it is not set up.
+    pub prometheus: Option<Arc<Prometheus>>,
     /// How people are told.
     pub notifier: Arc<dyn Notify>,
     /// Time.

@@ -5,7 +5,8 @@ use std::{error::Error, fmt};
 
 use clients::{
     bedrock::BedrockError, campaign::report::ReportError, intel::IntelError, notify::NotifyError,
-    nvd::NvdError, seal::SealError, store::StoreError, superops::SuperOpsError,
+    nvd::NvdError, prometheus::PrometheusError, seal::SealError, store::StoreError,
+    superops::SuperOpsError,
 };
 use contracts::failures;
 use domain::{
@@ -170,6 +171,7 @@ systems! {
     SuperOpsError => "superops",
     NvdError => "nvd",
     BedrockError => "bedrock",
+    PrometheusError => "prometheus",
     NotifyError => "notify",
     SealError => "audit",
     TemporalError => "temporal",

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use clients::{
-    bedrock::{Bedrock, BedrockConfig, StaticCredentials},
+    bedrock::{
+        Bedrock, BedrockConfig, StaticCredentials,
+        embeddings::{Embeddings, EmbeddingsConfig},
+    },
     config::MemorySection,
     intel::{FeedConfig, Intel, IntelConfig},
     memory::LazyMemory,
@@ -89,6 +92,8 @@ impl World {
                 folder.path().join("memory.db"),
             ))),
             model: None,
+            embeddings: None,
+            prometheus: None,
             notifier: Arc::new(LogNotifier),
             clock: Arc::new(Still(0)),
             settings: Settings {
@@ -121,6 +126,23 @@ impl World {
             ..BedrockConfig::default()
         };
         self.deps.model = Some(Arc::new(Bedrock::new(config).await.unwrap()));
+        self
+    }
+
+    /// Sets an embedding model up that the fake server plays.
+    pub(crate) async fn with_embeddings(mut self, model: &str) -> Self {
+        let config = EmbeddingsConfig {
+            region: "eu-central-1".to_owned(),
+            endpoint_url: Some(self.server.uri()),
+            model: model.to_owned(),
+            timeout_secs: 5,
+            alike_permille: 600,
+            cents_per_mtok: None,
+            breaker: NvdConfig::default().breaker,
+            credentials: Some(StaticCredentials::of_this_machine()),
+        };
+        let embeddings = Embeddings::new(config, Arc::new(Unlimited)).await.unwrap();
+        self.deps.embeddings = Some(Arc::new(embeddings));
         self
     }
 

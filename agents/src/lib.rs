@@ -9,6 +9,7 @@
 
 pub mod cause;
 pub mod check;
+pub mod likeness;
 pub mod prioritisation;
 pub mod prompt;
 pub mod question;

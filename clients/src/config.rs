@@ -19,17 +19,24 @@ use domain::input::InvalidInput;
 use serde::Deserialize;
 
 pub use self::{
-    secrets::{CALLBACK_KEY, DECISION_KEY, NVD_API_KEY, SUPEROPS_TOKEN, Secrets, SecretsSection},
+    secrets::{
+        CALLBACK_KEY, DECISION_KEY, NVD_API_KEY, PROMETHEUS_TOKEN, SUPEROPS_TOKEN, Secrets,
+        SecretsSection,
+    },
     sections::{
-        BedrockSection, CallbackConfig, CallbackSection, EnvironmentName, EnvironmentSection,
-        MemoryKind, MemorySection, NvdSection, ObjectsKind, ObjectsSection, StoreKind,
-        StoreSection,
+        BedrockSection, CallbackConfig, CallbackSection, EmbeddingsKind, EmbeddingsSection,
+        EnvironmentName, EnvironmentSection, MemoryKind, MemorySection, NvdSection, ObjectsKind,
+        ObjectsSection, StoreKind, StoreSection,
     },
 };
 use crate::{
-    bedrock::BedrockConfig,
+    bedrock::{
+        BedrockConfig,
+        embeddings::{self, EmbeddingsConfig},
+    },
     intel::{FeedConfig, IntelConfig, Upstream},
     nvd::{self, NvdConfig},
+    prometheus::{self, PrometheusConfig},
     secret::{Secret, SecretError, Use},
     store::Bucket,
     superops::{self, SuperOpsConfig},
@@ -98,6 +105,7 @@ pub struct Config {
     objects: ObjectsSection,
     /// Where past incidents are remembered.
     pub memory: MemorySection,
+    prometheus: PrometheusConfig,
     callback: CallbackSection,
     /// How AWS Secrets Manager is reached.
     pub secrets: SecretsSection,
@@ -233,6 +241,36 @@ impl Config {
         Ok(Some(config))
     }
 
+    /// Returns what the embedding model needs; `None` when vectors are made by rule alone.
+    ///
+    /// # Errors
+    /// When a value is not allowed.
+    pub fn embeddings(&self) -> Result<Option<EmbeddingsConfig>, ConfigError> {
+        Ok(self.bedrock.embeddings(&self.memory.embeddings)?)
+    }
+
+    /// Returns what the Prometheus client needs, with its token if there is one; `None` when no
+    /// address is set.
+    ///
+    /// # Errors
+    /// When the token cannot be read or a value is not allowed.
+    pub async fn prometheus(
+        &self,
+        secrets: &Secrets,
+    ) -> Result<Option<PrometheusConfig>, ConfigError> {
+        if self.prometheus.url.is_empty() {
+            return Ok(None);
+        }
+        let config = PrometheusConfig {
+            token: secrets
+                .optional(PROMETHEUS_TOKEN, Use::Header, &self.secrets)
+                .await?,
+            ..self.prometheus.clone()
+        };
+        config.validate()?;
+        Ok(Some(config))
+    }
+
     /// Returns where objects are kept.
     ///
     /// # Errors
@@ -290,6 +328,20 @@ impl Config {
                 bucket(EVIDENCE_PER_MINUTE, 60),
             ),
             (nvd::BUCKET.to_owned(), bucket(for_nvd, NVD_WINDOW_SECS)),
+            (
+                embeddings::BUCKET.to_owned(),
+                bucket(self.memory.embeddings.requests()?, 60),
+            ),
+            (
+                prometheus::BUCKET.to_owned(),
+                bucket(
+                    sections::at_least_one(
+                        "prometheus.requests_per_minute",
+                        self.prometheus.requests_per_minute,
+                    )?,
+                    60,
+                ),
+            ),
         ];
         Ok(others.into_iter().chain(feeds).collect())
     }

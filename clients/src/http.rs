@@ -20,6 +20,7 @@ pub(crate) fn client(
 }
 
 /// Why there is no whole body.
+#[derive(Debug)]
 pub(crate) enum NoBody {
     /// It is larger than allowed.
     TooLarge,

@@ -18,6 +18,7 @@ pub mod notify;
 pub mod nvd;
 pub mod objects;
 pub mod people;
+pub mod prometheus;
 pub mod proof;
 pub mod rate_limit;
 pub mod seal;

@@ -2,7 +2,7 @@
 //! so that each place can show it in its own safe way.
 
 use domain::{
-    cause::{CauseReport, Fact, Past},
+    cause::{CauseReport, Compared, Fact, Past},
     triage::{IncidentRecord, IncidentStatus},
 };
 
@@ -105,7 +105,7 @@ impl Words {
         let sure = f64::from(cause.confidence_permille) / 10.0;
         let title = match cause.abstain {
             true => format!("No cause named, the evidence is too weak ({sure:.0} %)"),
-            false => format!("Probable cause ({sure:.0} % sure, not calibrated for alerts)"),
+            false => format!("Probable cause ({sure:.0} % sure)"),
         };
         let suspects = cause.suspects.iter().map(|one| {
             let because = one.because.iter();
@@ -134,7 +134,14 @@ impl Words {
         }
         let past = cause.past().map(|one| past(one, quote));
         let past = past.collect();
-        self.add("Similar incidents of the past", past);
+        let title = match &cause.compared {
+            Some(compared) => format!(
+                "Similar incidents of the past, compared by {}",
+                by(compared, quote)
+            ),
+            None => "Similar incidents of the past".to_owned(),
+        };
+        self.add(title, past);
         if !cause.memory_asked {
             let line = "they could not be looked at".to_owned();
             self.add("Incidents of the past", vec![line]);
@@ -151,6 +158,15 @@ impl Words {
         });
         let lines = lines.collect();
         self.add("Deployments", lines);
+    }
+}
+
+/// Says what incidents were compared by.
+fn by(compared: &Compared, quote: Quote) -> String {
+    match (&compared.model, compared.by_rule) {
+        (Some(model), _) => format!("embedding model {}", quote(model)),
+        (None, Some(why)) => format!("rule ({})", why.as_str()),
+        (None, None) => "rule".to_owned(),
     }
 }
 
@@ -189,6 +205,13 @@ fn asked_of_device(fact: &Fact, id: &str, quote: Quote) -> Option<String> {
             runs.runs,
             runs.failed,
         )),
+        Fact::Metrics {
+            device, measured, ..
+        } => {
+            let said = measured.iter().map(|one| quote(&one.words()));
+            let said = said.collect::<Vec<_>>().join(", ");
+            Some(format!("{}: {said} [{id}]", quote(device.as_str())))
+        }
         _ => None,
     }
 }

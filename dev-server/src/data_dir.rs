@@ -45,6 +45,9 @@ pub struct DevInfo {
     pub cve_services_url: String,
     /// Simulator of Bedrock.
     pub bedrock_url: String,
+    /// Simulator of Prometheus.
+    #[serde(default)]
+    pub prometheus_url: String,
     /// SQLite file of the store.
     pub store_path: PathBuf,
     /// Folder of objects.
@@ -87,6 +90,7 @@ impl DevInfo {
             msrc_url: simulators.msrc_url(),
             cve_services_url: simulators.cve_services_url(),
             bedrock_url: simulators.bedrock_url(),
+            prometheus_url: simulators.prometheus_url(),
             store_path: data.store_path(),
             objects_path: data.objects_path(),
             dynamodb_url: None,
@@ -287,6 +291,7 @@ mod tests {
             msrc_url: "http://127.0.0.1:4060".into(),
             cve_services_url: "http://127.0.0.1:4070".into(),
             bedrock_url: "http://127.0.0.1:4030".into(),
+            prometheus_url: "http://127.0.0.1:4080".into(),
             store_path: "/data/store.sqlite".into(),
             objects_path: "/data/objects".into(),
             dynamodb_url: None,
@@ -354,6 +359,7 @@ mod tests {
             "msrc_url",
             "cve_services_url",
             "bedrock_url",
+            "prometheus_url",
             "store_path",
             "objects_path",
             "memory_path",

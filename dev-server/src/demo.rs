@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use clients::{
     aws::LOCAL_KEY,
-    config::{CALLBACK_KEY, NVD_API_KEY, SUPEROPS_TOKEN},
+    config::{CALLBACK_KEY, NVD_API_KEY, PROMETHEUS_TOKEN, SUPEROPS_TOKEN},
     objects::S3Config,
     people::load_people,
     store::Store,
@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     data_dir::{DataDir, DevInfo},
     process::NO_FILE,
-    sim::superops::FleetSpec,
+    sim::{prometheus, superops::FleetSpec},
 };
 
 /// Sub-domain of the simulated tenant.
@@ -25,6 +25,8 @@ pub const SUBDOMAIN: &str = "demo";
 pub const TOKEN: &str = "demo-token-of-the-simulator";
 /// Key the simulated NVD accepts; with one it allows ten times the requests, as the real one.
 pub const NVD_KEY: &str = "demo-key-of-the-simulator";
+/// Token the simulated Prometheus accepts.
+pub const PROMETHEUS_KEY: &str = "demo-token-of-the-measurements";
 /// First client of the demo fleet, the one the first plan is about.
 pub const FIRST_CLIENT: &str = "7000000000000000001";
 /// Region of the simulated Bedrock; any would do.
@@ -148,6 +150,13 @@ pub fn worker_env(
         ),
         ("AUTOOPS_BEDROCK__ENDPOINT_URL", info.bedrock_url.clone()),
         ("AUTOOPS_BEDROCK__REGION", REGION.to_owned()),
+        ("AUTOOPS_MEMORY__EMBEDDINGS__KIND", "bedrock".to_owned()),
+        ("AUTOOPS_PROMETHEUS__URL", info.prometheus_url.clone()),
+        (
+            "AUTOOPS_PROMETHEUS__CLIENT_LABEL",
+            prometheus::CLIENT_LABEL.to_owned(),
+        ),
+        (PROMETHEUS_TOKEN, PROMETHEUS_KEY.to_owned()),
         ("AUTOOPS_CALLBACK__PUBLIC_URL", info.callback_url.clone()),
         (CALLBACK_KEY, callback_key.expose_secret().to_owned()),
         ("NO_COLOR", "1".to_owned()),
@@ -314,6 +323,7 @@ mod tests {
             msrc_url: String::new(),
             cve_services_url: String::new(),
             bedrock_url: String::new(),
+            prometheus_url: String::new(),
             store_path: "".into(),
             objects_path: "".into(),
             dynamodb_url: Some(String::new()),

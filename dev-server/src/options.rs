@@ -94,6 +94,7 @@ pub struct Ports {
     pub epss: u16,
     pub msrc: u16,
     pub cve_services: u16,
+    pub prometheus: u16,
 }
 
 impl Ports {
@@ -119,6 +120,7 @@ impl Ports {
             epss: at(4050, 10),
             msrc: at(4060, 11),
             cve_services: at(4070, 12),
+            prometheus: at(4080, 13),
         }
     }
 }

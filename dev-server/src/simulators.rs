@@ -11,6 +11,7 @@ use crate::{
         bedrock::{self, BedrockSimOptions},
         intel::{cve_services, epss, kev, msrc},
         nvd::{self, NvdSimOptions},
+        prometheus::{self, PrometheusSimOptions},
         superops::{self, FleetSpec, SuperOpsHandle, SuperOpsSim, SuperOpsSimOptions},
     },
 };
@@ -25,6 +26,7 @@ pub struct Simulators {
     msrc: RunningSim,
     cve_services: RunningSim,
     bedrock: RunningSim,
+    prometheus: RunningSim,
 }
 
 impl Simulators {
@@ -75,6 +77,10 @@ impl Simulators {
             port: ports.bedrock,
             reasoning_every: 3,
         });
+        let prometheus = prometheus::start(PrometheusSimOptions {
+            port: ports.prometheus,
+            token: Some(demo::PROMETHEUS_KEY.to_owned()),
+        });
         let kev = kev::start(ports.kev);
         let epss = epss::start(ports.epss);
         let msrc = msrc::start(ports.msrc);
@@ -87,6 +93,7 @@ impl Simulators {
             msrc: msrc.await.context("simulator of MSRC")?,
             cve_services: cve_services.await.context("simulator of CVE Services")?,
             bedrock: bedrock.await.context("simulator of Bedrock")?,
+            prometheus: prometheus.await.context("simulator of Prometheus")?,
         })
     }
 
@@ -138,6 +145,12 @@ impl Simulators {
         self.bedrock.url.clone()
     }
 
+    /// Base address of Prometheus.
+    #[must_use]
+    pub fn prometheus_url(&self) -> String {
+        self.prometheus.url.clone()
+    }
+
     /// Stops all of them; the state of the devices is saved.
     pub async fn stop(self) {
         self.superops.stop().await;
@@ -147,5 +160,6 @@ impl Simulators {
         self.msrc.stop().await;
         self.cve_services.stop().await;
         self.bedrock.stop().await;
+        self.prometheus.stop().await;
     }
 }

@@ -20,6 +20,7 @@ pub fn render(info: &DevInfo, options: &RunOptions) -> String {
         ("MSRC (simulated)", info.msrc_url.clone()),
         ("CVE Services (simulated)", info.cve_services_url.clone()),
         ("Bedrock (simulated)", info.bedrock_url.clone()),
+        ("Prometheus (simulated)", info.prometheus_url.clone()),
         ("Callbacks of devices", info.callback_url.clone()),
         ("Data, logs", format!("{data}, {data}/logs")),
     ];
@@ -89,7 +90,8 @@ mod tests {
             "callback_url": "http://127.0.0.1:4000", "superops_url": "http://127.0.0.1:4010/msp",
             "nvd_url": "http://127.0.0.1:4020", "kev_url": "http://127.0.0.1:4040",
             "epss_url": "http://127.0.0.1:4050", "msrc_url": "http://127.0.0.1:4060", "cve_services_url": "http://127.0.0.1:4070",
-            "bedrock_url": "http://127.0.0.1:4030", "store_path": "/s",
+            "bedrock_url": "http://127.0.0.1:4030", "prometheus_url": "http://127.0.0.1:4080",
+            "store_path": "/s",
             "objects_path": "/o", "memory_path": "/m"
         }))
         .unwrap()
@@ -102,7 +104,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with(['+', '|']))
             .collect();
-        assert_eq!(table.len(), 13);
+        assert_eq!(table.len(), 14);
         assert!(
             table.iter().all(|line| line.len() == table[0].len()),
             "{text}"

@@ -106,6 +106,8 @@ pub struct Model {
     pub given_up: u32,
     /// The first deployment of a campaign is played here.
     pub plays_deployments: bool,
+    /// Devices of incidents are measured.
+    pub measures: bool,
     /// What became of the plans of a campaign.
     pub plan_states: BTreeMap<PlanId, PlanState>,
     /// Plans of a campaign, as they were noted.
@@ -159,6 +161,7 @@ impl Model {
             leases: BTreeMap::new(),
             given_up: 0,
             plays_deployments: false,
+            measures: false,
             plan_states: BTreeMap::new(),
             begun: Vec::new(),
             plan_order: Vec::new(),

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use activities::{Deps, Settings, SystemClock};
 use anyhow::Context;
 use clients::{
-    bedrock::Bedrock,
+    bedrock::{Bedrock, embeddings::Embeddings},
     config::{Config, Secrets},
     intel::Intel,
     memory::LazyMemory,
     notify::LogNotifier,
     nvd::{self, Nvd},
     objects::Objects,
+    prometheus::Prometheus,
     rate_limit::RateLimiter,
     store::{Bucket, Store, TokenBucketLimiter},
     superops::{self, SuperOps},
@@ -31,6 +32,8 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
     let nvd = config.nvd(secrets).await?;
     let intel = config.intel()?;
     let bedrock = config.bedrock()?;
+    let embeddings = config.embeddings()?;
+    let prometheus = config.prometheus(secrets).await?;
     let callback = config.callback(secrets).await?;
     let decision_key = config.decision_key(secrets).await?;
     let buckets = config.buckets(secrets)?;
@@ -59,6 +62,20 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
         }
         None => None,
     };
+    let embeddings = match embeddings {
+        Some(embeddings) => {
+            let model = Embeddings::new(embeddings, limiter.clone()).await?;
+            Some(Arc::new(model.sharing(Arc::clone(&store.counters))))
+        }
+        None => None,
+    };
+    let prometheus = match prometheus {
+        Some(prometheus) => {
+            let prometheus = Prometheus::new(prometheus, limiter.clone())?;
+            Some(Arc::new(prometheus.sharing(Arc::clone(&store.counters))))
+        }
+        None => None,
+    };
     let superops = SuperOps::new(superops, limiter.clone())?;
     let nvd = Nvd::new(nvd, limiter.clone())?;
     let limiter: Arc<dyn RateLimiter> = limiter;
@@ -69,6 +86,8 @@ pub async fn build_deps(config: &Config, secrets: &Secrets) -> anyhow::Result<De
         intel: Arc::new(intel.sharing(&store.counters)),
         memory: Arc::new(LazyMemory::new(config.memory.clone())),
         model,
+        embeddings,
+        prometheus,
         notifier: Arc::new(LogNotifier),
         clock: Arc::new(SystemClock),
         settings: Settings {

@@ -50,8 +50,10 @@ pub async fn run_with(
         prepare::load_people(&deps.store, people).await?;
     }
     let sweeper = tokio::spawn(prepare::sweep(deps.clone(), until.clone()));
+    let embedder = tokio::spawn(prepare::re_embed(deps.clone(), until.clone()));
     let ended = serve(client, queues(&deps, rates, setup.tuning, change)?, until).await;
     sweeper.abort();
+    embedder.abort();
     ended
 }
 

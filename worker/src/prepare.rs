@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
-use activities::Deps;
+use activities::{Deps, incidents::re_embed_memory};
 use anyhow::{Context, bail};
 use clients::{
+    bedrock::BedrockError,
+    memory::{ReEmbedError, ReEmbedded},
     people,
     store::{PolicyVersion, Store, StoreError},
     superops::{Probe, SuperOps},
@@ -29,6 +31,10 @@ const BUILT_IN: &str = "built-in";
 const PEOPLE_FILE: &str = "file";
 /// How often records past their time are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is looked for past incidents without a vector of the embedding model.
+const RE_EMBED_EVERY: Duration = Duration::from_secs(600);
+/// Time before that in which a job that is not done stops; the next one goes on.
+const RE_EMBED_MARGIN: Duration = Duration::from_secs(30);
 
 /// Asks `SuperOps` one cheap question. Only a refused token stops the worker: an outage must not,
 /// activities wait for its end.
@@ -189,6 +195,60 @@ pub(crate) async fn sweep(deps: Deps, until: CancellationToken) {
             () = until.cancelled() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
+    }
+}
+
+/// Makes vectors of the embedding model for what is remembered and has none: all of it after the model
+/// was changed, else what was remembered while the model did not answer. One worker at a time; what one
+/// has made the next one finds.
+pub(crate) async fn re_embed(deps: Deps, until: CancellationToken) {
+    let Some(embeddings) = deps.embeddings.clone() else {
+        return;
+    };
+    loop {
+        let now = deps.clock.now();
+        match deps
+            .store
+            .counters
+            .claim("re-embed", RE_EMBED_EVERY, now)
+            .await
+        {
+            Ok(true) => {
+                let job = re_embed_memory(&deps.memory, &embeddings);
+                tokio::select! {
+                    () = until.cancelled() => return,
+                    // Before the next worker may begin.
+                    () = tokio::time::sleep(RE_EMBED_EVERY - RE_EMBED_MARGIN) => {}
+                    done = job => say(done, embeddings.name().as_str()),
+                }
+            }
+            Ok(false) => {}
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "it is not known whether another worker re-embeds"
+            ),
+        }
+        tokio::select! {
+            () = until.cancelled() => return,
+            () = tokio::time::sleep(RE_EMBED_EVERY) => {}
+        }
+    }
+}
+
+fn say(done: Result<ReEmbedded, ReEmbedError<BedrockError>>, model: &str) {
+    match done {
+        Ok(done) if done.kept == 0 && done.left == 0 && done.refused.is_empty() => {}
+        Ok(done) => info!(
+            kept = done.kept,
+            left = done.left,
+            refused = done.refused.len(),
+            "made {} vectors of {model} for past incidents",
+            done.kept
+        ),
+        Err(error) => warn!(
+            error = &error as &dyn std::error::Error,
+            "past incidents could not all be re-embedded, going on later"
+        ),
     }
 }
 

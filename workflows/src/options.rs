@@ -197,6 +197,12 @@ pub(crate) fn evidence(summary: impl Into<String>) -> ActivityOptions {
     in_steps(options, 120)
 }
 
+/// Measuring a suspect device: what is not answered within two minutes is left out.
+pub(crate) fn measuring(summary: impl Into<String>) -> ActivityOptions {
+    let options = options(queues::MAIN, 110, retry(2, 30, 3), None, summary.into());
+    in_steps(options, 120)
+}
+
 /// Looking for the cause of an incident: reads its alerts and the network of the client.
 pub(crate) fn cause(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 120, retry(1, 60, 0), None, summary.into())

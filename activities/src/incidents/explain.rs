@@ -33,7 +33,7 @@ impl IncidentActivities {
         let alerts = self.alerts_of(&record.key).await?;
         let client = record.key.client();
         let network = self.networks.of(&self.store, client, now).await?;
-        let past = self.alike(record, &alerts).await;
+        let (past, compared) = self.alike(record, &alerts).await;
         let known = Known {
             version: record.version,
             at: now,
@@ -42,8 +42,13 @@ impl IncidentActivities {
             alerts: &alerts,
             suspects: &record.news.suspects,
         };
-        let report = cause::explain(&known, past)
+        let mut report = cause::explain(&known, past)
             .map_err(|error| bug_because("the graph of an incident cannot be made", error))?;
+        report.compared = Some(compared);
+        report.measurable = self
+            .prometheus
+            .as_ref()
+            .is_some_and(|one| one.knows(client));
         metrics::counter!("autoops_incident_causes", "abstained" => report.abstain.to_string())
             .increment(1);
         self.write_cause(&record.key, &report).await?;
@@ -72,11 +77,15 @@ impl IncidentActivities {
             detail: json!({
                 "version": report.version, "abstain": report.abstain,
                 "confidence_permille": report.confidence_permille,
-                "suspects": suspects.collect::<Vec<_>>(),
+                "suspects": suspects.collect::<Vec<_>>(), "compared": report.compared,
             }),
             plan_hash: None,
             policy_version: None,
-            tokens: None,
+            tokens: report
+                .compared
+                .as_ref()
+                .map(|compared| compared.tokens)
+                .filter(|n| *n > 0),
         };
         self.store.actions.append_audit(record).await?;
         Ok(())

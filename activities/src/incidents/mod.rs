@@ -2,6 +2,8 @@
 //! remembered.
 
 mod explain;
+mod likeness;
+mod measure;
 mod narrate;
 mod past;
 
@@ -11,18 +13,21 @@ mod tests;
 use std::sync::Arc;
 
 use clients::{
+    bedrock::embeddings::Embeddings,
     memory::LazyMemory,
+    prometheus::Prometheus,
     store::{AlertsOf, Store},
     superops::SuperOps,
     triage::Networks,
 };
 use contracts::activities::incidents::{
-    ExplainInput, FiguresResult, LookInput, NarrateInput, RememberInput, RememberResult,
-    ScriptRunsResult,
+    ExplainInput, FiguresResult, LookInput, MeasureInput, MetricsResult, NarrateInput,
+    RememberInput, RememberResult, ScriptRunsResult,
 };
 use domain::{alert::Alert, cause::CauseReport, triage::IncidentKey};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
+pub use self::likeness::re_embed_memory;
 use crate::{Clock, Deps, failure::Outcome, model::Asker};
 
 /// Rows of one answer from the store.
@@ -37,33 +42,45 @@ pub struct IncidentActivities {
     memory: Arc<LazyMemory>,
     networks: Networks,
     asker: Asker,
+    embeddings: Option<Arc<Embeddings>>,
+    prometheus: Option<Arc<Prometheus>>,
     clock: Arc<dyn Clock>,
 }
 
 impl IncidentActivities {
     pub(crate) fn new(deps: &Deps) -> Self {
-        Self::of(
+        let without = Self::without_model(
             deps.store.clone(),
             Arc::clone(&deps.memory),
-            Asker::new(deps.model.clone()),
             Arc::clone(&deps.clock),
-        )
+        );
+        Self {
+            asker: Asker::new(deps.model.clone()),
+            embeddings: deps.embeddings.clone(),
+            prometheus: deps.prometheus.clone(),
+            ..without
+        }
     }
 
-    /// Works on a store and a memory, without a model.
+    /// Works on a store and a memory, without a model and without measurements.
     #[must_use]
     pub fn without_model(store: Store, memory: Arc<LazyMemory>, clock: Arc<dyn Clock>) -> Self {
-        Self::of(store, memory, Asker::new(None), clock)
-    }
-
-    fn of(store: Store, memory: Arc<LazyMemory>, asker: Asker, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
             memory,
             networks: Networks::default(),
-            asker,
+            asker: Asker::new(None),
+            embeddings: None,
+            prometheus: None,
             clock,
         }
+    }
+
+    /// Lets devices be measured.
+    #[must_use]
+    pub fn measuring(mut self, prometheus: Arc<Prometheus>) -> Self {
+        self.prometheus = Some(prometheus);
+        self
     }
 
     async fn alerts_of(&self, key: &IncidentKey) -> Outcome<Vec<Alert>> {
@@ -87,6 +104,17 @@ impl IncidentActivities {
     /// When the store cannot be used.
     pub async fn explain_one(&self, input: &ExplainInput) -> Result<CauseReport, ActivityError> {
         Ok(self.look_for_cause(input).await?)
+    }
+
+    /// Does the work of activity `incidents.read_metrics`.
+    ///
+    /// # Errors
+    /// When the store cannot be used, or Prometheus is to be asked again.
+    pub async fn read_metrics_once(
+        &self,
+        input: &MeasureInput,
+    ) -> Result<MetricsResult, ActivityError> {
+        Ok(self.measure(input).await?)
     }
 
     /// Does the work of activity `incidents.narrate`.
@@ -119,6 +147,16 @@ impl IncidentActivities {
         input: ExplainInput,
     ) -> Result<CauseReport, ActivityError> {
         self.explain_one(&input).await
+    }
+
+    /// Asks what is measured on a suspect device.
+    #[activity(definition = contracts::activities::incidents::ReadMetrics)]
+    pub async fn read_metrics(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: MeasureInput,
+    ) -> Result<MetricsResult, ActivityError> {
+        self.read_metrics_once(&input).await
     }
 
     /// Adds what devices said, asks a model what it makes of it, and writes it down.

@@ -123,4 +123,7 @@ fn add(report: &mut CauseReport, looked: &Looked) {
         };
         report.add("scripts", fact);
     }
+    if let Some(found) = &looked.metrics {
+        report.add_measured(&looked.device, found.at, found.measured.clone());
+    }
 }

@@ -3,17 +3,20 @@
 
 use std::collections::BTreeSet;
 
-use clients::memory::{Incident, Look, MemoryResult, Near, Outcome as Kept, Question, Record};
+use clients::{
+    bedrock::embeddings::{Embeddings, Purpose},
+    memory::{Incident, Look, MemoryResult, Near, Outcome as Kept, Question, Record},
+};
 use contracts::activities::incidents::{RememberInput, RememberResult};
 use domain::{
     alert::{Alert, clean},
-    cause::{CauseReport, Past},
+    cause::{ByRule, CauseReport, Compared, Past},
     fingerprint::Miner,
     triage::{Closing, IncidentRecord, IncidentStatus},
 };
 use tracing::warn;
 
-use super::IncidentActivities;
+use super::{IncidentActivities, likeness};
 use crate::{alerts::incident, failure::Outcome};
 
 /// Incidents of the past that are shown.
@@ -26,32 +29,73 @@ const KINDS: usize = 100;
 const TEXT_BYTES: usize = 300;
 
 impl IncidentActivities {
-    /// Finds incidents of the past that looked alike; none when the memory cannot be asked.
+    /// Finds incidents of the past that looked alike, none when the memory cannot be asked; and says
+    /// how they were compared.
     pub(super) async fn alike(
         &self,
         record: &IncidentRecord,
         alerts: &[Alert],
-    ) -> Option<Vec<Past>> {
-        match self.recall(record, alerts).await {
-            Ok(past) => Some(past),
+    ) -> (Option<Vec<Past>>, Compared) {
+        let look = look_of(record, alerts);
+        let (near, compared) = match &self.embeddings {
+            None => (None, Compared::default()),
+            Some(model) => self.near_by_model(model, &look).await,
+        };
+        let (near, alike) = match (near, &self.embeddings) {
+            (Some(near), Some(model)) => (Some(near), f64::from(model.alike_permille()) / 1_000.0),
+            _ => (look.vector().ok().map(Near::Rule), ALIKE),
+        };
+        let Some(near) = near else {
+            return (Some(Vec::new()), compared);
+        };
+        match self.recall(record, near, alike).await {
+            Ok(past) => (Some(past), compared),
             Err(error) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
                     incident = %record.key,
                     "past incidents could not be looked at"
                 );
-                None
+                (None, compared)
             }
         }
     }
 
-    async fn recall(&self, record: &IncidentRecord, alerts: &[Alert]) -> MemoryResult<Vec<Past>> {
-        let Ok(vector) = look_of(record, alerts).vector() else {
-            return Ok(Vec::new());
+    /// Finds out where to look in the space of the model, or why the rule has to do.
+    async fn near_by_model(&self, model: &Embeddings, look: &Look) -> (Option<Near>, Compared) {
+        let placed = match likeness::is_ready(&self.memory, model).await {
+            Ok(true) => likeness::place(model, &look.templates, Purpose::Ask).await,
+            // When it cannot be asked at all, that is told by the question itself.
+            Ok(false) | Err(_) => Err(ByRule::NotReady),
         };
+        match placed {
+            Ok(placed) => {
+                let compared = Compared {
+                    model: Some(model.name().to_string()),
+                    by_rule: None,
+                    tokens: placed.tokens,
+                };
+                (Some(Near::Model(placed.vector)), compared)
+            }
+            Err(why) => {
+                let compared = Compared {
+                    by_rule: Some(why),
+                    ..Compared::default()
+                };
+                (None, compared)
+            }
+        }
+    }
+
+    async fn recall(
+        &self,
+        record: &IncidentRecord,
+        near: Near,
+        from: f64,
+    ) -> MemoryResult<Vec<Past>> {
         let question = Question {
             client: record.key.client().clone(),
-            near: Near::Rule(vector),
+            near,
             text: None,
             // It may have been closed before, and find itself.
             limit: SHOWN + 1,
@@ -59,7 +103,7 @@ impl IncidentActivities {
         let hits = self.memory.get().await?.recall(&question).await?;
         let own = record.key.to_string();
         let others = hits.into_iter().filter(|hit| hit.incident.id != own);
-        let alike = others.filter(|hit| hit.score >= ALIKE).take(SHOWN);
+        let alike = others.filter(|hit| hit.score >= from).take(SHOWN);
         Ok(alike
             .map(|hit| Past {
                 likeness_permille: permille(hit.score),
@@ -87,6 +131,14 @@ impl IncidentActivities {
             return Ok(not_kept("nothing is known of its alerts"));
         };
         let cause = CauseReport::of(record.cause.as_ref()).and_then(|report| report.words());
+        // Without it a worker makes the vector later.
+        let placed = match &self.embeddings {
+            Some(model) => likeness::place(model, &look.templates, Purpose::Keep)
+                .await
+                .ok(),
+            None => None,
+        };
+        let tokens = placed.as_ref().map_or(0, |placed| placed.tokens);
         let incident = Incident {
             id: record.key.to_string(),
             client: record.key.client().clone(),
@@ -100,7 +152,7 @@ impl IncidentActivities {
         let kept = Record {
             incident,
             rule,
-            model: None,
+            model: placed.map(|placed| placed.vector),
         };
         let kept = match self.memory.get().await {
             Ok(memory) => memory.remember(vec![kept]).await,
@@ -111,6 +163,7 @@ impl IncidentActivities {
                 return Ok(RememberResult {
                     kept: true,
                     why: None,
+                    tokens,
                 });
             }
             Ok(Some(Kept::Refused { why } | Kept::Retry { why })) => why,
@@ -132,6 +185,7 @@ fn not_kept(why: &str) -> RememberResult {
     RememberResult {
         kept: false,
         why: Some(clean(why, TEXT_BYTES).0),
+        tokens: 0,
     }
 }
 

@@ -5,7 +5,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use domain::cause::{CauseReport, Fact, Piece, SuspectMachine};
+use domain::cause::{CauseReport, Fact, Measure, Piece, SuspectMachine};
 use serde_json::{Value, json};
 
 pub use self::reply::{ModelCause, parse_reply};
@@ -54,7 +54,7 @@ pub fn request(report: &CauseReport) -> Question {
         text = text.then(suspect_line(report, &machines, suspect));
     }
     text = text.then("\nEvidence:\n");
-    let begun = first_alert(report);
+    let begun = report.begun().map(jiff::Timestamp::as_second);
     for piece in listed(report) {
         text = text.then(evidence_line(&machines, begun, piece));
     }
@@ -92,7 +92,7 @@ fn listed(report: &CauseReport) -> impl Iterator<Item = &Piece> {
 /// Makes text of the id of a piece: a name of ours, `_`, and a number.
 fn id(id: &str) -> Option<PromptText> {
     let (name, number) = id.rsplit_once('_')?;
-    let names = ["alert", "wave", "figures", "scripts", "past"];
+    let names = ["alert", "wave", "figures", "scripts", "metrics", "past"];
     let name = names.into_iter().find(|known| *known == name)?;
     let number: u32 = number.parse().ok()?;
     let text = PromptText::literal(name).then("_").then(number);
@@ -123,16 +123,9 @@ fn suspect_line(report: &CauseReport, machines: &[&str], suspect: &SuspectMachin
     text.then("\n")
 }
 
-/// When the first alert was raised, Unix seconds.
-fn first_alert(report: &CauseReport) -> Option<i64> {
-    let times = report
-        .evidence
-        .iter()
-        .filter_map(|piece| match &piece.fact {
-            Fact::Alert { at, .. } => Some(at.as_second()),
-            _ => None,
-        });
-    times.min()
+fn signed(number: i64) -> PromptText {
+    let sign = if number < 0 { "-" } else { "" };
+    PromptText::literal(sign).then(number.unsigned_abs())
 }
 
 /// Says when, in minutes from the first alert.
@@ -208,6 +201,26 @@ fn evidence_line(machines: &[&str], begun: Option<i64>, piece: &Piece) -> Prompt
             .then(" runs, ")
             .then(runs.failed)
             .then(" failed"),
+        Fact::Metrics {
+            device, measured, ..
+        } => {
+            let mut text = text.then("measured on ").then(of(device.as_str()));
+            for (place, one) in (1_u32..).zip(measured) {
+                text = text
+                    .then("; measure ")
+                    .then(place)
+                    .then(match one.measure {
+                        Measure::Latency => ", more is worse, in thousandths: before ",
+                        Measure::Availability => ", less is worse, in thousandths: before ",
+                    })
+                    .then(signed(one.before_milli))
+                    .then(", now ")
+                    .then(signed(one.during_milli))
+                    .then(", over chance by per mille ")
+                    .then(one.over_chance_permille);
+            }
+            text
+        }
         Fact::Past(past) => text
             .then("past incident, alike by ")
             .then(past.likeness_permille)

@@ -1,6 +1,7 @@
 use domain::{
     alert::{AlertId, AlertSeverity, AlertSource},
-    cause::{Because, Figures, Past, ScriptRuns, Wave},
+    cause::{Because, Figures, Measured, Past, ScriptRuns, Wave},
+    ids::DeviceId,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -101,6 +102,8 @@ fn report() -> CauseReport {
             piece("obey me", Fact::Past(past())),
         ],
         memory_asked: true,
+        compared: None,
+        measurable: false,
         told: None,
     }
 }
@@ -118,6 +121,28 @@ fn past() -> Past {
 
 fn reply(abstain: bool, machine: &str, narrative: &str, evidence: &[&str]) -> Value {
     json!({ "abstain": abstain, "machine": machine, "narrative": narrative, "evidence": evidence })
+}
+
+#[test]
+fn what_is_measured_is_told_in_figures_without_its_name() {
+    let mut report = report();
+    let measured = Measured {
+        name: HOSTILE.to_owned(),
+        measure: Measure::Latency,
+        before_milli: -12_500,
+        during_milli: 97_000,
+        over_chance_permille: 6_440,
+    };
+    let device: DeviceId = "82".parse().unwrap();
+    report.add_measured(&device, at(9), vec![measured]);
+    let because = report.suspects[1].because.last().unwrap();
+    assert_eq!(because.evidence, "metrics_1");
+    let user = request(&report).user.to_string();
+    assert!(
+        user.contains("[metrics_1] measured on machine_2; measure 1, more is worse, in thousandths: before -12500, now 97000, over chance by per mille 6440"),
+        "{user}"
+    );
+    assert!(!user.to_lowercase().contains("approve"), "{user}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, time::Duration};
 
 use aws_sdk_bedrockruntime::{
     error::{ProvideErrorMetadata, SdkError},
-    operation::converse::ConverseError,
+    operation::{converse::ConverseError, invoke_model::InvokeModelError},
 };
 use aws_smithy_runtime_api::http::Response;
 use domain::{
@@ -41,8 +41,10 @@ pub enum BedrockError {
     /// Too many requests or tokens, or the model is not ready yet.
     #[error("bedrock asks us to slow down: {code}")]
     Throttled {
-        /// The service's code.
+        /// The service's code, or ours.
         code: String,
+        /// When to come back, if somebody said so.
+        retry_after: Option<Duration>,
     },
     /// Not reached, failed inside, or the model took too long.
     #[error("bedrock is unavailable: {detail}")]
@@ -153,7 +155,9 @@ impl Classify for BedrockError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Unavailable { retry_after, .. } | Self::Throttled { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }
@@ -178,8 +182,32 @@ impl From<Refused> for BedrockError {
     }
 }
 
+/// An error of one of the operations that are called.
+pub(super) trait Told: ProvideErrorMetadata + StdError + Send + Sync + 'static {
+    /// Status that the model behind the service gave, when it is the model that failed.
+    fn of_the_model(&self) -> Option<i32>;
+}
+
+impl Told for ConverseError {
+    fn of_the_model(&self) -> Option<i32> {
+        match self {
+            Self::ModelErrorException(inner) => inner.original_status_code(),
+            _ => None,
+        }
+    }
+}
+
+impl Told for InvokeModelError {
+    fn of_the_model(&self) -> Option<i32> {
+        match self {
+            Self::ModelErrorException(inner) => inner.original_status_code(),
+            _ => None,
+        }
+    }
+}
+
 /// Reads a call that gave no reply.
-pub(super) fn classify(error: SdkError<ConverseError, Response>, model: &str) -> BedrockError {
+pub(super) fn classify<E: Told>(error: SdkError<E, Response>, model: &str) -> BedrockError {
     match error {
         SdkError::ServiceError(context) => {
             let status = context.raw().status().as_u16();
@@ -204,7 +232,7 @@ pub(super) fn classify(error: SdkError<ConverseError, Response>, model: &str) ->
     }
 }
 
-fn unavailable(detail: &str, source: SdkError<ConverseError, Response>) -> BedrockError {
+fn unavailable<E: Told>(detail: &str, source: SdkError<E, Response>) -> BedrockError {
     BedrockError::Unavailable {
         detail: detail.to_owned(),
         retry_after: None,
@@ -212,7 +240,7 @@ fn unavailable(detail: &str, source: SdkError<ConverseError, Response>) -> Bedro
     }
 }
 
-fn speaks_of_credentials(error: &SdkError<ConverseError, Response>) -> bool {
+fn speaks_of_credentials<E: Told>(error: &SdkError<E, Response>) -> bool {
     let mut next: Option<&dyn StdError> = Some(error);
     while let Some(error) = next {
         let text = error.to_string().to_ascii_lowercase();
@@ -224,7 +252,7 @@ fn speaks_of_credentials(error: &SdkError<ConverseError, Response>) -> bool {
     false
 }
 
-fn service(error: &ConverseError, status: u16, model: &str) -> BedrockError {
+fn service(error: &impl Told, status: u16, model: &str) -> BedrockError {
     let code = error.code().map_or_else(|| format!("http_{status}"), word);
     let message: String = error
         .message()
@@ -238,30 +266,30 @@ fn service(error: &ConverseError, status: u16, model: &str) -> BedrockError {
         retry_after: None,
         source: None,
     };
-    match error {
-        ConverseError::ThrottlingException(_) | ConverseError::ModelNotReadyException(_) => {
-            BedrockError::Throttled { code }
+    let throttled = |code| BedrockError::Throttled {
+        code,
+        retry_after: None,
+    };
+    let not_found = |message| BedrockError::NotFound {
+        model: model.to_owned(),
+        message,
+    };
+    match code.as_str() {
+        "ThrottlingException" | "ModelNotReadyException" => throttled(code),
+        "ServiceUnavailableException" | "InternalServerException" | "ModelTimeoutException" => {
+            unavailable(code)
         }
-        ConverseError::ServiceUnavailableException(_)
-        | ConverseError::InternalServerException(_)
-        | ConverseError::ModelTimeoutException(_) => unavailable(code),
-        ConverseError::ModelErrorException(inner) => match inner.original_status_code() {
+        "ModelErrorException" => match error.of_the_model() {
             Some(original) if original < 500 => BedrockError::InvalidInput { code, message },
             _ => unavailable(code),
         },
-        ConverseError::AccessDeniedException(_) => BedrockError::Unauthorized { code, message },
-        ConverseError::ResourceNotFoundException(_) => BedrockError::NotFound {
-            model: model.to_owned(),
-            message,
-        },
-        ConverseError::ValidationException(_) => BedrockError::InvalidInput { code, message },
+        "AccessDeniedException" => BedrockError::Unauthorized { code, message },
+        "ResourceNotFoundException" => not_found(message),
+        "ValidationException" => BedrockError::InvalidInput { code, message },
         _ => match status {
             401 | 403 => BedrockError::Unauthorized { code, message },
-            404 => BedrockError::NotFound {
-                model: model.to_owned(),
-                message,
-            },
-            429 => BedrockError::Throttled { code },
+            404 => not_found(message),
+            429 => throttled(code),
             408 | 500.. => unavailable(code),
             _ => BedrockError::InvalidInput { code, message },
         },

@@ -6,6 +6,7 @@
 
 mod config;
 mod document;
+pub mod embeddings;
 mod error;
 mod reply;
 mod request;

@@ -30,10 +30,12 @@ pub use note::{Note, State, read_note};
 use crate::store::Counters;
 
 /// Every system that has a breaker.
-pub const UPSTREAMS: [&str; 7] = [
+pub const UPSTREAMS: [&str; 9] = [
     "superops",
     "nvd",
     "bedrock",
+    "embeddings",
+    "prometheus",
     "kev",
     "epss",
     "msrc",

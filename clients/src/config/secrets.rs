@@ -24,6 +24,9 @@ pub const CALLBACK_KEY: &str = "AUTOOPS_CALLBACK_KEY";
 /// Variable of the key that signs decisions.
 pub const DECISION_KEY: &str = "AUTOOPS_DECISION_KEY";
 
+/// Variable of the token of Prometheus.
+pub const PROMETHEUS_TOKEN: &str = "AUTOOPS_PROMETHEUS_TOKEN";
+
 /// Behind the name of a variable: the path of a file.
 const FILE: &str = "_FILE";
 /// Behind the name of a variable: the name or ARN of a secret of AWS Secrets Manager.
@@ -98,9 +101,15 @@ impl Secrets {
     /// are asked for.
     #[must_use]
     pub fn from_env() -> Self {
-        let names = [SUPEROPS_TOKEN, NVD_API_KEY, CALLBACK_KEY, DECISION_KEY]
-            .into_iter()
-            .flat_map(|name| ["", FILE, MANAGED].map(|form| format!("{name}{form}")));
+        let names = [
+            SUPEROPS_TOKEN,
+            NVD_API_KEY,
+            CALLBACK_KEY,
+            DECISION_KEY,
+            PROMETHEUS_TOKEN,
+        ]
+        .into_iter()
+        .flat_map(|name| ["", FILE, MANAGED].map(|form| format!("{name}{form}")));
         Self::of(names.filter_map(|name| env::var(&name).ok().map(|value| (name, value))))
     }
 

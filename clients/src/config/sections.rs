@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     address::{is_public_address, is_safe_address},
-    bedrock::{BedrockConfig, ModelProfile},
+    bedrock::{BedrockConfig, ModelProfile, embeddings::EmbeddingsConfig},
     breaker::BreakerConfig,
     memory::OpenSearchConfig,
     objects::{Encryption, S3Config},
@@ -104,6 +104,32 @@ pub struct BedrockSection {
 }
 
 impl BedrockSection {
+    /// What embeddings need; none when vectors are made by rule.
+    pub(super) fn embeddings(
+        &self,
+        section: &EmbeddingsSection,
+    ) -> Result<Option<EmbeddingsConfig>, InvalidInput> {
+        if section.kind == EmbeddingsKind::Rules {
+            return Ok(None);
+        }
+        if !self.enabled {
+            let allowed = "rules, while bedrock.enabled is false";
+            return Err(not_allowed("memory.embeddings.kind", "bedrock", allowed));
+        }
+        let config = EmbeddingsConfig {
+            region: self.region.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+            model: section.model.clone(),
+            timeout_secs: section.timeout_secs,
+            alike_permille: section.alike_permille,
+            cents_per_mtok: section.cents_per_mtok,
+            breaker: section.breaker,
+            credentials: None,
+        };
+        config.validate()?;
+        Ok(Some(config))
+    }
+
     /// Credentials come from the AWS chain.
     pub(super) fn client(&self) -> BedrockConfig {
         BedrockConfig {
@@ -218,6 +244,57 @@ pub enum MemoryKind {
     Opensearch,
 }
 
+/// What makes the vectors by which past incidents are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmbeddingsKind {
+    /// Rules alone.
+    Rules,
+    /// Rules, and a model on Bedrock.
+    Bedrock,
+}
+
+/// Section `memory.embeddings`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingsSection {
+    pub(super) kind: EmbeddingsKind,
+    model: String,
+    timeout_secs: u64,
+    requests_per_minute: u32,
+    alike_permille: u16,
+    #[serde(default)]
+    cents_per_mtok: Option<u32>,
+    breaker: BreakerConfig,
+}
+
+impl EmbeddingsSection {
+    /// Budget for a minute.
+    pub(super) fn requests(&self) -> Result<u32, InvalidInput> {
+        at_least_one(
+            "memory.embeddings.requests_per_minute",
+            self.requests_per_minute,
+        )
+    }
+
+    /// By rule alone.
+    fn rules() -> Self {
+        Self {
+            kind: EmbeddingsKind::Rules,
+            model: String::new(),
+            timeout_secs: 0,
+            requests_per_minute: 0,
+            alike_permille: 0,
+            cents_per_mtok: None,
+            breaker: BreakerConfig {
+                failures: 0,
+                first_pause_secs: 0,
+                longest_pause_secs: 0,
+            },
+        }
+    }
+}
+
 /// Section `memory`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -228,6 +305,8 @@ pub struct MemorySection {
     pub path: PathBuf,
     /// The indexes.
     pub opensearch: OpenSearchConfig,
+    /// What makes vectors.
+    pub embeddings: EmbeddingsSection,
 }
 
 impl MemorySection {
@@ -243,6 +322,7 @@ impl MemorySection {
                 region: None,
                 credentials: None,
             },
+            embeddings: EmbeddingsSection::rules(),
         }
     }
 

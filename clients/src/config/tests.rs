@@ -336,3 +336,72 @@ async fn each_way_to_name_a_secret_wrongly_has_its_advice() {
         "{message}"
     );
 }
+
+#[test]
+fn an_embedding_model_is_off_until_it_is_asked_for() {
+    assert!(load("", &[]).unwrap().embeddings().unwrap().is_none());
+    let kind = ("AUTOOPS_MEMORY__EMBEDDINGS__KIND", "bedrock");
+    let config = load("[bedrock]\nregion = \"us-east-1\"", &[kind]).unwrap();
+    let embeddings = config.embeddings().unwrap().unwrap();
+    assert_eq!(embeddings.region, "us-east-1");
+    assert_eq!(embeddings.model, "amazon.titan-embed-text-v2:0");
+    let buckets = config.buckets(&secrets(&[])).unwrap();
+    assert_eq!(buckets["embeddings"].capacity, 60);
+    for (text, named) in [
+        (
+            "[bedrock]\nenabled = false",
+            "memory.embeddings.kind: `bedrock` is not allowed",
+        ),
+        (
+            "[memory.embeddings]\nmodel = \"cohere.embed-english-v3\"",
+            "memory.embeddings.model",
+        ),
+        (
+            "[memory.embeddings]\ntimeout_secs = 21",
+            "memory.embeddings.timeout_secs: `21`",
+        ),
+    ] {
+        let found = load(text, &[kind])
+            .unwrap()
+            .embeddings()
+            .unwrap_err()
+            .to_string();
+        assert!(found.contains(named), "{found}");
+    }
+    let message = refused("[memory.embeddings]\nkind = \"openai\"", &[]);
+    assert!(message.contains("memory.embeddings.kind"), "{message}");
+}
+
+#[tokio::test]
+async fn prometheus_is_used_where_it_has_an_address() {
+    let token = secrets(&[(PROMETHEUS_TOKEN, "prometheus-token")]);
+    assert!(
+        load("", &[])
+            .unwrap()
+            .prometheus(&token)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let text = "[prometheus]\nurl = \"https://prometheus.example\"\n\
+        [prometheus.clients.7000000000000000001]\ntenant = \"Acme\"\nEnv = \"prod\"\n";
+    let config = load(text, &[]).unwrap();
+    let found = config.prometheus(&token).await.unwrap().unwrap();
+    // The queries of the defaults can be used as they are, and names keep their letters.
+    assert_eq!(found.queries.len(), 3);
+    let labels = &found.clients["7000000000000000001"];
+    assert_eq!(
+        (labels["tenant"].as_str(), labels["Env"].as_str()),
+        ("Acme", "prod")
+    );
+    let shown = format!("{found:?}");
+    assert!(!shown.contains("prometheus-token"), "{shown}");
+    let config = load("[prometheus]\nurl = \"http://prometheus.example\"", &[]).unwrap();
+    let error = config.prometheus(&token).await.unwrap_err().to_string();
+    assert!(error.contains("prometheus.url"), "{error}");
+    let own = "[prometheus]\nurl = \"https://p.example\"\n[[prometheus.queries]]\n\
+        name = \"load\"\nmeasure = \"latency\"\nquery = \"load\"\n";
+    let config = load(own, &[]).unwrap();
+    let error = config.prometheus(&token).await.unwrap_err().to_string();
+    assert!(error.contains("prometheus.queries[0].query"), "{error}");
+}

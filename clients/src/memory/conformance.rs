@@ -399,6 +399,10 @@ impl Model {
 impl Embedder for Model {
     type Error = Silent;
 
+    fn at_once(&self) -> usize {
+        100
+    }
+
     fn model(&self) -> &ModelName {
         &self.name
     }
@@ -457,7 +461,7 @@ async fn a_re_embedding_goes_on_where_it_stopped_and_leaves_nothing_out(memory: 
     assert!(done.is_current && done.refused.is_empty(), "{done:?}");
     seen.extend(rest);
     seen.sort();
-    let mut all: Vec<_> = records.iter().map(|r| r.incident.words()).collect();
+    let mut all: Vec<_> = records.iter().map(|r| r.incident.look()).collect();
     all.sort();
     assert_eq!(seen, all, "each exactly once");
     assert_eq!(memory.current_model().await.unwrap().as_ref(), Some(&to));

@@ -6,9 +6,9 @@
 use async_trait::async_trait;
 use domain::failure::{Classify, FailureKind};
 
-use super::{Embedding, Memory, MemoryError, ModelName, Outcome, Vector};
+use super::{Embedding, Incident, Memory, MemoryError, ModelName, Outcome, Vector};
 
-/// Incidents whose words go to the model at once.
+/// Incidents of one page, at most.
 const PAGE: usize = 100;
 
 /// An embedding model.
@@ -19,6 +19,10 @@ pub trait Embedder: Send + Sync {
 
     /// Returns its name: vectors of different models are never compared.
     fn model(&self) -> &ModelName;
+
+    /// Returns how many texts it takes in one call of its service. What is made of so many is kept
+    /// before more are made, so that a job that stops loses no more.
+    fn at_once(&self) -> usize;
 
     /// Makes a vector of each text, in order.
     ///
@@ -79,12 +83,13 @@ pub async fn re_embed<M: Embedder>(
     alive: &(dyn Fn() + Sync),
 ) -> Result<ReEmbedded, ReEmbedError<M::Error>> {
     let model = embedder.model();
+    let limit = embedder.at_once().clamp(1, PAGE);
     let mut done = ReEmbedded::default();
     let mut after: Option<String> = None;
     loop {
-        let page = memory.lacking(model, after.as_deref(), PAGE).await?;
+        let page = memory.lacking(model, after.as_deref(), limit).await?;
         if !page.incidents.is_empty() {
-            let texts: Vec<String> = page.incidents.iter().map(|i| i.words()).collect();
+            let texts: Vec<String> = page.incidents.iter().map(Incident::look).collect();
             let vectors = embedder.vectors(&texts).await;
             let vectors = vectors.map_err(ReEmbedError::Model)?;
             let (asked, got) = (texts.len(), vectors.len());

@@ -41,7 +41,7 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// Returns all its words: what a search for text looks in, and what a model makes a vector of.
+    /// Returns all its words: what a search for text looks in.
     #[must_use]
     pub fn words(&self) -> String {
         let parts = [
@@ -56,6 +56,18 @@ impl Incident {
             .filter(|part| !part.is_empty())
             .collect();
         said.join("\n")
+    }
+
+    /// Returns what a model makes a vector of: what its alerts said, or its title. What was found out
+    /// about it later is left out, because nobody who asks knows that yet.
+    #[must_use]
+    pub fn look(&self) -> String {
+        let said = if self.text.is_empty() {
+            &self.title
+        } else {
+            &self.text
+        };
+        said.clone()
     }
 
     /// Key of its record: the same for each repetition, another one for each client.

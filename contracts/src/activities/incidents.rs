@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use domain::{
     campaign::Degraded,
-    cause::{CauseReport, Figures, ScriptRuns},
+    cause::{CauseReport, Figures, Measured, ScriptRuns},
     ids::DeviceId,
     triage::IncidentKey,
 };
@@ -44,6 +44,24 @@ pub struct ScriptRunsResult {
     pub runs: ScriptRuns,
 }
 
+/// Names a suspect device of an incident that is to be measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasureInput {
+    /// The incident.
+    pub incident: IncidentKey,
+    /// The device.
+    pub device: DeviceId,
+}
+
+/// What is measured on a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsResult {
+    /// When it was asked.
+    pub at: Timestamp,
+    /// What was found; nothing when the device is not measured.
+    pub measured: Vec<Measured>,
+}
+
 /// What a suspect device said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looked {
@@ -55,6 +73,9 @@ pub struct Looked {
     /// What ran on it; none when it could not be asked.
     #[serde(default)]
     pub scripts: Option<ScriptRunsResult>,
+    /// What is measured on it; none when it could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsResult>,
 }
 
 /// Asks a model what it makes of the evidence.
@@ -87,6 +108,8 @@ pub struct RememberResult {
     pub kept: bool,
     /// Why not.
     pub why: Option<String>,
+    /// Tokens that an embedding model took for it.
+    pub tokens: u64,
 }
 
 /// Causes of incidents.
@@ -113,6 +136,12 @@ impl IncidentActivities {
         unimplemented!()
     }
 
+    /// Asks what is measured on a suspect device; one request for each query of the configuration.
+    #[activity(name = "incidents.read_metrics")]
+    pub fn read_metrics(_: MeasureInput) -> Result<MetricsResult, Infallible> {
+        unimplemented!()
+    }
+
     /// Asks how busy a device is; one request.
     #[activity(name = "superops.read_figures")]
     pub fn read_figures(_: LookInput) -> Result<FiguresResult, Infallible> {
@@ -126,4 +155,6 @@ impl IncidentActivities {
     }
 }
 
-pub use incident_activities::{Explain, Narrate, ReadFigures, ReadScriptRuns, Remember};
+pub use incident_activities::{
+    Explain, Narrate, ReadFigures, ReadMetrics, ReadScriptRuns, Remember,
+};

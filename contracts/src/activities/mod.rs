@@ -88,7 +88,7 @@ pub const CAMPAIGNS: [&str; 8] = [
 ];
 
 /// Activities of alerts and incidents, by name.
-pub const ALERTING: [&str; 14] = [
+pub const ALERTING: [&str; 15] = [
     "alerts.begin_poll",
     "superops.read_alerts",
     "alerts.miss",
@@ -99,6 +99,7 @@ pub const ALERTING: [&str; 14] = [
     "incidents.load",
     "incidents.close",
     "incidents.explain",
+    "incidents.read_metrics",
     "incidents.narrate",
     "incidents.remember",
     "superops.read_figures",

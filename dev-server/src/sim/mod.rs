@@ -3,6 +3,7 @@
 pub mod bedrock;
 pub mod intel;
 pub mod nvd;
+pub mod prometheus;
 pub mod superops;
 
 use std::{

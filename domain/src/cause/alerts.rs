@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Because, Causes, RecentChange, changes_on,
-    confidence::{Evidence, confidence},
+    confidence::{self, AlertEvidence},
     graph::{Graph, Node},
 };
 
@@ -28,13 +28,21 @@ const SLACK_SECS: i64 = 300;
 /// What a node that shows nothing itself is worth as a cause: it is only what suspects share.
 const UNSEEN: f64 = 0.25;
 
-/// Ranks the causes of anomalies. The confidence uses the curve of [`super::by_metrics`] and is not
-/// calibrated for alerts.
+/// Ranks the causes of anomalies. How far the confidence is calibrated is told in `docs/alerts.md`.
 ///
 /// A node explains its own and those of the nodes that depend on it,
 /// unless they began clearly before.
 #[must_use]
 pub fn by_alerts(graph: &Graph, anomalies: &[Anomaly], changes: &[RecentChange]) -> Causes {
+    ranked(graph, anomalies, changes).0
+}
+
+/// As [`by_alerts`], with what the confidence rests on; none without anomalies.
+pub(super) fn ranked(
+    graph: &Graph,
+    anomalies: &[Anomaly],
+    changes: &[RecentChange],
+) -> (Causes, Option<AlertEvidence>) {
     let mut first: Vec<Option<&Anomaly>> = vec![None; graph.len()];
     for anomaly in anomalies {
         if let Some(slot) = first.get_mut(anomaly.node.index())
@@ -45,7 +53,7 @@ pub fn by_alerts(graph: &Graph, anomalies: &[Anomaly], changes: &[RecentChange])
     }
     let begun = first.iter().flatten().map(|anomaly| anomaly.at).min();
     let Some(begun) = begun else {
-        return Causes::of(Vec::new(), 0);
+        return (Causes::of(Vec::new(), 0), None);
     };
     let mut may = vec![false; graph.len()];
     for anomaly in first.iter().flatten() {
@@ -60,10 +68,35 @@ pub fn by_alerts(graph: &Graph, anomalies: &[Anomaly], changes: &[RecentChange])
             suspects.push(suspect);
         }
     }
-    let scores: Vec<f64> = suspects.iter().map(|(score, ..)| *score).collect();
-    let count = first.iter().flatten().count();
-    let strength = f64::from(u32::try_from(count).unwrap_or(u32::MAX)).sqrt();
-    Causes::of(suspects, confidence(&Evidence::of(&scores, strength)))
+    let evidence = evidence(graph, &first, begun, changes, &suspects);
+    let sure = evidence.as_ref().map_or(0, confidence::by_alerts);
+    (Causes::of(suspects, sure), evidence)
+}
+
+/// Looks at what is known of the first candidate.
+fn evidence(
+    graph: &Graph,
+    first: &[Option<&Anomaly>],
+    begun: i64,
+    changes: &[RecentChange],
+    suspects: &[(f64, Node, Vec<Because>)],
+) -> Option<AlertEvidence> {
+    let total: f64 = suspects.iter().map(|(score, ..)| score).sum();
+    // Of equals the one that is told first, as they are sorted.
+    let (score, node) = suspects
+        .iter()
+        .map(|(score, node, _)| (*score, *node))
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })?;
+    let reaching = graph.reaching(node).into_iter();
+    Some(AlertEvidence {
+        share: if total > 0.0 { score / total } else { 0.0 },
+        machines: first.iter().flatten().count(),
+        explained: reaching
+            .filter(|(other, _)| first[other.index()].is_some())
+            .count(),
+        seen: first[node.index()].is_some(),
+        changed: changes_on(node, begun + SLACK_SECS, changes, &mut Vec::new()) > 1.0,
+    })
 }
 
 fn suspect(

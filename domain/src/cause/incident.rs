@@ -194,6 +194,8 @@ pub fn explain(known: &Known<'_>, past: Option<Vec<Past>>) -> Result<CauseReport
         suspects,
         evidence,
         memory_asked,
+        compared: None,
+        measurable: false,
         told: None,
     })
 }

@@ -43,14 +43,14 @@ const ABSURD: f64 = 1e12;
 
 /// What a node shows while its caller suffers, over what it showed before: seconds or requests.
 #[derive(Debug, Clone, Copy, Default)]
-struct Excess {
-    amount: f64,
+pub(super) struct Excess {
+    pub(super) amount: f64,
     /// How large it would be by chance.
-    chance: f64,
+    pub(super) chance: f64,
     /// Requests in the samples that count.
     requests: f64,
-    before: f64,
-    during: f64,
+    pub(super) before: f64,
+    pub(super) during: f64,
 }
 
 impl Metrics {
@@ -92,7 +92,7 @@ impl Metrics {
     }
 
     /// Returns the samples before the trouble was noticed, and those it may show in.
-    fn split(&self, noticed: f64) -> (Vec<usize>, Vec<usize>) {
+    pub(super) fn split(&self, noticed: f64) -> (Vec<usize>, Vec<usize>) {
         let mut steps: Vec<f64> = self
             .times
             .windows(2)
@@ -109,7 +109,12 @@ impl Metrics {
     }
 
     /// Returns how much of the trouble each sample holds, by the node where it was noticed.
-    fn weights(&self, target: Node, before: &[usize], during: &[usize]) -> Vec<(usize, f64)> {
+    pub(super) fn weights(
+        &self,
+        target: Node,
+        before: &[usize],
+        during: &[usize],
+    ) -> Vec<(usize, f64)> {
         let known = during
             .iter()
             .filter_map(|at| Some((*at, self.value(target, *at)?)));
@@ -133,7 +138,7 @@ impl Metrics {
         during.iter().map(|at| (*at, share)).collect()
     }
 
-    fn excess(&self, node: Node, before: &[usize], weights: &[(usize, f64)]) -> Excess {
+    pub(super) fn excess(&self, node: Node, before: &[usize], weights: &[(usize, f64)]) -> Excess {
         let Some(normal) = self.before(node, before) else {
             return Excess::default();
         };

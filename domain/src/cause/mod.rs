@@ -10,6 +10,7 @@ mod alerts;
 mod confidence;
 mod graph;
 mod incident;
+mod measured;
 mod metrics;
 mod report;
 
@@ -22,9 +23,11 @@ pub use self::{
     alerts::{Anomaly, by_alerts},
     graph::{Graph, GraphError, Node},
     incident::{Known, explain},
+    measured::{Measured, measured},
     metrics::{Measure, Metrics, by_metrics},
     report::{
-        CauseReport, Fact, Figures, Narrative, Past, Piece, ScriptRuns, SuspectMachine, Told, Wave,
+        ByRule, CauseReport, Compared, Fact, Figures, Narrative, Past, Piece, ScriptRuns,
+        SuspectMachine, Told, Wave,
     },
 };
 

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Because;
+use super::{Because, Measured};
 use crate::{
     alert::{AlertId, AlertSeverity},
     campaign::Degraded,
@@ -101,6 +101,15 @@ pub enum Fact {
         #[serde(flatten)]
         runs: ScriptRuns,
     },
+    /// What is measured on a device, around the time of the first alert.
+    Metrics {
+        /// The device.
+        device: DeviceId,
+        /// When it was asked.
+        at: Timestamp,
+        /// What was measured.
+        measured: Vec<Measured>,
+    },
     /// An incident of the past that looked alike.
     Past(Past),
 }
@@ -112,7 +121,9 @@ impl Fact {
         match self {
             Self::Alert { machine, .. } => Some(machine),
             Self::Wave(wave) => Some(wave.device.as_str()),
-            Self::Figures { device, .. } | Self::Scripts { device, .. } => Some(device.as_str()),
+            Self::Figures { device, .. }
+            | Self::Scripts { device, .. }
+            | Self::Metrics { device, .. } => Some(device.as_str()),
             Self::Past(_) => None,
         }
     }
@@ -123,7 +134,7 @@ impl Fact {
 pub struct Past {
     /// Its name.
     pub incident: String,
-    /// How alike, by rule.
+    /// How alike, in the space that the report names ([`Compared`]).
     pub likeness_permille: u16,
     /// What it was, as a template.
     pub title: String,
@@ -133,6 +144,45 @@ pub struct Past {
     pub what_worked: Option<String>,
     /// When it was over.
     pub closed_at: Timestamp,
+}
+
+/// Why incidents were compared by rule although there is an embedding model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ByRule {
+    /// Vectors of the model are still being made for what is remembered.
+    NotReady,
+    /// Nothing that its alerts say may be sent out.
+    NoWords,
+    /// The budget is used up, or the service is.
+    NoBudget,
+    /// The model did not answer, or not in a usable way.
+    Unavailable,
+}
+
+impl ByRule {
+    /// Returns the words for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotReady => "vectors of the embedding model are still being made",
+            Self::NoWords => "its alerts hold no known words",
+            Self::NoBudget => "the budget of the embedding model is used up",
+            Self::Unavailable => "the embedding model did not answer",
+        }
+    }
+}
+
+/// How incidents of the past were compared with this one: always in one space.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Compared {
+    /// The embedding model whose vectors were compared; none: those of the rule.
+    pub model: Option<String>,
+    /// Why it was the rule, when there is a model.
+    pub by_rule: Option<ByRule>,
+    /// Tokens spent.
+    pub tokens: u64,
 }
 
 /// A piece of evidence.
@@ -192,6 +242,12 @@ pub struct CauseReport {
     pub evidence: Vec<Piece>,
     /// Whether incidents of the past could be looked at.
     pub memory_asked: bool,
+    /// How they were compared; none in reports of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+    /// Whether suspect devices may be measured: Prometheus is set up for this client.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub measurable: bool,
     /// What a model added; none before it was asked.
     #[serde(default)]
     pub told: Option<Told>,
@@ -229,21 +285,61 @@ impl CauseReport {
         })
     }
 
-    /// Adds evidence; what is there of the same kind and device stays.
-    pub fn add(&mut self, name: &str, fact: Fact) {
+    /// Returns when the first alert was raised.
+    #[must_use]
+    pub fn begun(&self) -> Option<Timestamp> {
+        let raised = self.evidence.iter().filter_map(|piece| match &piece.fact {
+            Fact::Alert { at, .. } => Some(*at),
+            _ => None,
+        });
+        raised.min()
+    }
+
+    /// Adds what is measured on a device. What is unusual becomes a reason when it is a suspect.
+    pub fn add_measured(&mut self, device: &DeviceId, at: Timestamp, measured: Vec<Measured>) {
+        if measured.is_empty() {
+            return;
+        }
+        let unusual = measured.iter().filter(|one| one.is_unusual());
+        let reasons: Vec<String> = unusual.map(Measured::words).collect();
+        let fact = Fact::Metrics {
+            device: device.clone(),
+            at,
+            measured,
+        };
+        let Some(evidence) = self.add("metrics", fact) else {
+            return;
+        };
+        let mut suspects = self.suspects.iter_mut();
+        if let Some(suspect) = suspects.find(|one| one.machine == device.as_str()) {
+            suspect
+                .because
+                .extend(reasons.into_iter().map(|text| Because {
+                    evidence: evidence.clone(),
+                    text,
+                }));
+        }
+    }
+
+    /// Adds evidence and returns its name; what is there of the same kind and device stays.
+    pub fn add(&mut self, name: &str, fact: Fact) -> Option<String> {
         let same = |piece: &Piece| {
             std::mem::discriminant(&piece.fact) == std::mem::discriminant(&fact)
                 && piece.fact.machine() == fact.machine()
         };
         if self.evidence.iter().any(same) {
-            return;
+            return None;
         }
         let named = self.evidence.iter().filter(|piece| {
             let number = piece.id.strip_prefix(name);
             number.is_some_and(|rest| rest.starts_with('_'))
         });
         let id = format!("{name}_{}", named.count() + 1);
-        self.evidence.push(Piece { id, fact });
+        self.evidence.push(Piece {
+            id: id.clone(),
+            fact,
+        });
+        Some(id)
     }
 
     /// Says in one line what is behind it; none while it abstains.

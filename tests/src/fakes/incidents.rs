@@ -7,12 +7,12 @@ use activities::{SystemClock, alerts::Alerting, incidents::IncidentActivities};
 use contracts::activities::{
     alerts::{CloseIncidentInput, LoadIncidentInput},
     incidents::{
-        ExplainInput, FiguresResult, LookInput, NarrateInput, RememberInput, RememberResult,
-        ScriptRunsResult,
+        ExplainInput, FiguresResult, LookInput, MeasureInput, MetricsResult, NarrateInput,
+        RememberInput, RememberResult, ScriptRunsResult,
     },
 };
 use domain::{
-    cause::{CauseReport, Figures, ScriptRuns},
+    cause::{CauseReport, Figures, Measure, Measured, ScriptRuns},
     triage::IncidentRecord,
 };
 use jiff::Timestamp;
@@ -75,7 +75,29 @@ impl FakeIncidents {
         ctx: ActivityContext,
         input: ExplainInput,
     ) -> Result<CauseReport, ActivityError> {
-        self.steps(&ctx)?.explain_one(&input).await
+        let mut report = self.steps(&ctx)?.explain_one(&input).await?;
+        report.measurable = self.0.of(&ctx)?.read(|m| m.measures);
+        Ok(report)
+    }
+
+    /// Its processor is busy.
+    #[activity(definition = contracts::activities::incidents::ReadMetrics)]
+    pub async fn read_metrics(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        _input: MeasureInput,
+    ) -> Result<MetricsResult, ActivityError> {
+        self.0.of(&ctx)?;
+        Ok(MetricsResult {
+            at: Timestamp::now(),
+            measured: vec![Measured {
+                name: "processor %".to_owned(),
+                measure: Measure::Latency,
+                before_milli: 12_000,
+                during_milli: 97_000,
+                over_chance_permille: 6_440,
+            }],
+        })
     }
 
     /// There is no model.

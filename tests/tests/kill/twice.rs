@@ -211,15 +211,16 @@ const WRITES: [(&str, &str, &str); 37] = [
     (
         "incidents.remember",
         "past incident in the memory",
-        "it is written whole",
+        "it is written whole; an embedding model is asked again",
     ),
 ];
 
 /// Activities that only read: a repeat costs a request.
-const READS: [&str; 24] = [
+const READS: [&str; 25] = [
     "alerts.begin_poll",
     "alerts.busy_clients",
     "incidents.load",
+    "incidents.read_metrics",
     "superops.read_figures",
     "superops.read_script_runs",
     "approvals.authorize",

@@ -320,7 +320,7 @@ fn the_cause_is_looked_for_again_when_what_it_rests_on_changes() {
 }
 
 /// Which problems a person sees when a step is refused for good; nothing: the answer fails.
-const REFUSED: [(&str, Option<&[&str]>); 8] = [
+const REFUSED: [(&str, Option<&[&str]>); 9] = [
     ("incidents.load", None),
     ("incidents.close", None),
     ("incidents.explain", Some(&["cause"])),
@@ -329,6 +329,7 @@ const REFUSED: [(&str, Option<&[&str]>); 8] = [
     ("store.append_audit", Some(&["audit"])),
     ("superops.read_figures", Some(&[])),
     ("superops.read_script_runs", Some(&[])),
+    ("incidents.read_metrics", Some(&[])),
 ];
 
 #[test]
@@ -348,7 +349,10 @@ fn an_answer_comes_to_its_end_whatever_step_fails() {
                     .await;
                 let refused = matches!(how, Lost::Refused(_));
                 let call = (!refused).then_some(1);
-                world.change(|m| m.fail(activity, call, how.clone()));
+                world.change(|m| {
+                    m.measures = true;
+                    m.fail(activity, call, how.clone());
+                });
                 let answer = incident.answer(site, &json!({})).await;
                 number += 1;
                 let told = format!("{activity} {how:?}");
@@ -377,6 +381,28 @@ fn an_answer_comes_to_its_end_whatever_step_fails() {
                 }
                 assert!(world.read(|m| m.calls_of(activity)) >= 1, "{told}");
             }
+        }
+    });
+}
+
+#[test]
+fn what_is_measured_on_a_suspect_becomes_a_reason_where_it_is_set_up() {
+    run(async {
+        for (number, measures) in [(52, true), (53, false)] {
+            let (site, world) = world(number).await;
+            world.change(|m| m.measures = measures);
+            let mut incident = TestIncident::open(&world, number * 10, &["81"]).await;
+            let answer = incident.answer(site, &json!({})).await;
+            let status = answer.until("a cause", is_told).await;
+            let cause = status.cause.unwrap();
+            let because = cause.suspects[0].because.iter();
+            let cited = because.filter(|one| one.evidence == "metrics_1").count();
+            assert_eq!(cited, usize::from(measures), "{cause:?}");
+            let calls = world.read(|m| m.calls_of("incidents.read_metrics"));
+            assert_eq!(calls, usize::from(measures));
+            incident.clears().await;
+            answer.news(2).await;
+            assert_eq!(answer.end().await.unwrap(), CLEARED);
         }
     });
 }

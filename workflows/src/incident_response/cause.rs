@@ -2,8 +2,8 @@
 
 use contracts::{
     activities::incidents::{
-        Explain, ExplainInput, LookInput, Looked, Narrate, NarrateInput, ReadFigures,
-        ReadScriptRuns,
+        Explain, ExplainInput, LookInput, Looked, MeasureInput, MetricsResult, Narrate,
+        NarrateInput, ReadFigures, ReadMetrics, ReadScriptRuns,
     },
     alerts::LookedInto,
 };
@@ -80,15 +80,30 @@ impl Story<'_> {
             let how = options::evidence(format!("what ran on {device}?"));
             let scripts = self.ctx.execute_activity(ReadScriptRuns, input, how);
             let scripts = scripts.await.ok();
-            if figures.is_some() || scripts.is_some() {
+            let metrics = match report.measurable {
+                true => self.measure(&device).await,
+                false => None,
+            };
+            if figures.is_some() || scripts.is_some() || metrics.is_some() {
                 looked.push(Looked {
                     device,
                     figures,
                     scripts,
+                    metrics,
                 });
             }
         }
         looked
+    }
+
+    async fn measure(&self, device: &DeviceId) -> Option<MetricsResult> {
+        let input = MeasureInput {
+            incident: self.input.incident.clone(),
+            device: device.clone(),
+        };
+        let how = options::measuring(format!("what is measured on {device}?"));
+        let metrics = self.ctx.execute_activity(ReadMetrics, input, how);
+        metrics.await.ok()
     }
 
     /// Lets a model tell what it makes of it; without one the reasons of the rule stand.

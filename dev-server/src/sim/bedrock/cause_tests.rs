@@ -40,6 +40,8 @@ fn report() -> CauseReport {
             fact,
         }],
         memory_asked: true,
+        compared: None,
+        measurable: false,
         told: None,
     }
 }

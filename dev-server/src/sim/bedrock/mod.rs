@@ -1,8 +1,9 @@
-//! A simulated Bedrock on the real wire: `POST /model/{id}/converse`, so that the real AWS SDK
-//! talks to it. It refuses what the real models refuse, answers from the evidence it is shown, and
+//! A simulated Bedrock on the real wire: `POST /model/{id}/converse`, and `/invoke` for embeddings, so
+//! that the real AWS SDK talks to it. It refuses what the real models refuse, answers from the evidence it is shown, and
 //! makes trouble on demand.
 
 mod answer;
+mod embeddings;
 mod rules;
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ pub struct LogEntry {
     pub model: String,
     /// HTTP status of the answer.
     pub status: u16,
-    /// Error code, or how it answered: `normal`, `guardrail`, `truncate`, `nonsense`, `hostile`.
+    /// Error code, or how it answered: `normal`, `guardrail`, `truncate`, `nonsense`, `hostile`, `embedded`.
     pub outcome: String,
     /// Body of the request.
     pub body: Value,
@@ -111,6 +112,7 @@ pub async fn start(options: BedrockSimOptions) -> anyhow::Result<RunningSim> {
     });
     let router = Router::new()
         .route("/model/{id}/converse", post(converse))
+        .route("/model/{id}/invoke", post(invoke))
         .with_state(world.clone())
         .merge(world.desk.clone().router());
     serve(router, options.port).await
@@ -138,6 +140,34 @@ async fn converse(
     response
 }
 
+async fn invoke(
+    State(world): State<Arc<World>>,
+    Path(model): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let slow = world.desk.faults().slow_ms;
+    tokio::time::sleep(Duration::from_millis(slow)).await;
+    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+    let answered = rules::authorise(&headers)
+        .and_then(|()| refuse_if_due(&mut world.desk.faults()))
+        .and_then(|()| embeddings::answer(&model, &body));
+    let (response, outcome) = match answered {
+        Ok((answer, tokens)) => {
+            let tokens = [("x-amzn-bedrock-input-token-count", tokens.to_string())];
+            ((tokens, Json(answer)).into_response(), "embedded")
+        }
+        Err(refusal) => (refused(&refusal), refusal.code),
+    };
+    world.desk.record(LogEntry {
+        model,
+        status: response.status().as_u16(),
+        outcome: outcome.to_owned(),
+        body,
+    });
+    response
+}
+
 fn answer(
     world: &World,
     model: &str,
@@ -153,8 +183,8 @@ fn answer(
     Ok((answer::to(body, manner, thinks), manner))
 }
 
-/// Takes the first kind of trouble that is due.
-fn next(faults: &mut Faults) -> Result<Manner, Refusal> {
+/// Takes a refusal that is due, whatever was asked.
+fn refuse_if_due(faults: &mut Faults) -> Result<(), Refusal> {
     if take(&mut faults.throttle) {
         return Err(Refusal {
             status: StatusCode::TOO_MANY_REQUESTS,
@@ -169,6 +199,12 @@ fn next(faults: &mut Faults) -> Result<Manner, Refusal> {
             message: "Bedrock is unable to process your request.".to_owned(),
         });
     }
+    Ok(())
+}
+
+/// Takes the first kind of trouble that is due.
+fn next(faults: &mut Faults) -> Result<Manner, Refusal> {
+    refuse_if_due(faults)?;
     for (count, manner) in [
         (&mut faults.guardrail, Manner::Guardrail),
         (&mut faults.truncate, Manner::Truncate),

@@ -1,3 +1,6 @@
+mod likeness;
+mod measure;
+
 use clients::{
     memory::LazyMemory,
     store::{IncidentChange, StatedTopology},
@@ -133,6 +136,7 @@ async fn narrate(
                     newest: None,
                 },
             }),
+            metrics: None,
         }],
         unasked,
     };
