@@ -312,7 +312,8 @@ mod tests {
     #[tokio::test]
     async fn a_frozen_one_stands_still_and_can_be_killed() {
         let folder = tempfile::tempdir().unwrap();
-        let (child, pid) = started(folder.path(), "while :; do sleep 0.05; done");
+        // It starts nothing: a shell whose child is stopped before it runs waits, and is not stopped itself.
+        let (child, pid) = started(folder.path(), "exec sleep 600");
         let state = || {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             stat.rsplit_once(')')
