@@ -8,14 +8,16 @@ use prost::Message;
 use temporalio_common::protos::temporal::api::history::v1::{History, history_event::Attributes};
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 use workflows::{
-    campaign_report::CampaignReport, daily_seal::DailySeal, device_patch::DevicePatch,
-    incident_response::IncidentResponse, intel_sync::IntelSync, patch_campaign::PatchCampaign,
-    patch_deployment::PatchDeployment,
+    alert_ingest::AlertIngest, alert_processing::AlertProcessing, campaign_report::CampaignReport,
+    daily_seal::DailySeal, device_patch::DevicePatch, incident_response::IncidentResponse,
+    intel_sync::IntelSync, patch_campaign::PatchCampaign, patch_deployment::PatchDeployment,
 };
 
 /// Stories that must be among the recorded ones.
-const STORIES: [&str; 17] = [
+const STORIES: [&str; 19] = [
     "aborted",
+    "alerts_read",
+    "alerts_triaged",
     "approved",
     "campaign",
     "campaign_report",
@@ -49,6 +51,10 @@ fn replayer() -> WorkflowReplayer {
         .register_workflow::<CampaignReport>()
         .unwrap()
         .register_workflow::<IncidentResponse>()
+        .unwrap()
+        .register_workflow::<AlertIngest>()
+        .unwrap()
+        .register_workflow::<AlertProcessing>()
         .unwrap()
         .data_converter(data_converter())
         .build();

@@ -47,18 +47,26 @@ fn say(world: &World, said: Sighting) {
 
 /// Reads alerts once, as the schedule does every minute.
 async fn ingest(world: &str, input: Value) -> Result<AlertIngestResult, (String, String)> {
-    let mut all = json!({ "processing": { "lag_secs": 0, "response": { "settle_secs": 0 } } });
-    for (field, value) in input.as_object().unwrap() {
-        all[field] = value.clone();
-    }
+    ingest_as(&reading(world), input).await
+}
+
+/// Names a reading.
+fn reading(world: &str) -> String {
     // Ids of what a schedule starts end in the time; no two readings have the same.
     static READINGS: AtomicI64 = AtomicI64::new(0);
     let ahead = SignedDuration::from_secs(READINGS.fetch_add(1, Ordering::Relaxed));
     let at = (Timestamp::now() + ahead)
         .round(jiff::Unit::Second)
         .unwrap();
-    let (client, id) = (site().await.client(), format!("alert-ingest/{world}-{at}"));
-    ended(client, "AlertIngest", &id, wire::json(&all)).await
+    format!("alert-ingest/{world}-{at}")
+}
+
+async fn ingest_as(id: &str, input: Value) -> Result<AlertIngestResult, (String, String)> {
+    let mut all = json!({ "processing": { "lag_secs": 0, "response": { "settle_secs": 0 } } });
+    for (field, value) in input.as_object().unwrap() {
+        all[field] = value.clone();
+    }
+    ended(site().await.client(), "AlertIngest", id, wire::json(&all)).await
 }
 
 fn client(world: &str) -> ClientId {
@@ -109,6 +117,18 @@ async fn wake(world: &str) {
     let input = wire::json(&json!(NewsInput::default()));
     let sent = handle.signal(signal, input, WorkflowSignalOptions::default());
     sent.await.unwrap();
+}
+
+/// Reads two alerts, and lets triage wait for more; returns who has read and who waits.
+pub(crate) async fn read_and_waiting(name: &str) -> [String; 2] {
+    let world = World::new(site().await, name, 1);
+    for n in 0..2 {
+        say(&world, sighting(name, n, "raid is degraded", 81 + n, 0));
+    }
+    let id = reading(name);
+    ingest_as(&id, json!({})).await.unwrap();
+    at_rest(&world, name).await;
+    [id, format!("alert-processing/{name}")]
 }
 
 #[test]

@@ -10,6 +10,7 @@ use domain::{outcome::DeploymentOutcome as Outcome, script::ScriptOutcome};
 use serde_json::json;
 
 use crate::{
+    alerts,
     campaigns::campaign,
     evidence::until_asked,
     incidents,
@@ -59,6 +60,9 @@ fn records_histories() {
         let world = World::new(site().await, "incident-90", 1);
         let id = incidents::answered(&world, 900).await;
         record(client, &id, "incident_answered").await;
+        let [read, waiting] = alerts::read_and_waiting("recorded-alerts").await;
+        record(client, &read, "alerts_read").await;
+        record(client, &waiting, "alerts_triaged").await;
     });
 }
 
