@@ -212,6 +212,22 @@ fn asked_of_device(fact: &Fact, id: &str, quote: Quote) -> Option<String> {
             let said = said.collect::<Vec<_>>().join(", ");
             Some(format!("{}: {said} [{id}]", quote(device.as_str())))
         }
+        Fact::Software {
+            device,
+            at,
+            listed,
+            programs,
+        } => {
+            let named = programs.iter().map(|program| {
+                let version = program.version.as_deref().unwrap_or("of unknown version");
+                quote(&format!("{} {version}", program.name))
+            });
+            Some(format!(
+                "{}: {listed} programs at {at:.0}, of which alerts speak of {} [{id}]",
+                quote(device.as_str()),
+                named.collect::<Vec<_>>().join(", "),
+            ))
+        }
         _ => None,
     }
 }

@@ -3,8 +3,10 @@
 use clients::store::IncidentChange;
 use contracts::{activities::incidents::ExplainInput, ids};
 use domain::{
+    alert::Alert,
     audit::{Actor, AuditRecord},
-    cause::{self, CauseReport, Known},
+    cause::{self, CauseReport, Fact, Known},
+    ids::{ClientId, DeviceId},
     triage::{IncidentKey, IncidentRecord},
 };
 use serde_json::json;
@@ -45,6 +47,7 @@ impl IncidentActivities {
         let mut report = cause::explain(&known, past)
             .map_err(|error| bug_because("the graph of an incident cannot be made", error))?;
         report.compared = Some(compared);
+        self.add_software(client, &alerts, &mut report).await?;
         report.measurable = self
             .prometheus
             .as_ref()
@@ -53,6 +56,38 @@ impl IncidentActivities {
             .increment(1);
         self.write_cause(&record.key, &report).await?;
         Ok(report)
+    }
+
+    /// Adds programs that alerts of suspect devices speak of, from lists that campaigns have read: the RMM is
+    /// not asked again.
+    async fn add_software(
+        &self,
+        client: &ClientId,
+        alerts: &[Alert],
+        report: &mut CauseReport,
+    ) -> Outcome<()> {
+        let suspects = report.suspects.iter();
+        let devices = suspects.filter_map(|one| one.machine.parse().ok());
+        let devices: Vec<DeviceId> = devices.collect();
+        let lists = self.store.inventory.get_software_lists(&devices).await?;
+        for list in lists.into_iter().filter(|list| list.client == *client) {
+            let own = alerts
+                .iter()
+                .filter(|alert| alert.machine() == list.device.as_str());
+            let titles = own.map(|alert| alert.said.title.as_str());
+            let programs = cause::spoken_of(titles, &list.programs);
+            if programs.is_empty() {
+                continue;
+            }
+            let fact = Fact::Software {
+                device: list.device,
+                at: list.read_at,
+                listed: list.programs.len() as u64 + list.beyond,
+                programs,
+            };
+            report.add("software", fact);
+        }
+        Ok(())
     }
 
     pub(super) async fn write_cause(&self, key: &IncidentKey, report: &CauseReport) -> Outcome<()> {

@@ -92,7 +92,9 @@ fn listed(report: &CauseReport) -> impl Iterator<Item = &Piece> {
 /// Makes text of the id of a piece: a name of ours, `_`, and a number.
 fn id(id: &str) -> Option<PromptText> {
     let (name, number) = id.rsplit_once('_')?;
-    let names = ["alert", "wave", "figures", "scripts", "metrics", "past"];
+    let names = [
+        "alert", "wave", "figures", "scripts", "metrics", "software", "past",
+    ];
     let name = names.into_iter().find(|known| *known == name)?;
     let number: u32 = number.parse().ok()?;
     let text = PromptText::literal(name).then("_").then(number);
@@ -221,6 +223,18 @@ fn evidence_line(machines: &[&str], begun: Option<i64>, piece: &Piece) -> Prompt
             }
             text
         }
+        Fact::Software {
+            device,
+            listed,
+            programs,
+            ..
+        } => text
+            .then("programs on ")
+            .then(of(device.as_str()))
+            .then(": ")
+            .then(*listed)
+            .then(", of which its alerts speak of ")
+            .then(programs.len() as u64),
         Fact::Past(past) => text
             .then("past incident, alike by ")
             .then(past.likeness_permille)

@@ -12,6 +12,7 @@ mod graph;
 mod incident;
 mod measured;
 mod metrics;
+mod programs;
 mod report;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use self::{
     incident::{Known, explain},
     measured::{Measured, measured},
     metrics::{Measure, Metrics, by_metrics},
+    programs::spoken_of,
     report::{
         ByRule, CauseReport, Compared, Fact, Figures, Narrative, Past, Piece, ScriptRuns,
         SuspectMachine, Told, Wave,

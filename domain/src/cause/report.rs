@@ -9,6 +9,7 @@ use crate::{
     alert::{AlertId, AlertSeverity},
     campaign::Degraded,
     ids::{DeviceId, KbId, PlanId},
+    software::Program,
 };
 
 /// A machine that may be the cause.
@@ -110,6 +111,17 @@ pub enum Fact {
         /// What was measured.
         measured: Vec<Measured>,
     },
+    /// Installed programs that alerts of a device speak of.
+    Software {
+        /// The device.
+        device: DeviceId,
+        /// When its list was read.
+        at: Timestamp,
+        /// Programs on the list.
+        listed: u64,
+        /// Those that alerts speak of.
+        programs: Vec<Program>,
+    },
     /// An incident of the past that looked alike.
     Past(Past),
 }
@@ -123,7 +135,8 @@ impl Fact {
             Self::Wave(wave) => Some(wave.device.as_str()),
             Self::Figures { device, .. }
             | Self::Scripts { device, .. }
-            | Self::Metrics { device, .. } => Some(device.as_str()),
+            | Self::Metrics { device, .. }
+            | Self::Software { device, .. } => Some(device.as_str()),
             Self::Past(_) => None,
         }
     }

@@ -10,8 +10,9 @@ use domain::{
     alert::{AlertId, AlertSeverity, AlertSource, Placement, Sighting, Treatment},
     audit::AuditEntry,
     campaign::Degraded,
-    cause::{Figures, ScriptRuns},
+    cause::{Fact, Figures, ScriptRuns},
     incident::{Incident, IncidentId, State},
+    software::{Program, SoftwareList},
     triage::{Closing, IncidentNews, Outcome as Turned, Suspect},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -218,6 +219,47 @@ async fn a_cause_rests_on_alerts_waves_and_stated_dependencies() {
     let entries = audited(&world, &incident).await;
     let what: Vec<&str> = entries.iter().map(|one| one.record.what.as_str()).collect();
     assert_eq!(what, ["incident_explained"]);
+}
+
+#[tokio::test]
+async fn programs_that_alerts_speak_of_are_evidence() {
+    let world = World::new().await;
+    world.seed(2).await;
+    let of = |device: &str, owner: &str| SoftwareList {
+        device: device.parse().unwrap(),
+        client: owner.parse().unwrap(),
+        read_at: world.deps.clock.now(),
+        programs: ["Veeam Agent", "Acrobat Reader"]
+            .map(|name| Program {
+                name: name.to_owned(),
+                version: Some("6.1".to_owned()),
+            })
+            .to_vec(),
+        flaws: 0,
+        beyond: 3,
+    };
+    let inventory = &world.deps.store.inventory;
+    // A list of a device that has moved to this client says nothing of it.
+    for list in [of("1", client().as_str()), of("2", "7999")] {
+        inventory.put_software_page(list, 1, true).await.unwrap();
+    }
+    let incident = open(&world, 14, &["Service stopped: Veeam", "Veeam is gone"]).await;
+    let report = explain(&world, &incident).await;
+    let said: Vec<&Fact> = report.evidence.iter().map(|piece| &piece.fact).collect();
+    let software = said.iter().filter_map(|fact| match fact {
+        Fact::Software {
+            device,
+            listed,
+            programs,
+            ..
+        } => Some((device.as_str(), *listed, programs.as_slice())),
+        _ => None,
+    });
+    let software: Vec<_> = software.collect();
+    let [("1", 5, [named])] = software[..] else {
+        panic!("{software:?}")
+    };
+    assert_eq!(named.name, "Veeam Agent");
 }
 
 #[tokio::test]
