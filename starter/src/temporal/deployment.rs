@@ -75,15 +75,7 @@ impl Deployment {
     /// # Errors
     /// When it does not exist, no worker answers in time or the server cannot be reached.
     pub async fn status(&self, within: Duration) -> Result<DeploymentStatus, Trouble> {
-        let query = self.handle.query(
-            UntypedQuery::new("status"),
-            RawValue::new(vec![]),
-            WorkflowQueryOptions::default(),
-        );
-        let raw = timeout(within, query)
-            .await
-            .map_err(|_| Trouble::NoAnswer)??;
-        decode(raw)
+        status(&self.handle, within).await
     }
 
     /// Returns true while the workflow runs; the server alone answers this.
@@ -173,6 +165,22 @@ impl Deployment {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Asks a workflow where it stands.
+pub(super) async fn status<O: DeserializeOwned + 'static>(
+    handle: &WorkflowHandle<Client, UntypedWorkflow>,
+    within: Duration,
+) -> Result<O, Trouble> {
+    let query = handle.query(
+        UntypedQuery::new("status"),
+        RawValue::new(vec![]),
+        WorkflowQueryOptions::default(),
+    );
+    let raw = timeout(within, query)
+        .await
+        .map_err(|_| Trouble::NoAnswer)??;
+    decode(raw)
 }
 
 /// Makes a payload, as every other client of the workflow does.

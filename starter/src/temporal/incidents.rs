@@ -9,15 +9,13 @@ use contracts::{
 };
 use domain::{ids::ClientId, triage::IncidentKey};
 use temporalio_client::{
-    UntypedQuery, UntypedSignal, UntypedWorkflow, WorkflowIdReusePolicy, WorkflowQueryOptions,
-    WorkflowStartOptions,
+    UntypedSignal, UntypedWorkflow, WorkflowIdReusePolicy, WorkflowStartOptions,
 };
-use temporalio_common::{data_converters::RawValue, search_attributes::SearchAttributes};
-use tokio::time::timeout;
+use temporalio_common::search_attributes::SearchAttributes;
 
 use super::{
     Temporal, Trouble,
-    deployment::{decode, encode},
+    deployment::{encode, status},
 };
 
 /// Wire name of the workflow that does the triage of a client.
@@ -68,14 +66,6 @@ impl Temporal {
         let handle = self
             .client
             .get_workflow_handle::<UntypedWorkflow>(ids::incident(key));
-        let query = handle.query(
-            UntypedQuery::new("status"),
-            RawValue::new(vec![]),
-            WorkflowQueryOptions::default(),
-        );
-        let raw = timeout(within, query)
-            .await
-            .map_err(|_| Trouble::NoAnswer)??;
-        decode(raw)
+        status(&handle, within).await
     }
 }
