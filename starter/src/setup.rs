@@ -49,6 +49,14 @@ impl Setup {
         }
     }
 
+    /// Whether a name on a command line is enough to say who speaks.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    pub(crate) fn accepts_claims(&self) -> anyhow::Result<bool> {
+        Ok(self.config()?.environment.accepts_claimed_identity())
+    }
+
     /// Connects to Temporal.
     ///
     /// # Errors

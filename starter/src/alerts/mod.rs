@@ -6,6 +6,8 @@ mod send;
 mod topology;
 mod words;
 
+use std::path::PathBuf;
+
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use clients::store::{AlertsOf, Store};
@@ -14,13 +16,13 @@ use domain::{
     audit::{Actor, AuditRecord},
     ids::{ClientId, PersonId},
     input::Problem,
-    people::Identity,
+    people::{ControlAction, Identity},
     triage::IncidentKey,
 };
 use jiff::Timestamp;
 
 use self::{rules::RulesCommand, send::SendArgs, topology::TopologyCommand};
-use crate::{incidents, output, setup::Setup, words as common};
+use crate::{authority::Asked, incidents, output, setup::Setup, words as common};
 
 /// Alerts of one answer from the store.
 const PAGE: usize = 200;
@@ -67,6 +69,56 @@ pub struct ListArgs {
     /// At most so many
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
+}
+
+/// What is to hold for a client, and who wants it.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// Whose
+    #[arg(long)]
+    pub client: ClientId,
+    /// YAML or JSON; `-` reads stdin
+    pub file: PathBuf,
+    /// Who wants it; a lead
+    #[arg(long, value_name = "PERSON")]
+    pub by: PersonId,
+}
+
+impl ApplyArgs {
+    /// Lets the person go on who may set what alerts of the client are treated by.
+    async fn check_authority(&self, setup: &Setup, store: &Store) -> anyhow::Result<()> {
+        Asked::new(store, setup.accepts_claims()?)
+            .check(&self.client, &self.by, ControlAction::SetAlertRules)
+            .await
+    }
+
+    /// Writes down that the person has changed it.
+    async fn note(
+        &self,
+        store: &Store,
+        at: Timestamp,
+        what: &str,
+        detail: serde_json::Value,
+    ) -> anyhow::Result<()> {
+        let record = AuditRecord {
+            chain: format!("alerts/{}", self.client),
+            key: format!("{what}-{at}"),
+            at,
+            client: self.client.clone(),
+            actor: Actor::Person {
+                name: self.by.to_string(),
+                identity: Identity::Claimed,
+            },
+            what: what.to_owned(),
+            evidence: Vec::new(),
+            detail,
+            plan_hash: None,
+            policy_version: None,
+            tokens: None,
+        };
+        store.actions.append_audit(record).await?;
+        Ok(())
+    }
 }
 
 /// Does it.
@@ -164,34 +216,6 @@ async fn show(setup: &Setup, id: &AlertId) -> anyhow::Result<()> {
         return output::json(&alert);
     }
     words::describe(&alert).iter().for_each(output::line);
-    Ok(())
-}
-
-/// Writes down that a person has changed how alerts of a client are treated.
-async fn note(
-    store: &Store,
-    (client, by): (&ClientId, &PersonId),
-    at: Timestamp,
-    what: &str,
-    detail: serde_json::Value,
-) -> anyhow::Result<()> {
-    let record = AuditRecord {
-        chain: format!("alerts/{client}"),
-        key: format!("{what}-{at}"),
-        at,
-        client: client.clone(),
-        actor: Actor::Person {
-            name: by.to_string(),
-            identity: Identity::Claimed,
-        },
-        what: what.to_owned(),
-        evidence: Vec::new(),
-        detail,
-        plan_hash: None,
-        policy_version: None,
-        tokens: None,
-    };
-    store.actions.append_audit(record).await?;
     Ok(())
 }
 

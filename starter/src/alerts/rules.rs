@@ -10,16 +10,15 @@ use clients::{
 };
 use domain::{
     alert::Event,
-    ids::{ClientId, PersonId},
-    people::ControlAction,
+    ids::ClientId,
     triage::{Rules, Trial, try_on},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{PAGE, note};
-use crate::{authority::Asked, file, output, setup::Setup, words};
+use super::{ApplyArgs, PAGE};
+use crate::{file, output, setup::Setup, words};
 
 /// How far back rules are tried.
 const BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -38,7 +37,7 @@ pub enum RulesCommand {
     /// Say what rules would have done within the last seven days; changes nothing
     Try(TryArgs),
     /// Say what rules would have done, and let them hold from now on
-    Apply(ApplyArgs),
+    Apply(ApplyRulesArgs),
 }
 
 /// Which rules.
@@ -51,17 +50,11 @@ pub struct TryArgs {
     pub file: Option<PathBuf>,
 }
 
-/// Which rules, and who wants them.
+/// Which rules, who wants them, and how much.
 #[derive(Debug, Args)]
-pub struct ApplyArgs {
-    /// Whose
-    #[arg(long)]
-    pub client: ClientId,
-    /// Rules as YAML or JSON; `-` reads stdin
-    pub file: PathBuf,
-    /// Who wants them; a lead
-    #[arg(long, value_name = "PERSON")]
-    pub by: PersonId,
+pub struct ApplyRulesArgs {
+    #[command(flatten)]
+    pub apply: ApplyArgs,
     /// Although one of them would have kept back everything
     #[arg(long)]
     pub anyway: bool,
@@ -93,23 +86,22 @@ pub(super) async fn run(setup: &Setup, command: &RulesCommand) -> anyhow::Result
             tell(setup, &args.client, &tried, None)
         }
         RulesCommand::Apply(args) => {
-            let accept_claimed = setup.config()?.environment.accepts_claimed_identity();
-            let by = Asked::new(&store, accept_claimed);
-            by.check(&args.client, &args.by, ControlAction::SetAlertRules)
-                .await?;
-            let rules = read(&args.file)?;
-            let tried = tried(&store, &args.client, &rules, Timestamp::now()).await?;
-            if tried.trial.hides_everything() && !args.anyway {
+            let ApplyRulesArgs { apply, anyway } = args;
+            apply.check_authority(setup, &store).await?;
+            let rules = read(&apply.file)?;
+            let tried = tried(&store, &apply.client, &rules, Timestamp::now()).await?;
+            if tried.trial.hides_everything() && !anyway {
                 bail!("{}; --anyway applies it", tried.warnings.join("; "));
             }
             let now = Timestamp::now();
-            let put = put(&store, args, rules, now).await?;
+            let put = put(&store, apply, rules, now).await?;
             if let (version, true) = put {
                 let detail = json!({ "version": version, "hits": tried.trial.hits });
-                let who = (&args.client, &args.by);
-                note(&store, who, now, "alert_rules_applied", detail).await?;
+                apply
+                    .note(&store, now, "alert_rules_applied", detail)
+                    .await?;
             }
-            tell(setup, &args.client, &tried, Some(put))
+            tell(setup, &apply.client, &tried, Some(put))
         }
     }
 }
@@ -172,10 +164,14 @@ async fn tried(
     let of = |rules: &Rules| try_on(rules, &network.topology, network.machines, &events);
     let (_, today) = holding(store, client).await?;
     let trial = of(rules)?;
+    let incidents_now = match today == *rules {
+        true => trial.incidents,
+        false => of(&today)?.incidents,
+    };
     Ok(Tried {
         warnings: trial.warnings(rules),
         trial,
-        incidents_now: of(&today)?.incidents,
+        incidents_now,
         cut,
     })
 }
@@ -349,7 +345,6 @@ mod tests {
             client: "7".parse().unwrap(),
             file: PathBuf::new(),
             by: "lee".parse().unwrap(),
-            anyway: false,
         };
         let at = Timestamp::UNIX_EPOCH;
         let put = async |rules| put(&store, &args, rules, at).await.unwrap();

@@ -3,26 +3,22 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use clients::{
     store::{StatedTopology, Store},
     triage::Networks,
 };
-use domain::{
-    ids::{ClientId, PersonId},
-    incident::Topology,
-    people::ControlAction,
-};
+use domain::{ids::ClientId, incident::Topology};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::note;
-use crate::{authority::Asked, file, output, setup::Setup, words};
+use super::ApplyArgs;
+use crate::{file, output, setup::Setup, words};
 
 /// Devices of one answer from the store.
 const PAGE: usize = 500;
@@ -40,19 +36,6 @@ pub enum TopologyCommand {
     },
     /// State who depends on whom; replaces what was stated before
     Apply(ApplyArgs),
-}
-
-/// Which dependencies, and who states them.
-#[derive(Debug, Args)]
-pub struct ApplyArgs {
-    /// Whose
-    #[arg(long)]
-    pub client: ClientId,
-    /// YAML or JSON; `-` reads stdin
-    pub file: PathBuf,
-    /// Who states it; a lead
-    #[arg(long, value_name = "PERSON")]
-    pub by: PersonId,
 }
 
 /// A file of dependencies: machine, and what it depends on; device ids or host names.
@@ -77,10 +60,7 @@ pub(super) async fn run(setup: &Setup, command: &TopologyCommand) -> anyhow::Res
     match command {
         TopologyCommand::Show { client } => show(setup, &store, client).await,
         TopologyCommand::Apply(args) => {
-            let accept_claimed = setup.config()?.environment.accepts_claimed_identity();
-            let by = Asked::new(&store, accept_claimed);
-            by.check(&args.client, &args.by, ControlAction::SetAlertRules)
-                .await?;
+            args.check_authority(setup, &store).await?;
             let pairs = read(&args.file)?;
             let strangers = strangers(&store, &args.client, &pairs).await?;
             let stated = StatedTopology {
@@ -91,8 +71,8 @@ pub(super) async fn run(setup: &Setup, command: &TopologyCommand) -> anyhow::Res
             };
             store.alerts.put_topology(stated.clone()).await?;
             let detail = json!({ "depends_on": stated.depends_on.len() });
-            let who = (&args.client, &args.by);
-            note(&store, who, stated.at, "topology_stated", detail).await?;
+            args.note(&store, stated.at, "topology_stated", detail)
+                .await?;
             if !strangers.is_empty() {
                 let named = strangers.iter().take(NAMED).cloned();
                 output::remark(format!(
