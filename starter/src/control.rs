@@ -15,9 +15,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    cli, file,
-    output::{self, USAGE_OR_CONNECTION},
-    plan,
+    cli, file, output, plan,
     setup::Setup,
     temporal::{Delivered, Deployment, Trouble},
     words,
@@ -222,21 +220,12 @@ fn report(
     answer: Option<&ControlAnswer>,
     (good, text): (bool, String),
 ) -> anyhow::Result<u8> {
-    if setup.format.is_json() {
-        output::json(&Report {
-            plan: &ask.plan,
-            answer,
-            words: &text,
-        })?;
-    }
-    if !good {
-        output::error(&anyhow!(text));
-        return Ok(USAGE_OR_CONNECTION);
-    }
-    if !setup.format.is_json() {
-        output::line(text);
-    }
-    Ok(0)
+    let report = Report {
+        plan: &ask.plan,
+        answer,
+        words: &text,
+    };
+    output::outcome(setup.format, &report, good, &text)
 }
 
 impl AmendArgs {

@@ -77,6 +77,30 @@ pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints what came of something a person asked for, and returns the exit status. A program gets the report
+/// either way; what is not good goes to stderr.
+///
+/// # Errors
+/// When the report cannot be JSON.
+pub fn outcome<T: Serialize>(
+    format: Format,
+    report: &T,
+    good: bool,
+    words: &str,
+) -> anyhow::Result<u8> {
+    if format.is_json() {
+        json(report)?;
+    }
+    if !good {
+        error(&anyhow::anyhow!(words.to_owned()));
+        return Ok(USAGE_OR_CONNECTION);
+    }
+    if !format.is_json() {
+        line(words);
+    }
+    Ok(0)
+}
+
 /// Prints a value as JSON that people edit.
 ///
 /// # Errors

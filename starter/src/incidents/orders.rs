@@ -16,13 +16,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::{find, key};
-use crate::{
-    authority::Asked,
-    cli,
-    output::{self, USAGE_OR_CONNECTION},
-    setup::Setup,
-    temporal::Temporal,
-};
+use crate::{authority::Asked, cli, output, setup::Setup, temporal::Temporal};
 
 /// Between two looks for the answer.
 const LOOK: Duration = Duration::from_millis(300);
@@ -130,7 +124,7 @@ impl Triages for Temporal {
 /// Gives an order, waits for what comes of it, and says so.
 pub(super) async fn run(setup: &Setup, kind: OrderKind, say: &SayArgs) -> anyhow::Result<u8> {
     let store = setup.store().await?;
-    let accept_claimed = setup.config()?.environment.accepts_claimed_identity();
+    let accept_claimed = setup.accepts_claims()?;
     // Before anything is kept: without a server nobody is told.
     let temporal = setup.temporal().await?;
     let order = order(&store, kind, say, Timestamp::now()).await?;
@@ -144,20 +138,11 @@ pub(super) async fn run(setup: &Setup, kind: OrderKind, say: &SayArgs) -> anyhow
     )
     .await?;
     let (good, text) = words(&order);
-    if setup.format.is_json() {
-        output::json(&Report {
-            order: &order,
-            words: &text,
-        })?;
-    }
-    if !good {
-        output::error(&anyhow!(text));
-        return Ok(USAGE_OR_CONNECTION);
-    }
-    if !setup.format.is_json() {
-        output::line(text);
-    }
-    Ok(0)
+    let report = Report {
+        order: &order,
+        words: &text,
+    };
+    output::outcome(setup.format, &report, good, &text)
 }
 
 /// Makes an order. It is named by what it asks for and by how the incidents are: the same command again is

@@ -82,11 +82,11 @@ pub async fn run(setup: &Setup, command: &LedgerCommand) -> anyhow::Result<u8> {
             show(setup, kb, &page)?;
         }
         LedgerCommand::Stop(args) => {
-            let accept_claimed = setup.config()?.environment.accepts_claimed_identity();
+            let accept_claimed = setup.accepts_claims()?;
             stop::run(setup, &store, args, accept_claimed).await?;
         }
         LedgerCommand::Clear(args) => {
-            let accept_claimed = setup.config()?.environment.accepts_claimed_identity();
+            let accept_claimed = setup.accepts_claims()?;
             let cleared = clear(&store, args, accept_claimed, Timestamp::now()).await?;
             told(setup, args, &cleared)?;
         }

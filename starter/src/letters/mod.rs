@@ -124,14 +124,14 @@ pub async fn run(setup: &Setup, command: &LettersCommand) -> anyhow::Result<u8> 
             Ok(0)
         }
         LettersCommand::Retry(args) => {
-            let desk = Desk::new(&store, accepts_claims(setup)?);
+            let desk = Desk::new(&store, setup.accepts_claims()?);
             // Before anything is marked: without a server nothing can be started.
             let temporal = setup.temporal().await?;
             let again = desk.retry(&temporal, args, Timestamp::now()).await?;
             told(setup, &again, &args.by)
         }
         LettersCommand::Drop(args) => {
-            let desk = Desk::new(&store, accepts_claims(setup)?);
+            let desk = Desk::new(&store, setup.accepts_claims()?);
             let letter = desk.drop_letter(args, Timestamp::now()).await?;
             let text = format!("dead letter {} is {}", letter.id, letter.state);
             if setup.format.is_json() {
@@ -149,10 +149,6 @@ pub async fn run(setup: &Setup, command: &LettersCommand) -> anyhow::Result<u8> 
             Ok(0)
         }
     }
-}
-
-fn accepts_claims(setup: &Setup) -> anyhow::Result<bool> {
-    Ok(setup.config()?.environment.accepts_claimed_identity())
 }
 
 async fn list(setup: &Setup, executions: &dyn Executions, args: &ListArgs) -> anyhow::Result<u8> {
