@@ -20,8 +20,9 @@ const EACH: usize = 400;
 /// Names the database file to the process that is killed, and its seed.
 const FILE: &str = "AUTOOPS_KILLED_STORE";
 const SEED: &str = "AUTOOPS_KILLED_SEED";
-/// Seeds, and how many changes are seen before the process is killed.
-const DEATHS: [(u64, usize); 3] = [(1, 1), (2, 90), (3, 250)];
+/// How often a process is killed: with its number as its seed, each after more changes than the one before.
+const DEATHS: usize = 12;
+const CHANGES_APART: usize = 25;
 
 /// What a writer does, in order; the same for a seed.
 fn list(seed: u64, lane: usize) -> impl Iterator<Item = (Write, String)> {
@@ -62,7 +63,8 @@ async fn child() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_leaves_no_half_record_in_the_embedded_store() {
-    for (seed, changes) in DEATHS {
+    for death in 0..DEATHS {
+        let (seed, changes) = (death as u64 + 1, death * CHANGES_APART + 1);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("autoops.db");
         let store = Store::embedded(&path).unwrap();
@@ -106,22 +108,23 @@ async fn is_whole(store: &Store, left: &[Change], twin: &Store, seed: u64, lane:
     let mut done = 0;
     let mut dead = false;
     for (write, token) in list(seed, lane) {
-        let mut states = vec![state(twin, write, &token, &all_changes(twin).await).await];
-        for step in steps(write) {
-            step.write(twin, &token).await.unwrap();
-            states.push(state(twin, write, &token, &all_changes(twin).await).await);
-        }
+        let nothing = state(twin, write, &token, &all_changes(twin).await).await;
         let found = state(store, write, &token, left).await;
         if dead {
-            assert_eq!(found, states[0], "{write:?} {token}: written after a gap");
+            assert_eq!(found, nothing, "{write:?} {token}: written after a gap");
             break;
         }
-        assert!(
-            is_reached(&states, &found),
-            "{write:?} {token}: half of it: {:?}",
-            found.0
-        );
-        if Some(&found) == states.last() {
+        let mut is_reached = false;
+        for step in steps(write) {
+            let before = state(twin, step, &token, &all_changes(twin).await).await;
+            step.write(twin, &token).await.unwrap();
+            let after = state(twin, step, &token, &all_changes(twin).await).await;
+            let seen = state(store, step, &token, left).await;
+            is_reached |= is_between(&before, &after, &seen);
+        }
+        assert!(is_reached, "{write:?} {token}: half of it: {:?}", found.0);
+        let all = state(twin, write, &token, &all_changes(twin).await).await;
+        if found == all {
             done += 1;
             continue;
         }
@@ -131,7 +134,7 @@ async fn is_whole(store: &Store, left: &[Change], twin: &Store, seed: u64, lane:
             step.write(store, &token).await.unwrap();
         }
         let finished = write.look(store, &token, &Probe::None).await;
-        assert_eq!(finished, states.pop().unwrap().0, "{write:?} {token}");
+        assert_eq!(finished, all.0, "{write:?} {token}");
         if write == Write::EndTurn {
             alerts::goes_on(store, &token).await;
         }
@@ -139,29 +142,19 @@ async fn is_whole(store: &Store, left: &[Change], twin: &Store, seed: u64, lane:
     done
 }
 
-/// Whether one of the states is there, or one on the way to the next: each thing is whole, and the changes are
-/// those of the things that are there.
-fn is_reached(states: &[(Vec<Value>, usize)], (seen, told): &(Vec<Value>, usize)) -> bool {
-    states.windows(2).any(|pair| {
-        let [(before, none), (after, all)] = pair else {
-            return false;
-        };
-        let each = before.iter().zip(after).zip(seen);
-        let whole = each.clone().filter(|((before, _), seen)| before != seen);
-        let is_whole = each
-            .clone()
-            .all(|((before, after), seen)| seen == before || seen == after);
-        is_whole && *told == none + (all - none) * whole.count() / seen.len()
-    })
+type State = (Vec<Value>, usize);
+
+/// Whether a step was done up to here: each thing is as before it or as after it, and the changes are those of
+/// the things that are as after it.
+fn is_between((before, none): &State, (after, all): &State, (seen, told): &State) -> bool {
+    let each = || before.iter().zip(after).zip(seen);
+    let is_whole = each().all(|((before, after), seen)| seen == before || seen == after);
+    let written = each().filter(|((before, _), seen)| before != seen).count();
+    is_whole && *told == none + (all - none) * written / seen.len()
 }
 
 /// What is there of a write, and how many changes tell of it.
-async fn state(
-    store: &Store,
-    write: Write,
-    token: &str,
-    changes: &[Change],
-) -> (Vec<Value>, usize) {
+async fn state(store: &Store, write: Write, token: &str, changes: &[Change]) -> State {
     let told = changes.iter().filter(|change| change.key.contains(token));
     (write.look(store, token, &Probe::None).await, told.count())
 }
