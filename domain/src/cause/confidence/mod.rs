@@ -55,23 +55,32 @@ pub(super) struct AlertEvidence {
 }
 
 /// Figures of the curve.
-const FEATURES: usize = 6;
+const FEATURES: usize = 10;
 // Fitted by logistic regression on incidents made at random (`made`); `tests` fits it anew. Told in
 // docs/alerts.md.
-const BY_ALERTS: [f64; FEATURES] = [-6.95, 1.28, 5.32, 0.90, 1.36, 2.50];
+const BY_ALERTS: [f64; FEATURES] = [
+    -10.55, -1.48, 11.27, 2.55, -1.46, 2.48, 3.82, 1.59, -11.18, 10.18,
+];
 
 impl AlertEvidence {
     #[expect(clippy::cast_precision_loss, reason = "numbers of machines")]
     fn features(&self) -> [f64; FEATURES] {
         let machines = self.machines.max(1) as f64;
         let is = |yes: bool| f64::from(u8::from(yes));
+        let explained = self.explained as f64 / machines;
         [
             1.0,
             self.share,
-            self.explained as f64 / machines,
+            explained,
             machines.ln(),
             is(self.seen),
             is(self.changed),
+            // One or two machines tell less than a straight line through all numbers would say.
+            is(self.machines == 1),
+            is(self.machines == 2),
+            // A large share counts for a node that shows something itself, less where it explains all.
+            self.share * explained,
+            self.share * is(self.seen),
         ]
     }
 }
