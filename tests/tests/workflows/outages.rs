@@ -144,7 +144,7 @@ fn a_device_whose_window_closes_meanwhile_is_put_off_and_patched_later() {
             m.verdict = plan::asks(|_| {});
             m.device("81").device.online = false;
             m.openings.push_back(OpeningIn(Duration::ZERO));
-            m.opening_lasts = Some(Duration::from_secs(4));
+            m.opening_lasts = Some(Duration::from_secs(12));
         });
         let deployment = world.deploy(site, |_| {}).await;
         deployment.decide("approve", "dana").await;

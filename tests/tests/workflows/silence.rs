@@ -36,7 +36,7 @@ fn rejects_when_no_one_answers_before_the_deadline() {
 #[test]
 fn a_decision_after_the_deadline_is_late_and_has_no_effect() {
     run(async {
-        let (world, deployment) = asked(site().await, "late", 1, |n| n.timeout_secs = 2).await;
+        let (world, deployment) = asked(site().await, "late", 1, |n| n.timeout_secs = 10).await;
         let request = deployment.open_request().await;
         world
             .until("the card", |m| m.told() == [NoticeKind::ApprovalOpened])
@@ -117,7 +117,7 @@ fn a_silent_request_that_is_held_is_asked_again_at_the_next_window() {
 #[test]
 fn more_time_for_approvers_leaves_the_plan_as_it_is() {
     run(async {
-        let (world, deployment) = asked(site().await, "extended", 1, |n| n.timeout_secs = 3).await;
+        let (world, deployment) = asked(site().await, "extended", 1, |n| n.timeout_secs = 60).await;
         let first = deployment.open_request().await;
         let more = json!({ "by": "dana", "by_secs": 60 });
         let answer = deployment.control("extend_approval", more).await;

@@ -206,7 +206,7 @@ fn a_held_request_ends_with_the_deadline_of_the_plan() {
         });
         let deployment = world
             .deploy(site, |r| {
-                r.deadline = Some(Timestamp::now() + SignedDuration::from_secs(4));
+                r.deadline = Some(Timestamp::now() + SignedDuration::from_secs(15));
             })
             .await;
         let result = deployment.ends(DeploymentOutcome::TimedOut).await;
@@ -317,9 +317,9 @@ fn a_restart_that_does_not_fit_into_its_window_waits_for_the_next() {
         world.change(|m| {
             let device = m.device("81");
             device.needs_restart = true;
-            device.takes = Duration::from_secs(3);
+            device.takes = Duration::from_secs(12);
             m.openings = [OpeningIn(Duration::ZERO), OpeningIn(Duration::from_secs(2))].into();
-            m.opening_lasts = Some(Duration::from_secs(2));
+            m.opening_lasts = Some(Duration::from_secs(8));
         });
         let deployment = world.deploy(site, |_| {}).await;
         world
