@@ -45,7 +45,7 @@ use crate::{
 const DEFAULTS: &str = include_str!("../config.default.toml");
 /// NVD counts the requests of 30 seconds as they arrive; one that was slow on its way must not fall
 /// together with one that is sent when its token has come back.
-const NVD_WINDOW_SECS: u64 = 32;
+const NVD_WINDOW_SECS: u64 = 35;
 const PREFIX: &str = "AUTOOPS_";
 const SEPARATOR: &str = "__";
 /// Variable that names the configuration file when no argument does.
