@@ -5,7 +5,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clients::{evidence::EvidenceRoom, objects::Objects, store::Store};
@@ -245,8 +245,14 @@ impl Ground {
                 stopping.await.expect("the server stops when asked to");
             }
         }
-        let new = DevTemporal::start(self.temporal_options.clone()).await;
-        let new = new.unwrap();
+        // Meanwhile somebody else may have the port for a moment: even a client that knocks at it.
+        let begin = Instant::now();
+        let new = loop {
+            match DevTemporal::start(self.temporal_options.clone()).await {
+                Ok(new) => break new,
+                Err(error) => assert!(begin.elapsed() < STOP, "{error:#}"),
+            }
+        };
         self.client = new.client().unwrap();
         self.temporal = Some(new);
     }

@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeSet,
     fs,
-    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -20,7 +19,7 @@ use domain::ids::ClientId;
 use serde_json::json;
 
 use crate::{
-    effort::{Effort, MACHINE},
+    effort::{Effort, Machine},
     fleet::{Job, fleet},
 };
 
@@ -85,7 +84,7 @@ fn peak_mb(group: i32) -> u64 {
 
 #[test]
 fn a_burst_is_read_and_placed_alert_by_alert() {
-    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let _shared = Machine::shared(1);
     let effort = Effort::of_this_run();
     let burst = effort.alerts as usize;
     let longest = Duration::from_secs(120) + Duration::from_millis(50) * effort.alerts;

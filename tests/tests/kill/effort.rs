@@ -1,9 +1,45 @@
 //! How much is tried, and by which chance.
 
-use std::{str::FromStr, sync::RwLock};
+use std::{
+    str::FromStr,
+    sync::{Condvar, Mutex, PoisonError},
+};
 
-/// Who has to be quick has the machine alone; the others share it.
-pub(crate) static MACHINE: RwLock<()> = RwLock::new(());
+/// Real programs of so many grounds are at work at the same time: more get in each other's way.
+const SHARES: usize = 4;
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static GIVEN_BACK: Condvar = Condvar::new();
+
+/// A part of the machine, until it is dropped. Who has to be quick has all of it.
+pub(crate) struct Machine(usize);
+
+impl Machine {
+    /// Waits for all of it.
+    pub(crate) fn alone() -> Self {
+        Self::take(SHARES)
+    }
+
+    /// Waits for room for so many grounds.
+    pub(crate) fn shared(grounds: usize) -> Self {
+        Self::take(grounds)
+    }
+
+    fn take(shares: usize) -> Self {
+        let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = GIVEN_BACK
+            .wait_while(taken, |taken| *taken + shares > SHARES)
+            .unwrap_or_else(PoisonError::into_inner);
+        *taken += shares;
+        Self(shares)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        GIVEN_BACK.notify_all();
+    }
+}
 
 /// Set for larger samples.
 const CHAOS: &str = "AUTOOPS_CHAOS";

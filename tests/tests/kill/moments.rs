@@ -1,20 +1,17 @@
 //! A sample of moments: the worker dies in the life of a bigger deployment, the Temporal server under
 //! several small ones. A moment is a number of events, so that a slow machine has the same ones.
 
-use std::{
-    sync::PoisonError,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
 use autoops_tests::ground::{End, Ground, Memory};
 
 use crate::{
-    effort::{Dice, Effort, MACHINE},
+    effort::{Dice, Effort, Machine},
     fleet::{Job, SPEED, fleet},
     proof::{Seen, prove},
-    rollout::Rollout,
+    rollout::{Rollout, SILENCE},
 };
 
 /// Most events between two kills of the worker.
@@ -25,8 +22,6 @@ const FARTHER: u64 = 160;
 const SMALL_ONES: u32 = 6;
 /// For one round of a usual run.
 const LONGEST: Duration = Duration::from_secs(240);
-/// How long the server may not answer after its restart.
-const SILENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -96,7 +91,7 @@ impl Field {
 
 #[test]
 fn a_worker_killed_at_any_moment_of_a_bigger_deployment_changes_nothing() {
-    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let _shared = Machine::shared(1);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let effort = Effort::of_this_run();
@@ -137,7 +132,7 @@ fn a_worker_killed_at_any_moment_of_a_bigger_deployment_changes_nothing() {
 
 #[test]
 fn deployments_go_on_when_the_temporal_server_is_restarted_on_its_file() {
-    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let _shared = Machine::shared(1);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let effort = Effort::of_this_run();

@@ -21,6 +21,8 @@ use crate::{
 /// A task of a workflow that a dead worker has is given to another one after this long. Children
 /// take it over. Shorter, a busy machine does not get through its tasks.
 const TASK: Duration = Duration::from_secs(2);
+/// How long the server may not answer: after its restart, or on a busy machine.
+pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 /// A server that was away answers after a while.
 const CALL: Duration = Duration::from_secs(10);
 

@@ -13,7 +13,10 @@ use serde_json::json;
 use temporalio_client::{WorkflowFetchHistoryOptions, WorkflowGetResultOptions};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
-use crate::fleet::{SPEED, fleet};
+use crate::{
+    effort::Machine,
+    fleet::{SPEED, fleet},
+};
 
 /// Requests in any 30 seconds, as NVD allows them without a key.
 const ALLOWED: usize = 5;
@@ -25,6 +28,7 @@ const LONGEST: Duration = Duration::from_secs(240);
 
 #[test]
 fn two_workers_together_never_ask_nvd_more_often_than_it_allows() {
+    let _shared = Machine::shared(1);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let ground = Ground::set(Scene {

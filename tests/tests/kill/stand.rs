@@ -16,7 +16,7 @@ use crate::{
     effort::Dice,
     fleet::{Job, SPEED, fleet},
     proof::{Seen, prove},
-    rollout::Rollout,
+    rollout::{Rollout, SILENCE},
     sweep::Hits,
     trail::Place,
 };
@@ -24,7 +24,9 @@ use crate::{
 /// Deployments at once.
 const LANES: usize = 8;
 /// A worker that does nothing for so long after its start is broken.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(60);
+/// Between two looks while something is waited for.
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) struct Stand<'a> {
     ground: Ground,
@@ -35,6 +37,8 @@ pub(crate) struct Stand<'a> {
     over: Vec<Rollout>,
     /// When the worker that runs was seen at work.
     woken: Instant,
+    /// Since when the server does not answer.
+    silent_since: Option<Instant>,
 }
 
 impl<'a> Stand<'a> {
@@ -47,6 +51,7 @@ impl<'a> Stand<'a> {
             live: vec![],
             over: vec![],
             woken: Instant::now(),
+            silent_since: None,
         }
     }
 
@@ -74,9 +79,10 @@ impl<'a> Stand<'a> {
             if !done {
                 self.ground.worker.freeze();
             }
-            self.look().await;
+            let seen = self.look().await;
             looked = begin.elapsed();
-            if self.is_worth_a_kill() {
+            // What was not seen stands elsewhere by now.
+            if seen && self.is_worth_a_kill() {
                 self.kill().await;
                 new_worker = true;
             } else if !done {
@@ -110,9 +116,16 @@ impl<'a> Stand<'a> {
         }
     }
 
-    async fn look(&mut self) {
+    /// Reads all histories on. False when the server did not answer for one; it has to come back.
+    async fn look(&mut self) -> bool {
         let looks = self.live.iter_mut().map(|r| r.look(&self.ground));
-        assert!(join_all(looks).await.into_iter().all(|seen| seen));
+        if join_all(looks).await.into_iter().all(|seen| seen) {
+            self.silent_since = None;
+            return true;
+        }
+        let since = *self.silent_since.get_or_insert_with(Instant::now);
+        assert!(since.elapsed() < SILENCE, "the server does not answer");
+        false
     }
 
     fn places(&self) -> Vec<Place> {
@@ -145,7 +158,7 @@ impl<'a> Stand<'a> {
                 "the worker does nothing\n{}",
                 self.ground.log_tail()
             );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK).await;
             self.look().await;
         }
     }
@@ -153,7 +166,9 @@ impl<'a> Stand<'a> {
     /// Where histories stand while nobody works is where they were hit.
     async fn kill(&mut self) {
         self.ground.kill_worker().await;
-        self.look().await;
+        while !self.look().await {
+            tokio::time::sleep(LOOK).await;
+        }
         self.hits.borrow_mut().count(self.places());
         self.ground.start_worker();
     }

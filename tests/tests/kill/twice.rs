@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use temporalio_client::{UntypedSignal, UntypedWorkflow, WorkflowSignalOptions};
 
 use crate::{
+    effort::Machine,
     fleet::{Job, KB, SPEED, fleet},
     lies::{approved_to_its_end, waits_for_people},
     rollout::Rollout,
@@ -459,6 +460,7 @@ async fn of_deployment(ground: &Ground, rollout: &Rollout) -> Vec<String> {
 
 #[test]
 fn what_is_done_twice_leaves_what_is_done_once() {
+    let _shared = Machine::shared(2);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let clients = jobs().into_iter().chain([watched::job()]);
     let clients: Vec<Job> = clients.collect();
