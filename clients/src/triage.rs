@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{Read, Write},
+    io::{BufWriter, Read},
     sync::Mutex,
 };
 
@@ -20,6 +20,8 @@ use crate::store::{Store, StoreError, StoreResult};
 
 /// Devices of one answer from the store.
 const PAGE: usize = 500;
+/// Bytes of a state that are packed at once.
+const PACKED_AT_ONCE: usize = 64 * 1024;
 /// What is known of a client's network is read anew after this.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 /// Tags of devices that the others of their site are behind.
@@ -52,10 +54,12 @@ pub fn write_state(triage: &Triage) -> StoreResult<Vec<u8>> {
     let invalid = |error: String| StoreError::Invalid {
         what: format!("the state of a triage cannot be written: {error}"),
     };
-    let text = serde_json::to_vec(triage).map_err(|error| invalid(error.to_string()))?;
-    let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
-    packed
-        .write_all(&text)
+    // Packed as it is written: of a client with many alerts the text is large.
+    let packed = ZlibEncoder::new(Vec::new(), Compression::fast());
+    let mut text = BufWriter::with_capacity(PACKED_AT_ONCE, packed);
+    serde_json::to_writer(&mut text, triage).map_err(|error| invalid(error.to_string()))?;
+    let packed = text
+        .into_inner()
         .map_err(|error| invalid(error.to_string()))?;
     packed.finish().map_err(|error| invalid(error.to_string()))
 }
