@@ -109,8 +109,8 @@ fn queues_run_at_the_budget_of_their_system() {
     let folder = tempfile::tempdir().unwrap();
     let rates = queue_rates(&config(folder.path(), "http://127.0.0.1:1"), &secrets()).unwrap();
     assert_eq!(rates.superops, Some(1.5));
-    // The service counts at arrival: tokens of a 30 s window come back 2 s late.
-    assert_eq!(rates.nvd, Some(5.0 / 32.0));
+    // The service counts at arrival: tokens of a 30 s window come back 5 s late.
+    assert_eq!(rates.nvd, Some(5.0 / 35.0));
 }
 
 #[tokio::test]
