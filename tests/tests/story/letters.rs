@@ -19,7 +19,7 @@ fn plan(dev: &Dev) -> String {
         "approval": { "required": true },
         "waits": {
             "online_poll_secs": 1, "callback_secs": 1, "script_poll_secs": 1, "script_timeout_secs": 60,
-            "verify_poll_secs": 1, "verify_secs": 12, "rescan_settle_secs": 0, "lease_poll_secs": 1,
+            "verify_poll_secs": 1, "verify_secs": 4, "rescan_settle_secs": 0, "lease_poll_secs": 1,
             "inventory_secs": 2, "restart_grace_secs": 1,
         },
     });
