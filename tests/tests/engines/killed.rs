@@ -108,7 +108,8 @@ async fn is_whole(store: &Store, left: &[Change], twin: &Store, seed: u64, lane:
     let mut done = 0;
     let mut dead = false;
     for (write, token) in list(seed, lane) {
-        let nothing = state(twin, write, &token, &all_changes(twin).await).await;
+        let mut told = all_changes(twin).await;
+        let nothing = state(twin, write, &token, &told).await;
         let found = state(store, write, &token, left).await;
         if dead {
             assert_eq!(found, nothing, "{write:?} {token}: written after a gap");
@@ -116,14 +117,15 @@ async fn is_whole(store: &Store, left: &[Change], twin: &Store, seed: u64, lane:
         }
         let mut is_reached = false;
         for step in steps(write) {
-            let before = state(twin, step, &token, &all_changes(twin).await).await;
+            let before = state(twin, step, &token, &told).await;
             step.write(twin, &token).await.unwrap();
-            let after = state(twin, step, &token, &all_changes(twin).await).await;
+            told = all_changes(twin).await;
+            let after = state(twin, step, &token, &told).await;
             let seen = state(store, step, &token, left).await;
             is_reached |= is_between(&before, &after, &seen);
         }
         assert!(is_reached, "{write:?} {token}: half of it: {:?}", found.0);
-        let all = state(twin, write, &token, &all_changes(twin).await).await;
+        let all = state(twin, write, &token, &told).await;
         if found == all {
             done += 1;
             continue;
