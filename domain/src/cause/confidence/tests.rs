@@ -146,7 +146,7 @@ fn show(name: &str, cases: &[Told]) -> Measured {
 }
 
 #[test]
-fn the_constants_are_those_of_the_fitted_half() {
+fn the_constants_are_those_of_the_cases_they_were_fitted_on() {
     let fitted = fit(&told(1, &USUAL, CASES));
     println!("fitted {fitted:.2?}");
     for (fitted, constant) in fitted.iter().zip(BY_ALERTS) {
