@@ -12,6 +12,8 @@ mod burst;
 mod effort;
 #[path = "kill/evidence.rs"]
 mod evidence;
+#[path = "kill/field.rs"]
+mod field;
 #[path = "kill/fleet.rs"]
 mod fleet;
 #[path = "kill/lies.rs"]

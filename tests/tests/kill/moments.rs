@@ -3,15 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
-
-use autoops_tests::ground::{End, Ground, Memory};
+use autoops_tests::ground::{End, Memory};
 
 use crate::{
     effort::{Dice, Effort, Machine},
-    fleet::{Job, SPEED, fleet},
-    proof::{Seen, prove},
-    rollout::{Rollout, SILENCE},
+    field::Field,
+    fleet::Job,
 };
 
 /// Most events between two kills of the worker.
@@ -22,72 +19,6 @@ const FARTHER: u64 = 160;
 const SMALL_ONES: u32 = 6;
 /// For one round of a usual run.
 const LONGEST: Duration = Duration::from_secs(240);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// Deployments that run, and what happened to them.
-struct Field {
-    ground: Ground,
-    rollouts: Vec<Rollout>,
-    begin: Instant,
-    longest: Duration,
-}
-
-impl Field {
-    async fn start(jobs: Vec<Job>, memory: Memory, effort: &Effort) -> Self {
-        let ground = Ground::start(fleet(&jobs), SPEED, memory).await;
-        let mut rollouts = Vec::new();
-        for job in jobs {
-            rollouts.push(Rollout::start(&ground, job).await);
-        }
-        Self {
-            ground,
-            rollouts,
-            begin: Instant::now(),
-            longest: LONGEST * effort.patience,
-        }
-    }
-
-    fn events(&self) -> u64 {
-        let events: i64 = self.rollouts.iter().map(Rollout::events).sum();
-        events.unsigned_abs()
-    }
-
-    fn is_over(&self) -> bool {
-        self.rollouts.iter().all(Rollout::is_over)
-    }
-
-    /// Goes on until histories have so many events, or all is over.
-    async fn until(&mut self, events: u64) {
-        let mut silent_since = None;
-        while self.events() < events && !self.is_over() {
-            assert!(
-                self.begin.elapsed() < self.longest,
-                "it does not end\n{}",
-                self.ground.log_tail()
-            );
-            tokio::time::sleep(LOOK).await;
-            let looks = self.rollouts.iter_mut().map(|r| r.look(&self.ground));
-            if join_all(looks).await.into_iter().all(|seen| seen) {
-                silent_since = None;
-            } else {
-                let since = *silent_since.get_or_insert_with(Instant::now);
-                assert!(since.elapsed() < SILENCE, "the server does not answer");
-            }
-            for rollout in &mut self.rollouts {
-                rollout.approve_if_asked(&self.ground).await;
-            }
-        }
-    }
-
-    async fn prove(&self) -> Seen {
-        let seen = Seen::by(&self.ground).await;
-        for rollout in &self.rollouts {
-            prove(&self.ground, &seen, rollout).await;
-        }
-        seen
-    }
-}
 
 #[test]
 fn a_worker_killed_at_any_moment_of_a_bigger_deployment_changes_nothing() {
@@ -103,7 +34,7 @@ fn a_worker_killed_at_any_moment_of_a_bigger_deployment_changes_nothing() {
             let mut dice = Dice(seed);
             let job = Job::big(round);
             let (rings, devices, people) = (job.rings(), job.devices.len(), job.people.len());
-            let mut field = Field::start(vec![job], Memory::None, &effort).await;
+            let mut field = Field::start(vec![job], Memory::None, LONGEST * effort.patience).await;
             let mut kills = 0;
             while kills < effort.kills {
                 let next = field.events() + dice.from(1, FAR);
@@ -139,7 +70,7 @@ fn deployments_go_on_when_the_temporal_server_is_restarted_on_its_file() {
         let mut dice = Dice(effort.seed);
         let batches = effort.restarts.div_ceil(8);
         let jobs = (0..SMALL_ONES * batches).map(Job::small).collect();
-        let mut field = Field::start(jobs, Memory::File, &effort).await;
+        let mut field = Field::start(jobs, Memory::File, LONGEST * effort.patience).await;
         let (mut killed, mut asked, mut longest) = (0, 0, Duration::ZERO);
         while killed + asked < effort.restarts {
             let next = field.events() + dice.from(1, FARTHER);

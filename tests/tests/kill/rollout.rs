@@ -1,6 +1,6 @@
 //! One deployment from its start to its end, driven as a person with the CLI would.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use autoops_tests::wire;
 use contracts::{deployment::DeploymentResult, ids, queues};
@@ -22,9 +22,29 @@ use crate::{
 /// take it over. Shorter, a busy machine does not get through its tasks.
 const TASK: Duration = Duration::from_secs(2);
 /// How long the server may not answer: after its restart, or on a busy machine.
-pub(crate) const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(60);
 /// A server that was away answers after a while.
 const CALL: Duration = Duration::from_secs(10);
+
+/// Since when the server does not answer.
+#[derive(Default)]
+pub(crate) struct Silence(Option<Instant>);
+
+/// Reads all histories of deployments on. False when the server did not answer for one; it has to come back.
+pub(crate) async fn look_at(
+    rollouts: &mut [Rollout],
+    ground: &Ground,
+    silence: &mut Silence,
+) -> bool {
+    let looks = rollouts.iter_mut().map(|rollout| rollout.look(ground));
+    if join_all(looks).await.into_iter().all(|seen| seen) {
+        silence.0 = None;
+        return true;
+    }
+    let since = *silence.0.get_or_insert_with(Instant::now);
+    assert!(since.elapsed() < SILENCE, "the server does not answer");
+    false
+}
 
 pub(crate) struct Rollout {
     pub(crate) job: Job,

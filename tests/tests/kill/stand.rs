@@ -8,15 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::future::join_all;
-
 use autoops_tests::ground::{Ground, Memory};
 
 use crate::{
     effort::Dice,
     fleet::{Job, SPEED, fleet},
     proof::{Seen, prove},
-    rollout::{Rollout, SILENCE},
+    rollout::{Rollout, Silence, look_at},
     sweep::Hits,
     trail::Place,
 };
@@ -37,8 +35,7 @@ pub(crate) struct Stand<'a> {
     over: Vec<Rollout>,
     /// When the worker that runs was seen at work.
     woken: Instant,
-    /// Since when the server does not answer.
-    silent_since: Option<Instant>,
+    silence: Silence,
 }
 
 impl<'a> Stand<'a> {
@@ -51,7 +48,7 @@ impl<'a> Stand<'a> {
             live: vec![],
             over: vec![],
             woken: Instant::now(),
-            silent_since: None,
+            silence: Silence::default(),
         }
     }
 
@@ -116,16 +113,8 @@ impl<'a> Stand<'a> {
         }
     }
 
-    /// Reads all histories on. False when the server did not answer for one; it has to come back.
     async fn look(&mut self) -> bool {
-        let looks = self.live.iter_mut().map(|r| r.look(&self.ground));
-        if join_all(looks).await.into_iter().all(|seen| seen) {
-            self.silent_since = None;
-            return true;
-        }
-        let since = *self.silent_since.get_or_insert_with(Instant::now);
-        assert!(since.elapsed() < SILENCE, "the server does not answer");
-        false
+        look_at(&mut self.live, &self.ground, &mut self.silence).await
     }
 
     fn places(&self) -> Vec<Place> {

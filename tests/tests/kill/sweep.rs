@@ -11,13 +11,12 @@ use std::{
 
 use futures::future::join_all;
 
-use autoops_tests::ground::{Ground, Memory};
+use autoops_tests::ground::Memory;
 
 use crate::{
     effort::{Effort, Machine},
-    fleet::{Job, SPEED, fleet},
-    proof::{Seen, prove},
-    rollout::Rollout,
+    field::Field,
+    fleet::Job,
     stand::Stand,
     trail::{Kind, Place, Turn},
 };
@@ -31,7 +30,7 @@ const MOST_DEPLOYMENTS: u32 = 40;
 /// For the kills, in a usual run.
 const ENOUGH: Duration = Duration::from_secs(150);
 /// For all of it, in a usual run.
-pub(crate) const LONGEST: Duration = Duration::from_secs(240);
+const LONGEST: Duration = Duration::from_secs(240);
 
 /// What has to be hit, and what was.
 pub(crate) struct Hits {
@@ -111,25 +110,12 @@ fn a_worker_killed_at_every_event_loses_nothing_and_does_nothing_twice() {
 /// longest history of each type.
 async fn undisturbed() -> (BTreeSet<Place>, BTreeMap<Kind, i64>) {
     let jobs: Vec<_> = (0..UNDISTURBED).map(Job::small).collect();
-    let ground = Ground::start(fleet(&jobs), SPEED, Memory::None).await;
-    let mut over = Vec::new();
-    for job in jobs {
-        over.push(Rollout::start(&ground, job).await);
-    }
-    let begin = Instant::now();
-    while !over.iter().all(Rollout::is_over) {
-        assert!(begin.elapsed() < LONGEST, "{}", ground.log_tail());
-        for rollout in &mut over {
-            rollout.look(&ground).await;
-            rollout.approve_if_asked(&ground).await;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let seen = Seen::by(&ground).await;
+    let mut field = Field::start(jobs, Memory::None, LONGEST).await;
+    field.until(u64::MAX).await;
+    field.prove().await;
     let mut events = BTreeMap::<Kind, i64>::new();
     let mut passed = Vec::<BTreeSet<Place>>::new();
-    for rollout in &over {
-        prove(&ground, &seen, rollout).await;
+    for rollout in &field.rollouts {
         for (trail, kind) in rollout.trails.iter().zip(Kind::ALL) {
             let longest = events.entry(kind).or_default();
             *longest = trail.length.max(*longest);
@@ -137,7 +123,7 @@ async fn undisturbed() -> (BTreeSet<Place>, BTreeMap<Kind, i64>) {
         let places = rollout.trails.iter().flat_map(|trail| &trail.passed);
         passed.push(places.cloned().collect());
     }
-    ground.stop().await;
+    field.ground.stop().await;
     let mut wanted = passed.swap_remove(0);
     wanted.retain(|place| passed.iter().all(|others| others.contains(place)));
     (wanted, events)
