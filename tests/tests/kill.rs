@@ -16,6 +16,8 @@ mod evidence;
 mod field;
 #[path = "kill/fleet.rs"]
 mod fleet;
+#[path = "kill/kept.rs"]
+mod kept;
 #[path = "kill/lies.rs"]
 mod lies;
 #[path = "kill/moments.rs"]

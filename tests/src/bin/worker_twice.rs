@@ -21,20 +21,17 @@ const REPEATED_BY_THE_WORKFLOW: &str = "superops.run_script";
 /// Loses answers, and notes in a folder what was done again: a file for each activity.
 struct Deaf {
     notes: PathBuf,
-    /// Workflows whose last script start was not heard.
-    unheard: Mutex<HashSet<String>>,
+    /// What was done and not heard: an activity of a run, or the script start of a workflow.
+    unheard: Mutex<HashSet<[String; 3]>>,
 }
 
 impl Deaf {
-    /// Returns true for the first of two calls.
-    fn loses(&self, name: &str, workflow: &str, attempt: u32) -> bool {
-        if name != REPEATED_BY_THE_WORKFLOW {
-            return attempt == 1;
-        }
+    /// Returns true for the first of two that did their work; those that failed by themselves count as neither.
+    fn loses(&self, done: [String; 3]) -> bool {
         let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = unheard.remove(workflow);
+        let again = unheard.remove(&done);
         if !again {
-            unheard.insert(workflow.to_owned());
+            unheard.insert(done);
         }
         !again
     }
@@ -49,10 +46,15 @@ impl ActivityInboundInterceptor for Deaf {
         let info = input.activity_info();
         let name = info.activity_type.clone();
         let workflow = info.workflow_id.clone().unwrap_or_default();
-        let attempt = info.attempt;
+        let done = if name == REPEATED_BY_THE_WORKFLOW {
+            [workflow, String::new(), name.clone()]
+        } else {
+            let run = info.workflow_run_id.clone().unwrap_or_default();
+            [workflow, run, info.activity_id.clone()]
+        };
         Box::pin(async move {
             let answer = next.run(input).await?;
-            if self.loses(&name, &workflow, attempt) {
+            if self.loses(done) {
                 return Err(failure("harness.unavailable", "the answer was lost", true));
             }
             std::fs::write(self.notes.join(name), "")

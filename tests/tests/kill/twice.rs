@@ -26,6 +26,7 @@ use temporalio_client::{UntypedSignal, UntypedWorkflow, WorkflowSignalOptions};
 use crate::{
     effort::Machine,
     fleet::{Job, KB, SPEED, fleet},
+    kept,
     lies::{approved_to_its_end, waits_for_people},
     rollout::Rollout,
     watched,
@@ -317,6 +318,10 @@ async fn left_behind(scene: Scene) -> (Vec<String>, Vec<String>) {
         );
     }
     all.extend(read_facts(&ground).await);
+    for job in &jobs {
+        all.extend(kept::of_devices(&ground, job).await);
+    }
+    all.extend(kept::in_the_ledger(&ground).await);
     all.push(campaigned(&ground, away).await);
     all.push(reported(&ground, away).await);
     all.sort_unstable();
