@@ -107,6 +107,7 @@ impl One {
             severity: label("severity").unwrap_or_default(),
             raised_at: Some(self.starts_at),
             cleared,
+            lasting: true,
             occurrences: None,
         };
         intake.add(AlertSource::Alertmanager, at, &raw, now);

@@ -80,6 +80,7 @@ pub(super) struct Raw<'a> {
     pub(super) severity: &'a str,
     pub(super) raised_at: Option<Timestamp>,
     pub(super) cleared: Option<Option<Timestamp>>,
+    pub(super) lasting: bool,
     pub(super) occurrences: Option<u32>,
 }
 
@@ -132,6 +133,7 @@ impl Intake {
             severity: AlertSeverity::of(raw.severity),
             raised_at: raw.raised_at.unwrap_or(now),
             cleared: raw.cleared,
+            lasting: raw.lasting,
             occurrences: raw.occurrences.unwrap_or(1),
             seen_at: now,
         });

@@ -200,6 +200,11 @@ impl AlertSeverity {
     }
 }
 
+/// What was kept before this was noted is of sources that say when alerts are over.
+fn lasting() -> bool {
+    true
+}
+
 /// What a source says of an alert at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
@@ -225,6 +230,9 @@ pub struct Sighting {
     pub raised_at: Timestamp,
     /// Whether it is over, and when that was, if the source knows.
     pub cleared: Option<Option<Timestamp>>,
+    /// Whether its source says when it is over; otherwise it is of the moment.
+    #[serde(default = "lasting")]
+    pub lasting: bool,
     /// How often it happened.
     pub occurrences: u32,
     /// When the source said this.

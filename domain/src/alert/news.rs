@@ -38,6 +38,9 @@ pub struct Event {
     pub site: String,
     /// How bad it is.
     pub severity: AlertSeverity,
+    /// Whether its source says when it is over; otherwise it is of the moment.
+    #[serde(default = "super::lasting")]
+    pub lasting: bool,
 }
 
 /// What a sighting leads to.
@@ -194,6 +197,7 @@ impl Alert {
             address: said.address.clone().unwrap_or_default(),
             site: said.site.clone().unwrap_or_default(),
             severity: said.severity,
+            lasting: said.lasting,
         }
     }
 }

@@ -20,6 +20,7 @@ fn said(seconds: i64) -> Sighting {
         severity: AlertSeverity::High,
         raised_at: at(0),
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: at(seconds),
     }
@@ -253,6 +254,41 @@ fn the_plain_form_takes_one_or_many_and_says_what_it_refuses() {
     };
     assert_eq!(id(&one), id(&one));
     assert!(read_plain(b"7", at(0)).is_err());
+}
+
+#[test]
+fn who_speaks_of_the_end_of_an_alert_is_expected_to_say_it() {
+    let plain = |more: serde_json::Value| {
+        let mut alert = json!({ "client": "77", "title": "backup failed", "host": "nas-1" });
+        let (all, more) = (alert.as_object_mut().unwrap(), more.as_object().cloned());
+        all.extend(more.unwrap());
+        let intake = read_plain(alert.to_string().as_bytes(), at(0)).unwrap();
+        Alert::take(None, intake.sightings[0].clone(), false).unwrap()
+    };
+    let cases = [
+        (json!({}), false),
+        (json!({ "cleared": false }), true),
+        (json!({ "cleared": true }), true),
+        (json!({ "cleared_at": at(0) }), true),
+        (json!({ "lasting": true }), true),
+        (json!({ "cleared": false, "lasting": false }), false),
+    ];
+    for (more, lasting) in cases {
+        let taken = plain(more.clone());
+        let told = taken.news.iter().map(|event| event.lasting);
+        let all: Vec<bool> = std::iter::once(taken.alert.said.lasting)
+            .chain(told)
+            .collect();
+        assert!(all.iter().all(|one| *one == lasting), "{more}: {all:?}");
+    }
+    let body = json!({ "version": "4", "alerts": [{ "status": "firing", "startsAt": at(0),
+        "labels": { "alertname": "DiskFull", "client": "77" } }] });
+    let intake = read_alertmanager(body.to_string().as_bytes(), &Labels::default(), at(0)).unwrap();
+    assert!(intake.sightings[0].lasting, "it sends what is resolved");
+    // What was kept before this was noted is of the RMM.
+    let mut kept = serde_json::to_value(said(0)).unwrap();
+    kept.as_object_mut().unwrap().remove("lasting");
+    assert_eq!(serde_json::from_value::<Sighting>(kept).unwrap(), said(0));
 }
 
 #[test]

@@ -250,6 +250,7 @@ mod tests {
             severity: AlertSeverity::High,
             raised_at: at(minute),
             cleared: None,
+            lasting: true,
             occurrences: 1,
             seen_at: at(minute),
         };

@@ -26,6 +26,7 @@ fn event(number: u32, kind: EventKind, seconds: i64, title: &str, machine: &str)
         address: String::new(),
         site: String::new(),
         severity: AlertSeverity::High,
+        lasting: true,
     }
 }
 

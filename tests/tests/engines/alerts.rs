@@ -52,6 +52,7 @@ fn sighting(token: &str, number: u32) -> Sighting {
         severity: AlertSeverity::High,
         raised_at: at(i64::from(number) * 600),
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: at(30_000),
     }

@@ -36,6 +36,7 @@ fn sighting(world: &str, number: u32, title: &str, device: u32, ago: i64) -> Sig
         severity: AlertSeverity::High,
         raised_at: now - SignedDuration::from_secs(ago),
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: now,
     }

@@ -24,6 +24,7 @@ fn sighting(number: u32, seen: i64) -> Sighting {
         severity: AlertSeverity::High,
         raised_at: at(i64::from(number) * 600),
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: at(seen),
     }
