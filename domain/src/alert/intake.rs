@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     AlertId, AlertSeverity, AlertSource, DESCRIPTION_BYTES, NAME_BYTES, Sighting, TITLE_BYTES,
-    text::{clean, key_of},
+    text::{clean, key_of, lossy},
 };
 use crate::{ids::ClientId, input::Problem};
 
-/// Alerts of one request that are read; what follows is counted and left out.
+/// Alerts of one request that are taken; those that were raised later than so many others are left out.
 pub(super) const MOST: usize = 10_000;
 /// Findings that are told.
 const TOLD: usize = 20;
@@ -44,6 +44,7 @@ impl Default for Labels {
 
 /// What was wrong with alerts of a request, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct IntakeCounts {
     /// Alerts that could not be read.
     pub refused: u64,
@@ -51,8 +52,10 @@ pub struct IntakeCounts {
     pub without_client: u64,
     /// Texts that were cut.
     pub cut: u64,
-    /// Alerts beyond what one request may have.
+    /// Alerts beyond what one request may have: the newest of them.
     pub beyond: u64,
+    /// Places that are no UTF-8.
+    pub not_utf8: u64,
 }
 
 /// Alerts of one request.
@@ -85,6 +88,25 @@ pub(super) struct Raw<'a> {
 }
 
 impl Intake {
+    /// Begins with what a request says: one byte that is no UTF-8 does not lose all the others.
+    pub(super) fn begin<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<(Self, T)> {
+        let (text, not_utf8) = lossy(body);
+        let said = serde_json::from_str(&text)?;
+        let mut intake = Self::default();
+        intake.counts.not_utf8 = not_utf8;
+        Ok((intake, said))
+    }
+
+    /// Leaves out what a request has too much: where a storm begins tells more than where it goes on.
+    pub(super) fn keep_oldest(&mut self, most: usize) {
+        let beyond = self.sightings.len().saturating_sub(most);
+        if beyond > 0 {
+            self.counts.beyond += beyond as u64;
+            self.sightings.sort_by_key(|said| said.raised_at);
+            self.sightings.truncate(most);
+        }
+    }
+
     /// Notes that an alert is left out.
     pub(super) fn refuse(&mut self, problem: Problem) {
         self.counts.refused += 1;

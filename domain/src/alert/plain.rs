@@ -52,15 +52,14 @@ pub fn read_plain(body: &[u8], now: Timestamp) -> Result<Intake, InvalidInput> {
         let allowed = "a JSON object with `client` and `title`, or a list of such objects";
         InvalidInput::one(Problem::new("body", value, allowed))
     };
-    let body: Value = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
+    let begun = Intake::begin::<Value>(body);
+    let (mut intake, body) = begun.map_err(|error| wrong(error.to_string()))?;
     let alerts = match body {
         Value::Array(alerts) => alerts,
         Value::Object(_) => vec![body],
         other => return Err(wrong(other.to_string())),
     };
-    let mut intake = Intake::default();
-    intake.counts.beyond = alerts.len().saturating_sub(MOST) as u64;
-    for (index, alert) in alerts.into_iter().take(MOST).enumerate() {
+    for (index, alert) in alerts.into_iter().enumerate() {
         let at = format!("alerts[{index}]");
         let one: One = match serde_json::from_value(alert) {
             Ok(one) => one,
@@ -90,5 +89,6 @@ pub fn read_plain(body: &[u8], now: Timestamp) -> Result<Intake, InvalidInput> {
         };
         intake.add(AlertSource::Plain, &at, &raw, now);
     }
+    intake.keep_oldest(MOST);
     Ok(intake)
 }

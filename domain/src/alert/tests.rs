@@ -235,7 +235,7 @@ fn the_plain_form_takes_one_or_many_and_says_what_it_refuses() {
             refused: 3,
             without_client: 1,
             cut: 1,
-            beyond: 0
+            ..IntakeCounts::default()
         }
     );
     let told: Vec<String> = intake.problems.iter().map(ToString::to_string).collect();
@@ -254,6 +254,34 @@ fn the_plain_form_takes_one_or_many_and_says_what_it_refuses() {
     };
     assert_eq!(id(&one), id(&one));
     assert!(read_plain(b"7", at(0)).is_err());
+}
+
+#[test]
+fn one_byte_that_is_no_utf8_loses_nothing_but_itself() {
+    let body = b"[{\"client\":\"77\",\"title\":\"Dienst Pr\xfcfung steht\"},{\"client\":\"77\",\"title\":\"disk full\"}]";
+    let intake = read_plain(body, at(0)).unwrap();
+    let titles: Vec<&str> = intake
+        .sightings
+        .iter()
+        .map(|one| one.title.as_str())
+        .collect();
+    assert_eq!(titles, ["Dienst Pr\u{fffd}fung steht", "disk full"]);
+    assert_eq!((intake.counts.not_utf8, intake.counts.refused), (1, 0));
+    let body = b"{\"version\":\"4\",\"alerts\":[{\"status\":\"firing\",\"startsAt\":\"2026-11-28T11:00:00Z\",\"labels\":{\"alertname\":\"Pr\xfcfung\"}}]}";
+    let intake = read_alertmanager(body, &Labels::default(), at(0)).unwrap();
+    assert_eq!((intake.sightings.len(), intake.counts.not_utf8), (1, 1));
+}
+
+#[test]
+fn of_a_request_that_is_too_large_the_alerts_that_came_first_are_kept() {
+    // As most tools list them: the newest first.
+    let alerts: Vec<_> = (0..10_050)
+        .map(|n| json!({ "id": n.to_string(), "client": "77", "title": "x", "raised_at": at(-n) }))
+        .collect();
+    let intake = read_plain(json!(alerts).to_string().as_bytes(), at(0)).unwrap();
+    assert_eq!((intake.sightings.len(), intake.counts.beyond), (10_000, 50));
+    assert_eq!(intake.sightings[0].raised_at, at(-10_049));
+    assert!(intake.sightings.iter().all(|one| one.raised_at <= at(-50)));
 }
 
 #[test]

@@ -118,6 +118,7 @@ fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]
         without_client,
         cut,
         beyond,
+        not_utf8,
     } = counts;
     for (count, what) in [
         (refused, "could not be read"),
@@ -127,7 +128,7 @@ fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]
         ),
         (
             beyond,
-            "were beyond what one file may have, and are left out",
+            "were beyond what one file may have, the newest, and are left out",
         ),
     ] {
         if count > 0 {
@@ -136,6 +137,11 @@ fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]
     }
     if cut > 0 {
         output::line(format!("{cut} texts were cut"));
+    }
+    if not_utf8 > 0 {
+        output::line(format!(
+            "{not_utf8} places are no UTF-8 and show as \u{fffd}"
+        ));
     }
     problems.iter().for_each(output::line);
 }
