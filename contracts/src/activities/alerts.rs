@@ -103,6 +103,24 @@ pub struct MissAlertsResult {
     pub next: Option<String>,
 }
 
+/// Asks for what sources that are not asked have not spoken of, those of longest ago first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndUnheardInput {
+    /// An alert that lasts is over when it was not heard of for so long, in seconds.
+    pub unheard_secs: u64,
+    /// An alert of the moment is over then, in seconds.
+    pub moment_secs: u64,
+}
+
+/// What sources have not spoken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndUnheardResult {
+    /// Alerts that are taken as over.
+    pub ended: u64,
+    /// Whether there are more of them.
+    pub more: bool,
+}
+
 /// Says how far was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndPollInput {
@@ -233,6 +251,12 @@ impl AlertActivities {
         unimplemented!()
     }
 
+    /// Ends what sources that are not asked have not spoken of.
+    #[activity(name = "alerts.end_unheard")]
+    pub fn end_unheard(_: EndUnheardInput) -> Result<EndUnheardResult, Infallible> {
+        unimplemented!()
+    }
+
     /// Notes how far was read.
     #[activity(name = "alerts.end_poll")]
     pub fn end_poll(_: EndPollInput) -> Result<(), Infallible> {
@@ -277,6 +301,6 @@ impl AlertActivities {
 }
 
 pub use alert_activities::{
-    BeginPoll, BusyClients, CloseIncident, Deliver, EndPoll, Expect, LoadIncident, MissAlerts,
-    ReadAlerts, Triage,
+    BeginPoll, BusyClients, CloseIncident, Deliver, EndPoll, EndUnheard, Expect, LoadIncident,
+    MissAlerts, ReadAlerts, Triage,
 };

@@ -54,6 +54,12 @@ impl AlertSource {
     /// Every source.
     pub const ALL: [Self; 3] = [Self::Superops, Self::Alertmanager, Self::Plain];
 
+    /// Whether we ask it what is open; the others speak when they want to.
+    #[must_use]
+    pub fn is_asked(self) -> bool {
+        self == Self::Superops
+    }
+
     /// Returns the word of it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -249,6 +255,9 @@ pub struct Alert {
     pub first_seen_at: Timestamp,
     /// When it was over, as far as we know.
     pub cleared_at: Option<Timestamp>,
+    /// Why it is taken as over; absent of those that were over before this was noted.
+    #[serde(default)]
+    pub closing: Option<Closing>,
     /// Walks over everything that is open which did not find it, since it was last seen.
     #[serde(default)]
     pub missed: u32,
@@ -278,6 +287,39 @@ impl Alert {
 
 fn machine<'a>(device: Option<&'a DeviceId>, host: Option<&'a str>) -> &'a str {
     device.map_or_else(|| host.unwrap_or_default(), DeviceId::as_str)
+}
+
+/// Why an alert is taken as over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    /// Its source says so.
+    Cleared,
+    /// Its source, when asked for all that is open, does not name it any more.
+    Missed,
+    /// Its source has not spoken of it for a long time, or it was of the moment.
+    Unheard,
+}
+
+impl Closing {
+    /// Says why in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Cleared => "its source says so",
+            Self::Missed => "its source does not list it any more",
+            Self::Unheard => "its source has not spoken of it any more",
+        }
+    }
+}
+
+/// Since when an active alert has to have been heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeardSince {
+    /// One that lasts until its source says that it is over.
+    pub lasting: Timestamp,
+    /// One of the moment.
+    pub of_moment: Timestamp,
 }
 
 /// Where triage has put an alert.

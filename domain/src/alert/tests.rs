@@ -284,6 +284,42 @@ fn of_a_request_that_is_too_large_the_alerts_that_came_first_are_kept() {
     assert!(intake.sightings.iter().all(|one| one.raised_at <= at(-50)));
 }
 
+fn sent(seconds: i64, lasting: bool) -> Sighting {
+    Sighting {
+        id: "plain/4411".parse().unwrap(),
+        lasting,
+        ..said(seconds)
+    }
+}
+
+#[test]
+fn what_its_source_does_not_speak_of_any_more_is_over() {
+    let since = |seconds| HeardSince {
+        lasting: at(seconds - 3_600),
+        of_moment: at(seconds - 60),
+    };
+    for (lasting, patience) in [(false, 60), (true, 3_600)] {
+        let alert = take(None, sent(10, lasting)).unwrap().alert;
+        // Whoever sends it again is heard, although that is no news.
+        let again = take(Some(alert), sent(30, lasting)).unwrap();
+        assert_eq!((again.news.len(), again.alert.said.seen_at), (0, at(30)));
+        let end = 30 + patience;
+        let heard = again.alert;
+        assert_eq!(heard.clone().unheard(&since(end), at(end)), None);
+        let over = heard.unheard(&since(end + 1), at(end + 1)).unwrap();
+        assert_eq!(kinds(&over), [(EventKind::Cleared, at(end + 1))]);
+        let over = over.alert;
+        assert_eq!(over.closing, Some(Closing::Unheard));
+        assert_eq!(over.clone().unheard(&since(99_999), at(99_999)), None);
+        // It was there all the time: its source says the very same as before.
+        let back = take(Some(over), sent(end + 9, lasting)).unwrap();
+        assert_eq!(kinds(&back), [(EventKind::Raised, at(end + 1))]);
+        assert_eq!((back.alert.is_active(), back.alert.closing), (true, None));
+    }
+    // Who is asked need not speak.
+    assert_eq!(first().unheard(&since(99_999), at(99_999)), None);
+}
+
 #[test]
 fn who_speaks_of_the_end_of_an_alert_is_expected_to_say_it() {
     let plain = |more: serde_json::Value| {

@@ -258,6 +258,7 @@ mod tests {
             said,
             first_seen_at: at(minute),
             cleared_at: None,
+            closing: None,
             missed: 0,
             missed_by: None,
             news: 0,

@@ -4,6 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::alert::EventKind;
 
+mod moment;
+
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 

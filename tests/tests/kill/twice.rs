@@ -185,6 +185,11 @@ const WRITES: [(&str, &str, &str); 37] = [
         "the mark never moves back",
     ),
     (
+        "alerts.end_unheard",
+        "alerts that were not heard of, news for triage",
+        "what is over stays over; what was heard of meanwhile goes on",
+    ),
+    (
         "alerts.triage",
         "placements of alerts, incidents, the state of a client, an audit entry for each order",
         "news that were taken in are gone; a try that lost its turn writes nothing; the entry is there already",

@@ -10,7 +10,7 @@ use contracts::{
     failures::INVALID_INPUT,
 };
 use domain::{
-    alert::{AlertSeverity, Sighting, Treatment},
+    alert::{AlertSeverity, Closing, Sighting, Treatment},
     ids::ClientId,
     incident::State,
     triage::{IncidentKey, IncidentRecord, IncidentStatus, Order, OrderAnswer, OrderKind},
@@ -449,6 +449,49 @@ fn a_turn_that_was_taken_away_or_whose_worker_died_is_done_again_by_the_next_try
 }
 
 #[test]
+fn an_incident_of_a_tool_that_never_says_cleared_ends_by_itself() {
+    run(async {
+        let name = "alerts-unheard";
+        let world = World::new(site().await, name, 1);
+        let told = |own: &str, lasting| Sighting {
+            id: format!("plain/{name}-{own}").parse().unwrap(),
+            lasting,
+            ..sighting(name, 1, "backup job failed", 81, 3_600)
+        };
+        let alerts = &world.store().alerts;
+        let both = vec![told("moment", false), told("lasting", true)];
+        alerts.take_sightings(both, false).await.unwrap();
+        // The RMM is away: what other tools say goes on.
+        world.change(|m| {
+            let refused = Lost::Refused("superops.unauthorized");
+            m.fail("superops.read_alerts", None, refused);
+        });
+        let over = async |own: &str| {
+            let id = told(own, true).id;
+            let known = alerts.get_alerts(&[id]).await.unwrap();
+            known[0].closing
+        };
+        let mut reads = ingest(name, json!({})).await.unwrap();
+        assert_eq!((reads.unheard, reads.failed.is_some()), (0, true));
+        while reads.unheard == 0 {
+            reads = ingest(name, json!({ "moment_secs": 1 })).await.unwrap();
+        }
+        assert_eq!(over("moment").await, Some(Closing::Unheard));
+        assert_eq!(over("lasting").await, None);
+        let read = ingest(name, json!({ "unheard_secs": 1 })).await.unwrap();
+        assert_eq!(read.unheard, 1);
+        assert_eq!(over("lasting").await, Some(Closing::Unheard));
+        world
+            .until_stored("an incident that cleared", async |store| {
+                let found = incidents(store, name).await;
+                let live = found.iter().map(|one| one.news.incident.live);
+                (!found.is_empty() && live.sum::<u32>() == 0).then_some(())
+            })
+            .await;
+    });
+}
+
+#[test]
 fn wrong_figures_of_a_reading_are_named() {
     run(async {
         let name = "alerts-input";
@@ -456,5 +499,7 @@ fn wrong_figures_of_a_reading_are_named() {
         let (kind, message) = ingest(name, json!({ "most_pages": 0 })).await.unwrap_err();
         assert_eq!(kind, INVALID_INPUT);
         assert!(message.contains("most_pages: `0`"), "{message}");
+        let (_, message) = ingest(name, json!({ "moment_secs": 0 })).await.unwrap_err();
+        assert!(message.contains("moment_secs: `0`"), "{message}");
     });
 }

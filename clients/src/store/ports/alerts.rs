@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use domain::{
-    alert::{Alert, AlertId, AlertSource, Event, Sighting},
+    alert::{Alert, AlertId, AlertSource, Event, HeardSince, Sighting},
     ids::{ClientId, DeviceId},
     triage::{
         Closing, Expectation, IncidentKey, IncidentRecord, Order, OrderAnswer, Outcome, Rules,
@@ -36,6 +36,15 @@ pub struct Missed {
     pub missed: u64,
     /// Those that are taken as over because of it.
     pub cleared: u64,
+    /// Where to go on; absent at the end.
+    pub next: Option<String>,
+}
+
+/// What became of active alerts that were heard of longest ago.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unheard {
+    /// Those that are taken as over because of it.
+    pub ended: u64,
     /// Where to go on; absent at the end.
     pub next: Option<String>,
 }
@@ -172,6 +181,16 @@ pub trait Alerts: Send + Sync + fmt::Debug {
         cursor: Option<&str>,
         limit: usize,
     ) -> StoreResult<Missed>;
+    /// Ends some of the active alerts of sources that are not asked which were not heard of since then, see
+    /// [`Alert::unheard`]: of those that last, or of those of the moment, those heard of longest ago first.
+    async fn end_unheard(
+        &self,
+        lasting: bool,
+        since: HeardSince,
+        now: Timestamp,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Unheard>;
 
     /// Lists clients whose triage has something to do, now or later.
     async fn busy_clients(
