@@ -9,7 +9,7 @@ use super::{
     AlertId, AlertSeverity, AlertSource, DESCRIPTION_BYTES, NAME_BYTES, Sighting, TITLE_BYTES,
     text::{clean, key_of, lossy},
 };
-use crate::{ids::ClientId, input::Problem};
+use crate::{ids::ClientId, input::Problem, machine::Machines};
 
 /// Alerts of one request that are taken; those that were raised later than so many others are left out.
 pub(super) const MOST: usize = 10_000;
@@ -54,6 +54,8 @@ pub struct IntakeCounts {
     pub cut: u64,
     /// Alerts beyond what one request may have: the newest of them.
     pub beyond: u64,
+    /// Alerts whose machine may be one of several devices of its name.
+    pub ambiguous: u64,
     /// Places that are no UTF-8.
     pub not_utf8: u64,
 }
@@ -107,9 +109,31 @@ impl Intake {
         }
     }
 
+    /// Lets the devices of a client be recognised by their names; a name that several of them have stays.
+    pub fn recognise(&mut self, client: &ClientId, machines: &Machines) {
+        let mut ambiguous = Vec::new();
+        for said in &mut self.sightings {
+            if said.client != *client {
+                continue;
+            }
+            if let Some((name, count)) = said.recognise(machines) {
+                let allowed = format!(
+                    "a device id: {count} devices of client {client} have this name, and it stays a name"
+                );
+                ambiguous.push(Problem::new(format!("{}.host", said.id), name, allowed));
+            }
+        }
+        self.counts.ambiguous += ambiguous.len() as u64;
+        ambiguous.into_iter().for_each(|problem| self.tell(problem));
+    }
+
     /// Notes that an alert is left out.
     pub(super) fn refuse(&mut self, problem: Problem) {
         self.counts.refused += 1;
+        self.tell(problem);
+    }
+
+    fn tell(&mut self, problem: Problem) {
         if self.problems.len() < TOLD {
             self.problems.push(problem);
         }

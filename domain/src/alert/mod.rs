@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{ClientId, DeviceId},
     input::Problem,
+    machine::{Machines, Meant},
 };
 
 pub use self::{
@@ -243,6 +244,31 @@ pub struct Sighting {
     pub occurrences: u32,
     /// When the source said this.
     pub seen_at: Timestamp,
+}
+
+impl Sighting {
+    /// Puts the device in the place of its name, where a tool has said that. Returns a name that several
+    /// devices have, and how many.
+    pub fn recognise(&mut self, machines: &Machines) -> Option<(String, usize)> {
+        // Who is asked knows our devices.
+        if self.id.source().is_asked() {
+            return None;
+        }
+        let device = self.device.as_ref().map(DeviceId::as_str);
+        let mut several = None;
+        // A tool may say `device` and mean a disk.
+        for name in device.into_iter().chain(self.host.as_deref()) {
+            match machines.find(name) {
+                Meant::Device(id) => {
+                    self.device = Some(id.clone());
+                    return None;
+                }
+                Meant::OneOf(count) => several = several.or(Some((name.to_owned(), count))),
+                Meant::Nobody => {}
+            }
+        }
+        several
+    }
 }
 
 /// An alert as it is kept.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use clients::store::Taking;
+use clients::{store::Taking, triage::recognise};
 use domain::{
     alert::{Intake, IntakeCounts, Labels, read_alertmanager, read_plain},
     ids::ClientId,
@@ -56,8 +56,10 @@ struct Report<'a> {
 /// # Errors
 /// When the file is nothing of this form, or the store cannot be used.
 pub(super) async fn run(setup: &Setup, args: &SendArgs) -> anyhow::Result<()> {
-    let intake = read(args, Timestamp::now())?;
+    let now = Timestamp::now();
+    let mut intake = read(args, now)?;
     let store = setup.store().await?;
+    recognise(&store, &mut intake, now).await?;
     let Intake {
         sightings,
         counts,
@@ -118,6 +120,7 @@ fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]
         without_client,
         cut,
         beyond,
+        ambiguous,
         not_utf8,
     } = counts;
     for (count, what) in [
@@ -125,6 +128,10 @@ fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]
         (
             without_client,
             "name no client of ours and are kept for client unknown",
+        ),
+        (
+            ambiguous,
+            "name a machine as several devices are named, and are of no device",
         ),
         (
             beyond,
