@@ -102,11 +102,7 @@ fn read(args: &SendArgs, now: Timestamp) -> anyhow::Result<Intake> {
 }
 
 async fn wake(setup: &Setup, clients: &BTreeSet<ClientId>) -> anyhow::Result<()> {
-    let temporal = setup.temporal().await?;
-    for client in clients {
-        temporal.wake_triage(client).await?;
-    }
-    Ok(())
+    setup.temporal().await?.wake_triage(clients).await
 }
 
 fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]) {
