@@ -318,6 +318,46 @@ pub(super) async fn a_turn_that_was_taken_away_writes_nothing(store: Store) {
     assert_eq!(inside.items, placed);
 }
 
+pub(super) async fn what_came_first_in_a_storm_is_looked_at_first(store: Store) {
+    let alerts = &store.alerts;
+    let all: Vec<Sighting> = (1..=3).map(|n| sighting(n, 30_000)).collect();
+    alerts.take_sightings(all, false).await.unwrap();
+    let turn = alerts.begin_turn(&client("7"), "t").await.unwrap();
+    let news = alerts.read_news(&client("7"), at(9_000), 10).await.unwrap();
+    let (_, mut outcome) = triaged(&turn, &news, 9_000);
+    assert_eq!(outcome.incidents.len(), 3);
+    let begin = Instant::now();
+    let write = alerts.write_outcome(&turn, outcome.clone(), at(9_000));
+    write.await.unwrap();
+    // More than are told at once.
+    let undelivered = IncidentsOf::UndeliveredOf(client("7"));
+    loop {
+        let page = alerts.list_incidents(&undelivered, None, 2).await.unwrap();
+        let told = page.items.iter().map(|one| one.key.number().0);
+        let told: Vec<u64> = told.collect();
+        if told == [1, 2] {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{told:?}");
+    }
+    // All of them turn out to be of one, which has more alerts than are looked at.
+    outcome.incidents.clear();
+    for (_, placement) in &mut outcome.placements {
+        placement.incident = Some(1);
+    }
+    let write = alerts.write_outcome(&turn, outcome, at(9_100));
+    write.await.unwrap();
+    let key: IncidentKey = "7-1".parse().unwrap();
+    for (of, expected) in [
+        (AlertsOf::FirstOf(key.clone()), [alert_id(1), alert_id(2)]),
+        (AlertsOf::Incident(key), [alert_id(3), alert_id(2)]),
+    ] {
+        let page = alerts.list_alerts(&of, None, 2).await.unwrap();
+        let ids: Vec<AlertId> = page.items.into_iter().map(|one| one.said.id).collect();
+        assert_eq!(ids, expected, "{of:?}");
+    }
+}
+
 pub(super) async fn an_incident_is_delivered_and_closed_once_nothing_is_new(store: Store) {
     let alerts = &store.alerts;
     alerts

@@ -58,6 +58,8 @@ pub enum AlertsOf {
     ActiveOf(ClientId),
     /// Those of an incident, newest first.
     Incident(IncidentKey),
+    /// Those of an incident, oldest first.
+    FirstOf(IncidentKey),
 }
 
 /// A client whose triage has something to do.
@@ -106,7 +108,7 @@ pub enum IncidentsOf {
     OpenOf(ClientId),
     /// Those of all clients that are open, newest first.
     Open,
-    /// Those of a client whose workflow has not been told of the newest.
+    /// Those of a client whose workflow has not been told of the newest, oldest first.
     UndeliveredOf(ClientId),
 }
 

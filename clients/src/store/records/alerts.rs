@@ -42,7 +42,7 @@ pub(super) fn list_of(of: &AlertsOf) -> String {
     match of {
         AlertsOf::Client(client) => format!("alerts/{client}"),
         AlertsOf::ActiveOf(client) => format!("active/{client}"),
-        AlertsOf::Incident(key) => format!("incident-alerts/{key}"),
+        AlertsOf::Incident(key) | AlertsOf::FirstOf(key) => format!("incident-alerts/{key}"),
     }
 }
 
@@ -172,7 +172,13 @@ pub(super) fn list(
     cursor: Option<&str>,
     limit: usize,
 ) -> StoreResult<Listing<Alert>> {
-    tx.list(&list_of(of), cursor, limit, Direction::Descending)
+    let direction = match of {
+        AlertsOf::FirstOf(_) => Direction::Ascending,
+        AlertsOf::Client(_) | AlertsOf::ActiveOf(_) | AlertsOf::Incident(_) => {
+            Direction::Descending
+        }
+    };
+    tx.list(&list_of(of), cursor, limit, direction)
 }
 
 pub(super) fn active(

@@ -393,8 +393,15 @@ impl<B: Backend> Alerts for Records<B> {
         limit: usize,
     ) -> StoreResult<Listing<IncidentRecord>> {
         let (list, cursor) = (list_of(of), cursor.map(ToOwned::to_owned));
+        let direction = match of {
+            // While a storm lasts there are new ones at each turn: nobody waits for its end.
+            IncidentsOf::UndeliveredOf(_) => Direction::Ascending,
+            IncidentsOf::Client(_) | IncidentsOf::OpenOf(_) | IncidentsOf::Open => {
+                Direction::Descending
+            }
+        };
         self.0
-            .read(move |tx| tx.list(&list, cursor.as_deref(), limit, Direction::Descending))
+            .read(move |tx| tx.list(&list, cursor.as_deref(), limit, direction))
             .await
     }
 
