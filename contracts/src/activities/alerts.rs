@@ -36,14 +36,17 @@ pub struct BeginPollResult {
     pub walk_place: Option<WalkPlace>,
 }
 
-/// Where a reading has stopped because its pages were used up. What is newer moves rows to later pages: going
-/// on there leaves nothing out.
+/// Where a reading has stopped because its pages were used up. What is newer moves rows to later pages: what is
+/// left begins on that page or a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {
     /// The next page.
     pub page: u32,
     /// When the newest alert on the pages before it was raised.
     pub newest: Option<Timestamp>,
+    /// When the oldest of them was raised.
+    #[serde(default)]
+    pub oldest: Option<Timestamp>,
 }
 
 /// Where a walk over everything open has stopped in the middle. Rows move to later pages when others are

@@ -389,6 +389,47 @@ fn a_reading_of_one_page_comes_to_the_end_of_what_is_left() {
 }
 
 #[test]
+fn what_came_first_in_a_storm_is_read_although_the_storm_goes_on() {
+    run(async {
+        let name = "alerts-storm";
+        let world = World::new(site().await, name, 1);
+        say(&world, sighting(name, 0, "raid is degraded", 81, 3_600));
+        let one_page = json!({ "most_pages": 1 });
+        ingest(name, one_page.clone()).await.unwrap();
+        // Four pages, and then three more before each reading: more than one takes.
+        let raise = |numbers: std::ops::Range<u32>| {
+            for n in numbers {
+                let said = sighting(name, n, "raid is degraded", 81, 900 - i64::from(n));
+                say(&world, said);
+            }
+        };
+        raise(1..13);
+        let first: Vec<_> = (1..13).map(|n| sighting(name, n, "", 81, 0).id).collect();
+        let mut next = 13;
+        for reading in 0.. {
+            assert!(reading < 8, "the first ones are never read");
+            ingest(name, one_page.clone()).await.unwrap();
+            let known = world.store().alerts.get_alerts(&first).await.unwrap();
+            if known.len() == first.len() {
+                break;
+            }
+            raise(next..next + 9);
+            next += 9;
+        }
+        // And the storm to its end.
+        let of = AlertsOf::Client(client(name));
+        for reading in 0.. {
+            assert!(reading < 100, "the newest ones are never read");
+            let all = world.store().alerts.list_alerts(&of, None, 200).await;
+            if all.unwrap().items.len() == next as usize {
+                break;
+            }
+            ingest(name, one_page.clone()).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_triage_that_waits_for_a_time_is_woken_by_news_alone() {
     run(async {
         let name = "alerts-rest";

@@ -99,7 +99,7 @@ impl Work<'_> {
         self.show("reading");
         let (newest, backlog) = match self.new_ones(begun.until, begun.backlog).await? {
             Read::All(newest) => (newest, None),
-            Read::Until(backlog) => (None, Some(backlog)),
+            Read::Until { backlog, reached } => (reached, Some(backlog)),
         };
         let mut end = EndPollInput {
             newest,
