@@ -320,14 +320,22 @@ pub(super) async fn a_turn_that_was_taken_away_writes_nothing(store: Store) {
 
 pub(super) async fn what_came_first_in_a_storm_is_looked_at_first(store: Store) {
     let alerts = &store.alerts;
-    let all: Vec<Sighting> = (1..=3).map(|n| sighting(n, 30_000)).collect();
+    // Far apart: each makes an incident of its own.
+    let all = (1..=3).map(|n| Sighting {
+        raised_at: at(i64::from(n) * 8_000),
+        ..sighting(n, 30_000)
+    });
+    let all: Vec<Sighting> = all.collect();
     alerts.take_sightings(all, false).await.unwrap();
     let turn = alerts.begin_turn(&client("7"), "t").await.unwrap();
-    let news = alerts.read_news(&client("7"), at(9_000), 10).await.unwrap();
-    let (_, mut outcome) = triaged(&turn, &news, 9_000);
+    let news = alerts
+        .read_news(&client("7"), at(30_000), 10)
+        .await
+        .unwrap();
+    let (_, mut outcome) = triaged(&turn, &news, 30_000);
     assert_eq!(outcome.incidents.len(), 3);
     let begin = Instant::now();
-    let write = alerts.write_outcome(&turn, outcome.clone(), at(9_000));
+    let write = alerts.write_outcome(&turn, outcome.clone(), at(30_000));
     write.await.unwrap();
     // More than are told at once.
     let undelivered = IncidentsOf::UndeliveredOf(client("7"));
@@ -345,7 +353,7 @@ pub(super) async fn what_came_first_in_a_storm_is_looked_at_first(store: Store) 
     for (_, placement) in &mut outcome.placements {
         placement.incident = Some(1);
     }
-    let write = alerts.write_outcome(&turn, outcome, at(9_100));
+    let write = alerts.write_outcome(&turn, outcome, at(30_100));
     write.await.unwrap();
     let key: IncidentKey = "7-1".parse().unwrap();
     for (of, expected) in [
