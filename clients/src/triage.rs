@@ -7,11 +7,12 @@ use std::{
 };
 
 use domain::{
-    alert::Event,
+    alert::{Event, Intake},
     device::Device,
     ids::{ClientId, DeviceId},
     incident::Topology,
-    triage::{self, Expectation, ReadyRules, Rules, Triage},
+    machine::Machines,
+    triage::{self, Expectation, Order, OrderKind, ReadyRules, Rules, Triage},
 };
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use jiff::{SignedDuration, Timestamp};
@@ -71,12 +72,14 @@ pub struct Network {
     pub topology: Topology,
     /// Devices of the client.
     pub machines: u32,
+    /// Their names.
+    pub names: Machines,
 }
 
 impl Network {
     /// Joins what people state with what devices say: at a site with one device that is tagged as its
     /// gateway, router, firewall or switch, the others depend on it, unless people state what they
-    /// depend on.
+    /// depend on. Devices that are stated by name are recognised.
     #[must_use]
     pub fn of(devices: &[Device], stated: Vec<(String, String)>) -> Self {
         let mut sites = Vec::new();
@@ -90,8 +93,9 @@ impl Network {
                 gateways.entry(site).or_default().push(device);
             }
         }
-        let known: BTreeSet<String> = stated.iter().map(|(machine, _)| machine.clone()).collect();
-        let mut depends_on = stated;
+        let names = Machines::of(devices);
+        let mut depends_on = pairs_of(&names, &stated);
+        let known: BTreeSet<String> = depends_on.iter().map(|pair| pair.0.clone()).collect();
         for device in devices {
             let site = device.site.as_deref().and_then(|site| gateways.get(site));
             let Some([gateway]) = site.map(Vec::as_slice) else {
@@ -104,8 +108,60 @@ impl Network {
         Self {
             topology: Topology { sites, depends_on },
             machines: u32::try_from(devices.len()).unwrap_or(u32::MAX),
+            names,
         }
     }
+
+    /// Returns what people state of machines, with the devices that they name.
+    #[must_use]
+    pub fn stated(&self, pairs: &[(String, String)]) -> Vec<(String, String)> {
+        pairs_of(&self.names, pairs)
+    }
+
+    /// Lets alerts that name a device be of this device.
+    pub fn recognise(&self, news: &mut [Event]) {
+        for event in news {
+            let meant = self.names.id_of(&event.machine);
+            if meant != event.machine {
+                event.machine = meant.to_owned();
+            }
+        }
+    }
+
+    /// Returns rules that are about the devices which people name.
+    #[must_use]
+    pub fn rules(&self, mut rules: Rules) -> Rules {
+        let silences = rules.silences.iter_mut().map(|rule| &mut rule.matches);
+        let windows = rules.maintenance.iter_mut().map(|rule| &mut rule.matches);
+        for matches in silences.chain(windows) {
+            matches.machines = self.meant(&matches.machines);
+        }
+        rules
+    }
+
+    /// Returns an order that is about the devices which a person names.
+    #[must_use]
+    pub fn order(&self, mut order: Order) -> Order {
+        if let OrderKind::Split { machines, .. } = &mut order.kind {
+            *machines = self.meant(machines);
+        }
+        order
+    }
+
+    /// Adds ids to names: alerts of before a device was known are of its name.
+    fn meant(&self, machines: &[String]) -> Vec<String> {
+        let ids = machines
+            .iter()
+            .map(|name| self.names.id_of(name).to_owned());
+        let all: BTreeSet<String> = ids.chain(machines.iter().cloned()).collect();
+        all.into_iter().collect()
+    }
+}
+
+fn pairs_of(names: &Machines, pairs: &[(String, String)]) -> Vec<(String, String)> {
+    let of = |machine: &str| names.id_of(machine).to_owned();
+    let meant = pairs.iter().map(|(machine, on)| (of(machine), of(on)));
+    meant.filter(|(machine, on)| machine != on).collect()
 }
 
 /// Networks of clients, read from the store when they are needed.
@@ -163,6 +219,21 @@ impl Networks {
     }
 }
 
+/// Lets the devices that other tools name be recognised, before their alerts are taken in.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn recognise(store: &Store, intake: &mut Intake, now: Timestamp) -> StoreResult<()> {
+    let networks = Networks::default();
+    let clients = intake.sightings.iter().map(|said| said.client.clone());
+    let clients: BTreeSet<ClientId> = clients.collect();
+    for client in clients {
+        let network = networks.of(store, &client, now).await?;
+        intake.recognise(&client, &network.names);
+    }
+    Ok(())
+}
+
 /// What a turn goes by.
 #[derive(Debug)]
 pub struct Facts {
@@ -186,10 +257,14 @@ impl Facts {
     ) -> StoreResult<Self> {
         let rules = store.alerts.latest_rules(client).await?;
         let rules: Rules = rules.map(|version| version.rules).unwrap_or_default();
-        let rules = rules.ready().map_err(|error| StoreError::Corrupt {
-            what: format!("the alert rules of client {client}"),
-            source: Some(error.into()),
-        })?;
+        let network = networks.of(store, client, now).await?;
+        let rules = network
+            .rules(rules)
+            .ready()
+            .map_err(|error| StoreError::Corrupt {
+                what: format!("the alert rules of client {client}"),
+                source: Some(error.into()),
+            })?;
         let machines = news.iter().map(|event| event.machine.as_str());
         let machines: BTreeSet<&str> = machines.chain(triage.expecting()).collect();
         let devices = machines
@@ -202,7 +277,7 @@ impl Facts {
         Ok(Self {
             rules,
             expectations,
-            network: networks.of(store, client, now).await?,
+            network,
         })
     }
 
@@ -221,5 +296,92 @@ impl Facts {
             machines: self.network.machines,
             now,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        alert::read_plain,
+        device::{Device, Platform},
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    fn device(id: &str, name: &str) -> Device {
+        let (id, client) = (id.parse().unwrap(), "7".parse().unwrap());
+        let seen = Timestamp::UNIX_EPOCH;
+        let unnamed = Device::new(id, client, Platform::Other, BTreeSet::new(), seen);
+        Device {
+            name: name.to_owned(),
+            ..unnamed
+        }
+    }
+
+    fn pair(machine: &str, on: &str) -> (String, String) {
+        (machine.to_owned(), on.to_owned())
+    }
+
+    #[test]
+    fn who_depends_on_whom_is_stated_by_name_and_holds_for_devices() {
+        let devices = [
+            device("81", "NAS-1"),
+            device("82", "sw-cellar"),
+            device("83", "printer"),
+            device("84", "printer"),
+        ];
+        let stated = vec![
+            pair("nas-1", "SW-Cellar"),
+            pair("printer", "82"),
+            pair("camera-3", "sw-cellar"),
+            pair("81", "nas-1"),
+        ];
+        let network = Network::of(&devices, stated);
+        let expected = [
+            pair("81", "82"),
+            // Nobody knows which one is meant.
+            pair("printer", "82"),
+            pair("camera-3", "82"),
+        ];
+        assert_eq!(network.topology.depends_on, expected);
+        let rules = json!({ "silences": [{ "name": "nas", "matches": { "machines": ["Nas-1"] },
+            "until": "2027-01-01T00:00:00Z", "by": "lee", "reason": "known" }] });
+        let rules = network.rules(serde_json::from_value(rules).unwrap());
+        assert_eq!(rules.silences[0].matches.machines, ["81", "Nas-1"]);
+    }
+
+    #[tokio::test]
+    async fn an_alert_of_another_tool_is_of_the_device_that_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::embedded(&folder.path().join("store.db")).unwrap();
+        let devices = [
+            device("81", "NAS-1"),
+            device("83", "printer"),
+            device("84", "Printer"),
+        ];
+        store.inventory.put_devices(&devices).await.unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let alert =
+            |client: &str, host: &str| json!({ "client": client, "host": host, "title": "x" });
+        let disk = json!({ "client": "7", "device": "sda", "host": "nas-1", "title": "smart" });
+        let body = json!([
+            alert("7", "nas-1"),
+            alert("7", "printer"),
+            alert("7", "camera-3"),
+            alert("8", "nas-1"),
+            disk,
+        ]);
+        let mut intake = read_plain(body.to_string().as_bytes(), now).unwrap();
+        recognise(&store, &mut intake, now).await.unwrap();
+        let devices = intake.sightings.iter().map(|said| said.device.as_ref());
+        let devices: Vec<_> = devices.map(|id| id.map(DeviceId::as_str)).collect();
+        assert_eq!(devices, [Some("81"), None, None, None, Some("81")]);
+        assert_eq!(intake.counts.ambiguous, 1);
+        let told = intake.problems[0].to_string();
+        assert!(
+            told.contains("printer") && told.contains("2 devices"),
+            "{told}"
+        );
     }
 }

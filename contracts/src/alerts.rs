@@ -21,6 +21,12 @@ pub struct AlertIngestInput {
     pub walk_secs: u64,
     /// Pages that are read at most in one go; the next reading goes on.
     pub most_pages: u32,
+    /// An alert of another tool that says when alerts are over is taken as over when it was not heard of for so
+    /// long, in seconds: its word was lost.
+    pub unheard_secs: u64,
+    /// An alert of a tool that never says so is of the moment: it is over when it was not heard of for so long,
+    /// in seconds.
+    pub moment_secs: u64,
     /// How the triage of clients with news is done.
     pub processing: ProcessingWaits,
 }
@@ -31,6 +37,8 @@ impl Default for AlertIngestInput {
             overlap_secs: 600,
             walk_secs: 600,
             most_pages: 20,
+            unheard_secs: 86_400,
+            moment_secs: 60,
             processing: ProcessingWaits::default(),
         }
     }
@@ -44,12 +52,15 @@ impl AlertIngestInput {
         if !(1..=500).contains(&self.most_pages) {
             problems.push(Problem::new("most_pages", self.most_pages, "1 to 500"));
         }
-        for (field, value) in [
-            ("overlap_secs", self.overlap_secs),
-            ("walk_secs", self.walk_secs),
+        let week = 7 * 86_400;
+        for (field, value, least, allowed) in [
+            ("overlap_secs", self.overlap_secs, 0, "at most a week"),
+            ("walk_secs", self.walk_secs, 0, "at most a week"),
+            ("unheard_secs", self.unheard_secs, 1, "1 second to a week"),
+            ("moment_secs", self.moment_secs, 1, "1 second to a week"),
         ] {
-            if value > 7 * 86_400 {
-                problems.push(Problem::new(field, value, "at most a week"));
+            if !(least..=week).contains(&value) {
+                problems.push(Problem::new(field, value, allowed));
             }
         }
         problems
@@ -70,6 +81,8 @@ pub struct AlertIngestResult {
     pub changed: u64,
     /// Alerts that are taken as over because walks did not find them.
     pub cleared: u64,
+    /// Alerts of other tools that are taken as over because they were not heard of.
+    pub unheard: u64,
     /// Whether everything open was walked over.
     pub walked: bool,
     /// Clients whose triage has something to do.

@@ -21,6 +21,7 @@ pub mod ids;
 pub mod incident;
 pub mod input;
 pub mod ledger;
+pub mod machine;
 pub mod outcome;
 pub mod patch;
 pub mod people;

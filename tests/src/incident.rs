@@ -177,6 +177,7 @@ fn sighting(key: &IncidentKey, place: u32, device: &str, at: Timestamp) -> Sight
         severity: AlertSeverity::High,
         raised_at: at,
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: at,
     }

@@ -16,8 +16,9 @@ use clients::{
 };
 use contracts::activities::alerts::{
     BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, CloseIncidentInput,
-    DeliverInput, EndPollInput, ExpectInput, LoadIncidentInput, MissAlertsInput, MissAlertsResult,
-    ReadAlertsInput, ReadAlertsResult, TriageInput, TriageResult,
+    DeliverInput, EndPollInput, EndUnheardInput, EndUnheardResult, ExpectInput, LoadIncidentInput,
+    MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult, TriageInput,
+    TriageResult,
 };
 use domain::triage::{IncidentKey, IncidentRecord};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
@@ -122,6 +123,16 @@ impl AlertActivities {
         input: MissAlertsInput,
     ) -> Result<MissAlertsResult, ActivityError> {
         Ok(self.0.miss(&input).await?)
+    }
+
+    /// Ends what sources that are not asked have not spoken of.
+    #[activity(definition = contracts::activities::alerts::EndUnheard)]
+    pub async fn end_unheard(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: EndUnheardInput,
+    ) -> Result<EndUnheardResult, ActivityError> {
+        Ok(self.0.end_unheard(&input).await?)
     }
 
     /// Notes how far was read.

@@ -3,9 +3,10 @@
 use clients::store::{BusyClient, ReaderState, StoreError};
 use contracts::activities::alerts::{
     Backlog, BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, EndPollInput,
-    MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult, WalkPlace,
+    EndUnheardInput, EndUnheardResult, MissAlertsInput, MissAlertsResult, ReadAlertsInput,
+    ReadAlertsResult, WalkPlace,
 };
-use domain::alert::AlertSource;
+use domain::alert::{AlertSource, HeardSince};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ use crate::failure::{Outcome, bug_because};
 
 /// Active alerts that are looked at in one go after a walk: few of them were not found.
 const MISSED: usize = 1_000;
+/// Active alerts that are looked at in one go because they were not heard of: as a rule each of them ends.
+const UNHEARD: usize = 500;
 /// Names what the reading of alerts remembers.
 const READER: &str = "superops-alerts";
 
@@ -125,6 +128,33 @@ impl Alerting {
             cleared: missed.cleared,
             next: missed.next,
         })
+    }
+
+    /// Ends what sources that are not asked have not spoken of; those of longest ago first, so that a repeat
+    /// goes on behind what is ended already.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn end_unheard(&self, input: &EndUnheardInput) -> Outcome<EndUnheardResult> {
+        let now = self.clock.now();
+        let before = |secs| now.checked_sub(span(secs)).unwrap_or(Timestamp::MIN);
+        let since = HeardSince {
+            lasting: before(input.unheard_secs),
+            of_moment: before(input.moment_secs),
+        };
+        let mut result = EndUnheardResult {
+            ended: 0,
+            more: false,
+        };
+        for lasting in [false, true] {
+            let alerts = self.store.alerts.as_ref();
+            let page = alerts.end_unheard(lasting, since, now, None, UNHEARD);
+            let page = page.await?;
+            result.ended += page.ended;
+            result.more |= page.next.is_some();
+        }
+        metrics::counter!("autoops_alerts_unheard").increment(result.ended);
+        Ok(result)
     }
 
     /// Lists clients whose triage has something to do.

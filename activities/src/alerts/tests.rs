@@ -246,3 +246,33 @@ async fn a_turn_says_that_it_is_alive_and_stops_when_it_is_cancelled() {
     assert_eq!(turn.news, 2, "it left nothing behind");
     assert!(beats.load(Ordering::Relaxed) >= 3, "{beats:?}");
 }
+
+#[tokio::test]
+async fn what_other_tools_do_not_speak_of_is_over_after_the_time_of_its_kind() {
+    let mut world = World::new().await;
+    let now: jiff::Timestamp = NOW.parse().unwrap();
+    let body = json!([
+        { "id": "moment", "client": CLIENT, "host": "nas-1", "title": "backup failed" },
+        { "id": "lasting", "client": CLIENT, "host": "nas-1", "title": "raid degraded", "cleared": false },
+    ]);
+    let intake = domain::alert::read_plain(body.to_string().as_bytes(), now).unwrap();
+    let alerts = Arc::clone(&world.deps.store.alerts);
+    alerts
+        .take_sightings(intake.sightings, false)
+        .await
+        .unwrap();
+    let input = EndUnheardInput {
+        unheard_secs: 86_400,
+        moment_secs: 60,
+    };
+    let mut ended = Vec::new();
+    for secs in [60, 61, 86_400, 86_401] {
+        world.later(secs);
+        let steps = environment(AlertActivities::new(&world.deps));
+        for _ in 0..2 {
+            let done = steps.run(AlertActivities::end_unheard, input);
+            ended.push(done.await.unwrap().ended);
+        }
+    }
+    assert_eq!(ended, [0, 0, 1, 0, 0, 0, 1, 0]);
+}

@@ -68,6 +68,8 @@ impl Alerting {
         let young = (waiting > news.len()).then(|| now.checked_add(lag).unwrap_or(now));
         let orders = alerts.read_orders(&input.client, ORDERS).await?;
         alive();
+        let network = self.networks.of(&self.store, &input.client, now).await?;
+        network.recognise(&mut news);
         let facts = Facts::gather(
             &self.store,
             &self.networks,
@@ -86,7 +88,8 @@ impl Alerting {
         triage.settle(&facts);
         let mut answers = Vec::new();
         for order in &orders {
-            answers.push((order.id.clone(), carry_out(&mut triage, order)));
+            let meant = network.order(order.clone());
+            answers.push((order.id.clone(), carry_out(&mut triage, &meant)));
         }
         let outcome = triage.turn();
         let active = triage.active() as u64;

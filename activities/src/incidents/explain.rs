@@ -32,9 +32,12 @@ impl IncidentActivities {
 
     async fn new_report(&self, record: &IncidentRecord) -> Outcome<CauseReport> {
         let now = self.clock.now();
-        let alerts = self.alerts_of(&record.key).await?;
+        let mut alerts = self.alerts_of(&record.key).await?;
         let client = record.key.client();
         let network = self.networks.of(&self.store, client, now).await?;
+        for alert in &mut alerts {
+            alert.said.recognise(&network.names);
+        }
         let (past, compared) = self.alike(record, &alerts).await;
         let known = Known {
             version: record.version,

@@ -32,7 +32,7 @@ use crate::{Clock, Deps, failure::Outcome, model::Asker};
 
 /// Rows of one answer from the store.
 const PAGE: usize = 200;
-/// Alerts of an incident that are looked at, the newest.
+/// Alerts of an incident that are looked at: those that came first, the cause is among them.
 const ALERTS: usize = 2_000;
 
 /// Steps that ask the store, the memory and the model.
@@ -85,7 +85,7 @@ impl IncidentActivities {
 
     async fn alerts_of(&self, key: &IncidentKey) -> Outcome<Vec<Alert>> {
         let (mut alerts, mut cursor) = (Vec::new(), None::<String>);
-        let of = AlertsOf::Incident(key.clone());
+        let of = AlertsOf::FirstOf(key.clone());
         while alerts.len() < ALERTS {
             let store = self.store.alerts.as_ref();
             let page = store.list_alerts(&of, cursor.as_deref(), PAGE).await?;

@@ -92,6 +92,7 @@ fn sighting(row: list_alerts::ListAlertsGetAlertListAlerts, now: Timestamp) -> O
         severity: AlertSeverity::of(&row.severity.unwrap_or_default()),
         raised_at: raised_at.unwrap_or(now),
         cleared: is_over.then_some(resolved_at),
+        lasting: true,
         occurrences: row
             .occurrence_count
             .and_then(|count| u32::try_from(count).ok())

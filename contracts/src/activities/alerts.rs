@@ -36,14 +36,17 @@ pub struct BeginPollResult {
     pub walk_place: Option<WalkPlace>,
 }
 
-/// Where a reading has stopped because its pages were used up. What is newer moves rows to later pages: going
-/// on there leaves nothing out.
+/// Where a reading has stopped because its pages were used up. What is newer moves rows to later pages: what is
+/// left begins on that page or a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {
     /// The next page.
     pub page: u32,
     /// When the newest alert on the pages before it was raised.
     pub newest: Option<Timestamp>,
+    /// When the oldest of them was raised.
+    #[serde(default)]
+    pub oldest: Option<Timestamp>,
 }
 
 /// Where a walk over everything open has stopped in the middle. Rows move to later pages when others are
@@ -101,6 +104,24 @@ pub struct MissAlertsResult {
     pub cleared: u64,
     /// Where to go on; absent at the end.
     pub next: Option<String>,
+}
+
+/// Asks for what sources that are not asked have not spoken of, those of longest ago first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndUnheardInput {
+    /// An alert that lasts is over when it was not heard of for so long, in seconds.
+    pub unheard_secs: u64,
+    /// An alert of the moment is over then, in seconds.
+    pub moment_secs: u64,
+}
+
+/// What sources have not spoken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndUnheardResult {
+    /// Alerts that are taken as over.
+    pub ended: u64,
+    /// Whether there are more of them.
+    pub more: bool,
 }
 
 /// Says how far was read.
@@ -233,6 +254,12 @@ impl AlertActivities {
         unimplemented!()
     }
 
+    /// Ends what sources that are not asked have not spoken of.
+    #[activity(name = "alerts.end_unheard")]
+    pub fn end_unheard(_: EndUnheardInput) -> Result<EndUnheardResult, Infallible> {
+        unimplemented!()
+    }
+
     /// Notes how far was read.
     #[activity(name = "alerts.end_poll")]
     pub fn end_poll(_: EndPollInput) -> Result<(), Infallible> {
@@ -277,6 +304,6 @@ impl AlertActivities {
 }
 
 pub use alert_activities::{
-    BeginPoll, BusyClients, CloseIncident, Deliver, EndPoll, Expect, LoadIncident, MissAlerts,
-    ReadAlerts, Triage,
+    BeginPoll, BusyClients, CloseIncident, Deliver, EndPoll, EndUnheard, Expect, LoadIncident,
+    MissAlerts, ReadAlerts, Triage,
 };

@@ -88,11 +88,12 @@ pub const CAMPAIGNS: [&str; 8] = [
 ];
 
 /// Activities of alerts and incidents, by name.
-pub const ALERTING: [&str; 15] = [
+pub const ALERTING: [&str; 16] = [
     "alerts.begin_poll",
     "superops.read_alerts",
     "alerts.miss",
     "alerts.end_poll",
+    "alerts.end_unheard",
     "alerts.busy_clients",
     "alerts.triage",
     "incidents.deliver",

@@ -51,22 +51,22 @@ pub fn read_alertmanager(
     now: Timestamp,
 ) -> Result<Intake, InvalidInput> {
     let allowed = "the JSON of an Alertmanager webhook";
-    let payload: Payload = serde_json::from_slice(body)
-        .map_err(|error| InvalidInput::one(Problem::new("body", error, allowed)))?;
+    let begun = Intake::begin::<Payload>(body);
+    let (mut intake, payload) =
+        begun.map_err(|error| InvalidInput::one(Problem::new("body", error, allowed)))?;
     if payload.version != VERSION {
         let problem = Problem::new("version", payload.version, VERSION);
         return Err(InvalidInput::one(problem));
     }
-    let mut intake = Intake::default();
-    intake.counts.beyond = payload.alerts.len().saturating_sub(MOST) as u64;
-    intake.counts.beyond += payload.truncated_alerts;
-    for (index, alert) in payload.alerts.into_iter().take(MOST).enumerate() {
+    intake.counts.beyond = payload.truncated_alerts;
+    for (index, alert) in payload.alerts.into_iter().enumerate() {
         let at = format!("alerts[{index}]");
         match serde_json::from_value::<One>(alert) {
             Ok(one) => one.add(&at, labels, &mut intake, now),
             Err(error) => intake.refuse(Problem::new(at, error, "an alert of Alertmanager")),
         }
     }
+    intake.keep_oldest(MOST);
     Ok(intake)
 }
 
@@ -107,6 +107,7 @@ impl One {
             severity: label("severity").unwrap_or_default(),
             raised_at: Some(self.starts_at),
             cleared,
+            lasting: true,
             occurrences: None,
         };
         intake.add(AlertSource::Alertmanager, at, &raw, now);

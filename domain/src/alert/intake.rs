@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     AlertId, AlertSeverity, AlertSource, DESCRIPTION_BYTES, NAME_BYTES, Sighting, TITLE_BYTES,
-    text::{clean, key_of},
+    text::{clean, key_of, lossy},
 };
-use crate::{ids::ClientId, input::Problem};
+use crate::{ids::ClientId, input::Problem, machine::Machines};
 
-/// Alerts of one request that are read; what follows is counted and left out.
+/// Alerts of one request that are taken; those that were raised later than so many others are left out.
 pub(super) const MOST: usize = 10_000;
 /// Findings that are told.
 const TOLD: usize = 20;
@@ -44,6 +44,7 @@ impl Default for Labels {
 
 /// What was wrong with alerts of a request, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct IntakeCounts {
     /// Alerts that could not be read.
     pub refused: u64,
@@ -51,8 +52,12 @@ pub struct IntakeCounts {
     pub without_client: u64,
     /// Texts that were cut.
     pub cut: u64,
-    /// Alerts beyond what one request may have.
+    /// Alerts beyond what one request may have: the newest of them.
     pub beyond: u64,
+    /// Alerts whose machine may be one of several devices of its name.
+    pub ambiguous: u64,
+    /// Places that are no UTF-8.
+    pub not_utf8: u64,
 }
 
 /// Alerts of one request.
@@ -80,13 +85,55 @@ pub(super) struct Raw<'a> {
     pub(super) severity: &'a str,
     pub(super) raised_at: Option<Timestamp>,
     pub(super) cleared: Option<Option<Timestamp>>,
+    pub(super) lasting: bool,
     pub(super) occurrences: Option<u32>,
 }
 
 impl Intake {
+    /// Begins with what a request says: one byte that is no UTF-8 does not lose all the others.
+    pub(super) fn begin<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<(Self, T)> {
+        let (text, not_utf8) = lossy(body);
+        let said = serde_json::from_str(&text)?;
+        let mut intake = Self::default();
+        intake.counts.not_utf8 = not_utf8;
+        Ok((intake, said))
+    }
+
+    /// Leaves out what a request has too much: where a storm begins tells more than where it goes on.
+    pub(super) fn keep_oldest(&mut self, most: usize) {
+        let beyond = self.sightings.len().saturating_sub(most);
+        if beyond > 0 {
+            self.counts.beyond += beyond as u64;
+            self.sightings.sort_by_key(|said| said.raised_at);
+            self.sightings.truncate(most);
+        }
+    }
+
+    /// Lets the devices of a client be recognised by their names; a name that several of them have stays.
+    pub fn recognise(&mut self, client: &ClientId, machines: &Machines) {
+        let mut ambiguous = Vec::new();
+        for said in &mut self.sightings {
+            if said.client != *client {
+                continue;
+            }
+            if let Some((name, count)) = said.recognise(machines) {
+                let allowed = format!(
+                    "a device id: {count} devices of client {client} have this name, and it stays a name"
+                );
+                ambiguous.push(Problem::new(format!("{}.host", said.id), name, allowed));
+            }
+        }
+        self.counts.ambiguous += ambiguous.len() as u64;
+        ambiguous.into_iter().for_each(|problem| self.tell(problem));
+    }
+
     /// Notes that an alert is left out.
     pub(super) fn refuse(&mut self, problem: Problem) {
         self.counts.refused += 1;
+        self.tell(problem);
+    }
+
+    fn tell(&mut self, problem: Problem) {
         if self.problems.len() < TOLD {
             self.problems.push(problem);
         }
@@ -132,6 +179,7 @@ impl Intake {
             severity: AlertSeverity::of(raw.severity),
             raised_at: raw.raised_at.unwrap_or(now),
             cleared: raw.cleared,
+            lasting: raw.lasting,
             occurrences: raw.occurrences.unwrap_or(1),
             seen_at: now,
         });

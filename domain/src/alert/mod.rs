@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{ClientId, DeviceId},
     input::Problem,
+    machine::{Machines, Meant},
 };
 
 pub use self::{
@@ -53,6 +54,12 @@ pub enum AlertSource {
 impl AlertSource {
     /// Every source.
     pub const ALL: [Self; 3] = [Self::Superops, Self::Alertmanager, Self::Plain];
+
+    /// Whether we ask it what is open; the others speak when they want to.
+    #[must_use]
+    pub fn is_asked(self) -> bool {
+        self == Self::Superops
+    }
 
     /// Returns the word of it.
     #[must_use]
@@ -200,6 +207,11 @@ impl AlertSeverity {
     }
 }
 
+/// What was kept before this was noted is of sources that say when alerts are over.
+fn lasting() -> bool {
+    true
+}
+
 /// What a source says of an alert at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
@@ -225,10 +237,38 @@ pub struct Sighting {
     pub raised_at: Timestamp,
     /// Whether it is over, and when that was, if the source knows.
     pub cleared: Option<Option<Timestamp>>,
+    /// Whether its source says when it is over; otherwise it is of the moment.
+    #[serde(default = "lasting")]
+    pub lasting: bool,
     /// How often it happened.
     pub occurrences: u32,
     /// When the source said this.
     pub seen_at: Timestamp,
+}
+
+impl Sighting {
+    /// Puts the device in the place of its name, where a tool has said that. Returns a name that several
+    /// devices have, and how many.
+    pub fn recognise(&mut self, machines: &Machines) -> Option<(String, usize)> {
+        // Who is asked knows our devices.
+        if self.id.source().is_asked() {
+            return None;
+        }
+        let device = self.device.as_ref().map(DeviceId::as_str);
+        let mut several = None;
+        // A tool may say `device` and mean a disk.
+        for name in device.into_iter().chain(self.host.as_deref()) {
+            match machines.find(name) {
+                Meant::Device(id) => {
+                    self.device = Some(id.clone());
+                    return None;
+                }
+                Meant::OneOf(count) => several = several.or(Some((name.to_owned(), count))),
+                Meant::Nobody => {}
+            }
+        }
+        several
+    }
 }
 
 /// An alert as it is kept.
@@ -241,6 +281,9 @@ pub struct Alert {
     pub first_seen_at: Timestamp,
     /// When it was over, as far as we know.
     pub cleared_at: Option<Timestamp>,
+    /// Why it is taken as over; absent of those that were over before this was noted.
+    #[serde(default)]
+    pub closing: Option<Closing>,
     /// Walks over everything that is open which did not find it, since it was last seen.
     #[serde(default)]
     pub missed: u32,
@@ -270,6 +313,39 @@ impl Alert {
 
 fn machine<'a>(device: Option<&'a DeviceId>, host: Option<&'a str>) -> &'a str {
     device.map_or_else(|| host.unwrap_or_default(), DeviceId::as_str)
+}
+
+/// Why an alert is taken as over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    /// Its source says so.
+    Cleared,
+    /// Its source, when asked for all that is open, does not name it any more.
+    Missed,
+    /// Its source has not spoken of it for a long time, or it was of the moment.
+    Unheard,
+}
+
+impl Closing {
+    /// Says why in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Cleared => "its source says so",
+            Self::Missed => "its source does not list it any more",
+            Self::Unheard => "its source has not spoken of it any more",
+        }
+    }
+}
+
+/// Since when an active alert has to have been heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeardSince {
+    /// One that lasts until its source says that it is over.
+    pub lasting: Timestamp,
+    /// One of the moment.
+    pub of_moment: Timestamp,
 }
 
 /// Where triage has put an alert.

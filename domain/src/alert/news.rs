@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, AlertId, AlertSeverity, Sighting, machine};
+use super::{Alert, AlertId, AlertSeverity, Closing, HeardSince, Sighting, machine};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Event {
     pub site: String,
     /// How bad it is.
     pub severity: AlertSeverity,
+    /// Whether its source says when it is over; otherwise it is of the moment.
+    #[serde(default = "super::lasting")]
+    pub lasting: bool,
 }
 
 /// What a sighting leads to.
@@ -52,12 +55,14 @@ pub struct Taken {
 impl Alert {
     /// Joins what a source says with what is known. A sighting that is older than what is known changes
     /// nothing; `None` when there is nothing to write. A `walk` over everything that is open writes down
-    /// that it has found an alert, see [`Alert::miss`].
+    /// that it has found an alert, see [`Alert::miss`]; so does each word of a source that is not asked, see
+    /// [`Alert::unheard`].
     ///
     /// - Unknown: it is raised, and cleared as well when it is over already.
     /// - Active and said to be over: it clears, at the time the source says or when it was seen.
-    /// - Over and said to be active: it was raised again if it began after it was over or has happened more
-    ///   often; otherwise the source's list is behind, and nothing happens.
+    /// - Over and said to be active: it was raised again if it began after it was over, has happened more
+    ///   often, or was over only because nobody spoke of it; otherwise the source's list is behind, and
+    ///   nothing happens.
     /// - Active, more often or worse than before: it repeats.
     #[must_use]
     pub fn take(known: Option<Self>, said: Sighting, walk: bool) -> Option<Taken> {
@@ -69,11 +74,12 @@ impl Alert {
             return None;
         }
         let over = said.cleared.map(|at| at.unwrap_or(said.seen_at));
+        let was_unheard = known.closing == Some(Closing::Unheard);
         let kind = match (known.cleared_at, over) {
             (None, Some(_)) => Some(EventKind::Cleared),
             (Some(cleared), None) => {
                 let again = said.raised_at > cleared || said.occurrences > known.said.occurrences;
-                if !again {
+                if !again && !was_unheard {
                     return None;
                 }
                 Some(EventKind::Raised)
@@ -97,7 +103,7 @@ impl Alert {
         if let Some(kind) = kind {
             let at = match kind {
                 EventKind::Raised => {
-                    alert.cleared_at = None;
+                    (alert.cleared_at, alert.closing) = (None, None);
                     // It may have begun before: what counts is that it is back.
                     alert
                         .said
@@ -106,22 +112,24 @@ impl Alert {
                 }
                 EventKind::Repeated => alert.said.seen_at,
                 EventKind::Cleared => {
-                    alert.cleared_at = over;
-                    over.unwrap_or(alert.said.seen_at)
+                    let at = over.unwrap_or(alert.said.seen_at);
+                    alert.over(at, Closing::Cleared);
+                    at
                 }
             };
             news.push(alert.event(kind, at));
             if kind == EventKind::Raised
                 && let Some(over) = over
             {
-                alert.cleared_at = Some(over);
+                alert.over(over, Closing::Cleared);
                 news.push(alert.event(EventKind::Cleared, over));
             }
         }
         let mut same = known;
         same.said.seen_at = alert.said.seen_at;
-        let walked = walk && alert.is_active();
-        (walked || alert != same).then_some(Taken { alert, news })
+        let found = walk || !alert.said.id.source().is_asked();
+        let heard = found && alert.is_active();
+        (heard || alert != same).then_some(Taken { alert, news })
     }
 
     fn first(said: Sighting) -> Taken {
@@ -130,6 +138,7 @@ impl Alert {
             first_seen_at: said.seen_at,
             said,
             cleared_at: None,
+            closing: None,
             missed: 0,
             missed_by: None,
             news: 0,
@@ -138,10 +147,14 @@ impl Alert {
         let raised = alert.said.raised_at;
         let mut news = vec![alert.event(EventKind::Raised, raised)];
         if let Some(over) = over {
-            alert.cleared_at = Some(over);
+            alert.over(over, Closing::Cleared);
             news.push(alert.event(EventKind::Cleared, over));
         }
         Taken { alert, news }
+    }
+
+    fn over(&mut self, at: Timestamp, closing: Closing) {
+        (self.cleared_at, self.closing) = (Some(at), Some(closing));
     }
 
     /// Ends an alert that a walk over everything open did not find for the second time: one walk may
@@ -158,11 +171,28 @@ impl Alert {
         self.missed_by = Some(walk_began);
         let mut news = Vec::new();
         if self.missed >= ENOUGH {
-            self.cleared_at = Some(now);
+            self.over(now, Closing::Missed);
             self.said.cleared = Some(None);
             self.said.seen_at = now;
             news.push(self.event(EventKind::Cleared, now));
         }
+        Some(Taken { alert: self, news })
+    }
+
+    /// Ends an alert of which its source, which is never asked, has not spoken since then: it says nothing of
+    /// ends, or its word of this one was lost. `None` when there is nothing to write.
+    #[must_use]
+    pub fn unheard(mut self, since: &HeardSince, now: Timestamp) -> Option<Taken> {
+        let since = match self.said.lasting {
+            true => since.lasting,
+            false => since.of_moment,
+        };
+        let asked = self.said.id.source().is_asked();
+        if !self.is_active() || asked || self.said.seen_at >= since {
+            return None;
+        }
+        self.over(now, Closing::Unheard);
+        let news = vec![self.event(EventKind::Cleared, now)];
         Some(Taken { alert: self, news })
     }
 
@@ -194,6 +224,7 @@ impl Alert {
             address: said.address.clone().unwrap_or_default(),
             site: said.site.clone().unwrap_or_default(),
             severity: said.severity,
+            lasting: said.lasting,
         }
     }
 }

@@ -33,9 +33,11 @@ struct One {
     #[serde(default)]
     raised_at: Option<Timestamp>,
     #[serde(default)]
-    cleared: bool,
+    cleared: Option<bool>,
     #[serde(default)]
     cleared_at: Option<Timestamp>,
+    #[serde(default)]
+    lasting: Option<bool>,
     #[serde(default)]
     occurrences: Option<u32>,
 }
@@ -50,25 +52,26 @@ pub fn read_plain(body: &[u8], now: Timestamp) -> Result<Intake, InvalidInput> {
         let allowed = "a JSON object with `client` and `title`, or a list of such objects";
         InvalidInput::one(Problem::new("body", value, allowed))
     };
-    let body: Value = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
+    let begun = Intake::begin::<Value>(body);
+    let (mut intake, body) = begun.map_err(|error| wrong(error.to_string()))?;
     let alerts = match body {
         Value::Array(alerts) => alerts,
         Value::Object(_) => vec![body],
         other => return Err(wrong(other.to_string())),
     };
-    let mut intake = Intake::default();
-    intake.counts.beyond = alerts.len().saturating_sub(MOST) as u64;
-    for (index, alert) in alerts.into_iter().take(MOST).enumerate() {
+    for (index, alert) in alerts.into_iter().enumerate() {
         let at = format!("alerts[{index}]");
         let one: One = match serde_json::from_value(alert) {
             Ok(one) => one,
             Err(error) => {
-                let allowed = "id, client, device, host, address, site, title, description, severity, raised_at, cleared, cleared_at, occurrences";
+                let allowed = "id, client, device, host, address, site, title, description, severity, raised_at, cleared, cleared_at, lasting, occurrences";
                 intake.refuse(Problem::new(at, error, allowed));
                 continue;
             }
         };
-        let cleared = (one.cleared || one.cleared_at.is_some()).then_some(one.cleared_at);
+        let is_over = one.cleared.unwrap_or_default() || one.cleared_at.is_some();
+        // A tool that speaks of the end of an alert, even to say that it is not over, will say when it is.
+        let speaks_of_it = one.cleared.is_some() || one.cleared_at.is_some();
         let raw = Raw {
             id: one.id.as_deref(),
             client: one.client.as_deref(),
@@ -80,10 +83,12 @@ pub fn read_plain(body: &[u8], now: Timestamp) -> Result<Intake, InvalidInput> {
             description: &one.description,
             severity: &one.severity,
             raised_at: one.raised_at,
-            cleared,
+            cleared: is_over.then_some(one.cleared_at),
+            lasting: one.lasting.unwrap_or(speaks_of_it),
             occurrences: one.occurrences,
         };
         intake.add(AlertSource::Plain, &at, &raw, now);
     }
+    intake.keep_oldest(MOST);
     Ok(intake)
 }

@@ -20,6 +20,7 @@ fn said(seconds: i64) -> Sighting {
         severity: AlertSeverity::High,
         raised_at: at(0),
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: at(seconds),
     }
@@ -234,7 +235,7 @@ fn the_plain_form_takes_one_or_many_and_says_what_it_refuses() {
             refused: 3,
             without_client: 1,
             cut: 1,
-            beyond: 0
+            ..IntakeCounts::default()
         }
     );
     let told: Vec<String> = intake.problems.iter().map(ToString::to_string).collect();
@@ -253,6 +254,105 @@ fn the_plain_form_takes_one_or_many_and_says_what_it_refuses() {
     };
     assert_eq!(id(&one), id(&one));
     assert!(read_plain(b"7", at(0)).is_err());
+}
+
+#[test]
+fn one_byte_that_is_no_utf8_loses_nothing_but_itself() {
+    let body = b"[{\"client\":\"77\",\"title\":\"Dienst Pr\xfcfung steht\"},{\"client\":\"77\",\"title\":\"disk full\"}]";
+    let intake = read_plain(body, at(0)).unwrap();
+    let titles: Vec<&str> = intake
+        .sightings
+        .iter()
+        .map(|one| one.title.as_str())
+        .collect();
+    assert_eq!(titles, ["Dienst Pr\u{fffd}fung steht", "disk full"]);
+    assert_eq!((intake.counts.not_utf8, intake.counts.refused), (1, 0));
+    let body = b"{\"version\":\"4\",\"alerts\":[{\"status\":\"firing\",\"startsAt\":\"2026-11-28T11:00:00Z\",\"labels\":{\"alertname\":\"Pr\xfcfung\"}}]}";
+    let intake = read_alertmanager(body, &Labels::default(), at(0)).unwrap();
+    assert_eq!((intake.sightings.len(), intake.counts.not_utf8), (1, 1));
+}
+
+#[test]
+fn of_a_request_that_is_too_large_the_alerts_that_came_first_are_kept() {
+    // As most tools list them: the newest first.
+    let alerts: Vec<_> = (0..10_050)
+        .map(|n| json!({ "id": n.to_string(), "client": "77", "title": "x", "raised_at": at(-n) }))
+        .collect();
+    let intake = read_plain(json!(alerts).to_string().as_bytes(), at(0)).unwrap();
+    assert_eq!((intake.sightings.len(), intake.counts.beyond), (10_000, 50));
+    assert_eq!(intake.sightings[0].raised_at, at(-10_049));
+    assert!(intake.sightings.iter().all(|one| one.raised_at <= at(-50)));
+}
+
+fn sent(seconds: i64, lasting: bool) -> Sighting {
+    Sighting {
+        id: "plain/4411".parse().unwrap(),
+        lasting,
+        ..said(seconds)
+    }
+}
+
+#[test]
+fn what_its_source_does_not_speak_of_any_more_is_over() {
+    let since = |seconds| HeardSince {
+        lasting: at(seconds - 3_600),
+        of_moment: at(seconds - 60),
+    };
+    for (lasting, patience) in [(false, 60), (true, 3_600)] {
+        let alert = take(None, sent(10, lasting)).unwrap().alert;
+        // Whoever sends it again is heard, although that is no news.
+        let again = take(Some(alert), sent(30, lasting)).unwrap();
+        assert_eq!((again.news.len(), again.alert.said.seen_at), (0, at(30)));
+        let end = 30 + patience;
+        let heard = again.alert;
+        assert_eq!(heard.clone().unheard(&since(end), at(end)), None);
+        let over = heard.unheard(&since(end + 1), at(end + 1)).unwrap();
+        assert_eq!(kinds(&over), [(EventKind::Cleared, at(end + 1))]);
+        let over = over.alert;
+        assert_eq!(over.closing, Some(Closing::Unheard));
+        assert_eq!(over.clone().unheard(&since(99_999), at(99_999)), None);
+        // It was there all the time: its source says the very same as before.
+        let back = take(Some(over), sent(end + 9, lasting)).unwrap();
+        assert_eq!(kinds(&back), [(EventKind::Raised, at(end + 1))]);
+        assert_eq!((back.alert.is_active(), back.alert.closing), (true, None));
+    }
+    // Who is asked need not speak.
+    assert_eq!(first().unheard(&since(99_999), at(99_999)), None);
+}
+
+#[test]
+fn who_speaks_of_the_end_of_an_alert_is_expected_to_say_it() {
+    let plain = |more: serde_json::Value| {
+        let mut alert = json!({ "client": "77", "title": "backup failed", "host": "nas-1" });
+        let (all, more) = (alert.as_object_mut().unwrap(), more.as_object().cloned());
+        all.extend(more.unwrap());
+        let intake = read_plain(alert.to_string().as_bytes(), at(0)).unwrap();
+        Alert::take(None, intake.sightings[0].clone(), false).unwrap()
+    };
+    let cases = [
+        (json!({}), false),
+        (json!({ "cleared": false }), true),
+        (json!({ "cleared": true }), true),
+        (json!({ "cleared_at": at(0) }), true),
+        (json!({ "lasting": true }), true),
+        (json!({ "cleared": false, "lasting": false }), false),
+    ];
+    for (more, lasting) in cases {
+        let taken = plain(more.clone());
+        let told = taken.news.iter().map(|event| event.lasting);
+        let all: Vec<bool> = std::iter::once(taken.alert.said.lasting)
+            .chain(told)
+            .collect();
+        assert!(all.iter().all(|one| *one == lasting), "{more}: {all:?}");
+    }
+    let body = json!({ "version": "4", "alerts": [{ "status": "firing", "startsAt": at(0),
+        "labels": { "alertname": "DiskFull", "client": "77" } }] });
+    let intake = read_alertmanager(body.to_string().as_bytes(), &Labels::default(), at(0)).unwrap();
+    assert!(intake.sightings[0].lasting, "it sends what is resolved");
+    // What was kept before this was noted is of the RMM.
+    let mut kept = serde_json::to_value(said(0)).unwrap();
+    kept.as_object_mut().unwrap().remove("lasting");
+    assert_eq!(serde_json::from_value::<Sighting>(kept).unwrap(), said(0));
 }
 
 #[test]

@@ -1,6 +1,15 @@
 //! Text of others: bounded, and without what does not show.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
+
+/// Reads text that may not be UTF-8 all through: what is not shows as `\u{fffd}`. Says in how many places.
+pub(super) fn lossy(text: &[u8]) -> (Cow<'_, str>, u64) {
+    let chunks = text.utf8_chunks();
+    let wrong = chunks.filter(|chunk| !chunk.invalid().is_empty()).count();
+    (String::from_utf8_lossy(text), wrong as u64)
+}
 
 /// Keeps at most so many bytes of a text: control characters become blanks, ends are trimmed, characters
 /// stay whole. Says whether something was cut off.

@@ -250,6 +250,7 @@ mod tests {
             severity: AlertSeverity::High,
             raised_at: at(minute),
             cleared: None,
+            lasting: true,
             occurrences: 1,
             seen_at: at(minute),
         };
@@ -257,6 +258,7 @@ mod tests {
             said,
             first_seen_at: at(minute),
             cleared_at: None,
+            closing: None,
             missed: 0,
             missed_by: None,
             news: 0,

@@ -66,12 +66,17 @@ impl Triage {
         if let Some(speaker) = speaker.cloned()
             && let Some(known) = self.active.get_mut(&speaker)
         {
-            known.same.insert(event.alert.clone());
+            // What is of the moment goes on for nobody.
+            if event.lasting {
+                known.same.insert(event.alert.clone());
+            }
             active.incident = known.incident;
             active.treatment = Treatment::Duplicate { of: speaker };
             return self.hide(active);
         }
-        self.speakers.insert(pair, event.alert.clone());
+        if event.lasting {
+            self.speakers.insert(pair, event.alert.clone());
+        }
         if let Some((incident, by)) = self.behind(event, facts) {
             active.incident = Some(incident);
             active.treatment = Treatment::Inhibited { by };
@@ -88,7 +93,8 @@ impl Triage {
             return self.wake_at(&event.alert, calm);
         }
         let hold = &facts.rules.rules().hold;
-        if event.severity < hold.never_from
+        if event.lasting
+            && event.severity < hold.never_from
             && let Some((secs, why)) = self.durations.wait(&active.kind, hold)
         {
             let until = event
@@ -110,7 +116,7 @@ impl Triage {
             title: &event.title,
             device: &event.machine,
             address: &event.address,
-            lasting: true,
+            lasting: event.lasting,
         });
         active.incident = Some(id);
         let aside = self.asides.entry(id).or_default();
@@ -150,7 +156,8 @@ impl Triage {
         let severity = active.event.severity.max(event.severity);
         let worse = severity > active.event.severity;
         active.event.severity = severity;
-        let (id, counts) = (active.incident, active.treatment == Treatment::Incident);
+        let (id, lasting) = (active.incident, active.event.lasting);
+        let counts = active.treatment == Treatment::Incident;
         // What is held may have become too bad to wait.
         let hold = facts.rules.rules().hold;
         if worse
@@ -171,7 +178,7 @@ impl Triage {
             title: &event.title,
             device: &event.machine,
             address: &event.address,
-            lasting: true,
+            lasting,
         });
         if let Some(active) = self.active.get_mut(&event.alert) {
             active.incident = Some(seen);
@@ -190,8 +197,11 @@ impl Triage {
             return;
         };
         self.note_up(&event.alert, &active.event.machine, event.at);
-        let lasted = event.at.duration_since(active.since).as_secs();
-        self.durations.learn(&active.kind, lasted);
+        let lasting = active.event.lasting;
+        if lasting {
+            let lasted = event.at.duration_since(active.since).as_secs();
+            self.durations.learn(&active.kind, lasted);
+        }
         let pair = pair_of(&active.kind, &active.event.machine);
         let speaks = self.speakers.get(&pair) == Some(&event.alert);
         match &active.treatment {
@@ -210,7 +220,7 @@ impl Triage {
             Treatment::Silenced { .. } | Treatment::Passed => {}
             Treatment::Incident => {
                 // Another one that says the same goes on for it: then the pair has not cleared.
-                if !self.hand_over(&active, speaks.then_some(&pair)) {
+                if !self.hand_over(&active, speaks.then_some(&pair)) && lasting {
                     let event_ms = event.at.as_millisecond();
                     let (title, machine) = (&active.event.title, &active.event.machine);
                     self.correlator.clear(event_ms, title, machine);

@@ -4,6 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::alert::EventKind;
 
+mod moment;
+
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 
@@ -26,6 +28,7 @@ fn event(number: u32, kind: EventKind, seconds: i64, title: &str, machine: &str)
         address: String::new(),
         site: String::new(),
         severity: AlertSeverity::High,
+        lasting: true,
     }
 }
 

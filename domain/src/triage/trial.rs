@@ -270,6 +270,7 @@ mod tests {
             address: String::new(),
             site: String::new(),
             severity: AlertSeverity::High,
+            lasting: true,
         };
         let cleared = Event {
             number: 2,

@@ -95,7 +95,9 @@ impl Triage {
                         self.wake_at(&event.alert, until);
                     }
                     _ => {
-                        self.durations.learn(&active.kind, i64::from(u32::MAX));
+                        if event.lasting {
+                            self.durations.learn(&active.kind, i64::from(u32::MAX));
+                        }
                         self.join(Active { event, ..active }, facts);
                     }
                 }

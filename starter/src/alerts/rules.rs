@@ -159,9 +159,13 @@ async fn tried(
     rules: &Rules,
     now: Timestamp,
 ) -> anyhow::Result<Tried> {
-    let (events, cut) = events(store, client, now).await?;
+    let (mut events, cut) = events(store, client, now).await?;
     let network = Networks::default().of(store, client, now).await?;
-    let of = |rules: &Rules| try_on(rules, &network.topology, network.machines, &events);
+    network.recognise(&mut events);
+    let of = |rules: &Rules| {
+        let rules = network.rules(rules.clone());
+        try_on(&rules, &network.topology, network.machines, &events)
+    };
     let (_, today) = holding(store, client).await?;
     let trial = of(rules)?;
     let incidents_now = match today == *rules {

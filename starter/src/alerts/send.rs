@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use clients::store::Taking;
+use clients::{store::Taking, triage::recognise};
 use domain::{
     alert::{Intake, IntakeCounts, Labels, read_alertmanager, read_plain},
     ids::ClientId,
@@ -56,8 +56,10 @@ struct Report<'a> {
 /// # Errors
 /// When the file is nothing of this form, or the store cannot be used.
 pub(super) async fn run(setup: &Setup, args: &SendArgs) -> anyhow::Result<()> {
-    let intake = read(args, Timestamp::now())?;
+    let now = Timestamp::now();
+    let mut intake = read(args, now)?;
     let store = setup.store().await?;
+    recognise(&store, &mut intake, now).await?;
     let Intake {
         sightings,
         counts,
@@ -100,11 +102,7 @@ fn read(args: &SendArgs, now: Timestamp) -> anyhow::Result<Intake> {
 }
 
 async fn wake(setup: &Setup, clients: &BTreeSet<ClientId>) -> anyhow::Result<()> {
-    let temporal = setup.temporal().await?;
-    for client in clients {
-        temporal.wake_triage(client).await?;
-    }
-    Ok(())
+    setup.temporal().await?.wake_triage(clients).await
 }
 
 fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]) {
@@ -118,6 +116,8 @@ fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]
         without_client,
         cut,
         beyond,
+        ambiguous,
+        not_utf8,
     } = counts;
     for (count, what) in [
         (refused, "could not be read"),
@@ -126,8 +126,12 @@ fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]
             "name no client of ours and are kept for client unknown",
         ),
         (
+            ambiguous,
+            "name a machine as several devices are named, and are of no device",
+        ),
+        (
             beyond,
-            "were beyond what one file may have, and are left out",
+            "were beyond what one file may have, the newest, and are left out",
         ),
     ] {
         if count > 0 {
@@ -136,6 +140,11 @@ fn told(alerts: usize, taken: Taking, counts: IntakeCounts, problems: &[Problem]
     }
     if cut > 0 {
         output::line(format!("{cut} texts were cut"));
+    }
+    if not_utf8 > 0 {
+        output::line(format!(
+            "{not_utf8} places are no UTF-8 and show as \u{fffd}"
+        ));
     }
     problems.iter().for_each(output::line);
 }

@@ -12,7 +12,11 @@ use clients::{
     store::{StatedTopology, Store},
     triage::Networks,
 };
-use domain::{ids::ClientId, incident::Topology};
+use domain::{
+    ids::ClientId,
+    incident::Topology,
+    machine::{Machines, Meant},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,8 +24,6 @@ use serde_json::json;
 use super::ApplyArgs;
 use crate::{file, output, setup::Setup, words};
 
-/// Devices of one answer from the store.
-const PAGE: usize = 500;
 /// Machines that are named in a remark.
 const NAMED: usize = 5;
 
@@ -62,24 +64,23 @@ pub(super) async fn run(setup: &Setup, command: &TopologyCommand) -> anyhow::Res
         TopologyCommand::Apply(args) => {
             args.check_authority(setup, &store).await?;
             let pairs = read(&args.file)?;
-            let strangers = strangers(&store, &args.client, &pairs).await?;
+            let now = Timestamp::now();
+            let network = Networks::default().of(&store, &args.client, now).await?;
+            Topology::check(&network.stated(&pairs))
+                .with_context(|| args.file.display().to_string())?;
+            let warnings = unclear(&network.names, &pairs);
             let stated = StatedTopology {
                 client: args.client.clone(),
                 by: args.by.to_string(),
-                at: Timestamp::now(),
+                at: now,
                 depends_on: pairs,
             };
             store.alerts.put_topology(stated.clone()).await?;
             let detail = json!({ "depends_on": stated.depends_on.len() });
             args.note(&store, stated.at, "topology_stated", detail)
                 .await?;
-            if !strangers.is_empty() {
-                let named = strangers.iter().take(NAMED).cloned();
-                output::remark(format!(
-                    "warning: {} machines are no devices of the client, such as {}; alerts may name them all the same",
-                    strangers.len(),
-                    named.collect::<Vec<_>>().join(", ")
-                ));
+            for warning in warnings {
+                output::remark(format!("warning: {warning}"));
             }
             if setup.format.is_json() {
                 return output::json(&stated);
@@ -104,29 +105,33 @@ fn read(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
     Ok(pairs)
 }
 
-/// Lists machines that are neither a device of the client nor the name of one.
-async fn strangers(
-    store: &Store,
-    client: &ClientId,
-    pairs: &[(String, String)],
-) -> anyhow::Result<BTreeSet<String>> {
+/// Says which machines are no device of the client, or may be one of several.
+fn unclear(names: &Machines, pairs: &[(String, String)]) -> Vec<String> {
     let named = pairs.iter().flat_map(|(machine, on)| [machine, on]);
-    let mut strangers: BTreeSet<String> = named.cloned().collect();
-    let mut cursor = None::<String>;
-    loop {
-        let page = store
-            .inventory
-            .list_devices(client, cursor.as_deref(), PAGE)
-            .await?;
-        for device in page.items {
-            strangers.remove(device.id.as_str());
-            strangers.remove(&device.name);
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(strangers);
+    let named: BTreeSet<&String> = named.collect();
+    let (mut strangers, mut several) = (Vec::new(), Vec::new());
+    for machine in named {
+        match names.find(machine) {
+            Meant::Device(_) => {}
+            Meant::OneOf(_) => several.push(machine.as_str()),
+            Meant::Nobody => strangers.push(machine.as_str()),
         }
     }
+    let warn = |machines: &[&str], what: &str| {
+        let count = machines.len();
+        let some = machines.iter().take(NAMED).copied();
+        let some = some.collect::<Vec<_>>().join(", ");
+        (count > 0).then(|| format!("{count} machines {what}, such as {some}"))
+    };
+    let strangers = warn(
+        &strangers,
+        "are no devices of the client, and alerts may name them all the same",
+    );
+    let several = warn(
+        &several,
+        "have the name of several devices, and only alerts that say no device are of them",
+    );
+    strangers.into_iter().chain(several).collect()
 }
 
 async fn show(setup: &Setup, store: &Store, client: &ClientId) -> anyhow::Result<()> {
@@ -143,10 +148,10 @@ async fn show(setup: &Setup, store: &Store, client: &ClientId) -> anyhow::Result
             depends_on: pairs,
         });
     }
-    let by_people: BTreeSet<&(String, String)> = stated
+    let by_people = stated
         .iter()
-        .flat_map(|stated| &stated.depends_on)
-        .collect();
+        .flat_map(|stated| network.stated(&stated.depends_on));
+    let by_people: BTreeSet<(String, String)> = by_people.collect();
     let rows = pairs.iter().map(|pair| {
         let why = match by_people.contains(pair) {
             true => "stated",
@@ -167,7 +172,31 @@ async fn show(setup: &Setup, store: &Store, client: &ClientId) -> anyhow::Result
 
 #[cfg(test)]
 mod tests {
+    use domain::device::{Device, Platform};
+
     use super::*;
+
+    #[test]
+    fn what_a_name_does_not_say_is_warned_of() {
+        let device = |id: &str, name: &str| {
+            let (id, client) = (id.parse().unwrap(), "7".parse().unwrap());
+            let (platform, seen) = (Platform::Other, Timestamp::UNIX_EPOCH);
+            let device = Device::new(id, client, platform, BTreeSet::new(), seen);
+            let name = name.to_owned();
+            Device { name, ..device }
+        };
+        let names = Machines::of(&[
+            device("81", "nas-1"),
+            device("82", "sw"),
+            device("83", "SW"),
+        ]);
+        let pair = |machine: &str, on: &str| (machine.to_owned(), on.to_owned());
+        let warnings = unclear(&names, &[pair("NAS-1", "sw"), pair("camera", "81")]);
+        let [strangers, several] = &warnings[..] else {
+            panic!("{warnings:?}")
+        };
+        assert!(strangers.ends_with("such as camera") && several.ends_with("such as sw"));
+    }
 
     #[test]
     fn dependencies_are_read_by_machine_and_circles_are_refused() {

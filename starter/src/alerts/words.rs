@@ -1,7 +1,7 @@
 //! Alerts, for people.
 
 use domain::{
-    alert::{Alert, Treatment},
+    alert::{Alert, Closing, Treatment},
     incident::IncidentId,
     triage::IncidentKey,
 };
@@ -39,7 +39,10 @@ pub(super) fn how(done: Option<&Treatment>) -> &'static str {
 pub(super) fn state(alert: &Alert) -> String {
     match alert.cleared_at {
         None => "active".to_owned(),
-        Some(at) => format!("over since {}", time(at)),
+        Some(at) => match alert.closing.filter(|closing| *closing != Closing::Cleared) {
+            Some(closing) => format!("over since {}: {}", time(at), closing.words()),
+            None => format!("over since {}", time(at)),
+        },
     }
 }
 
@@ -115,6 +118,9 @@ pub(super) fn describe(alert: &Alert) -> Vec<String> {
         said.occurrences,
     ));
     lines.push(state(alert));
+    if !said.lasting {
+        lines.push("of the moment: its source does not say when it is over".to_owned());
+    }
     if alert.missed > 0 && alert.is_active() {
         lines.push(format!("not found by the last {} walks", alert.missed));
     }
@@ -151,6 +157,18 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
         });
         alert
+    }
+
+    #[test]
+    fn an_alert_that_nobody_spoke_of_says_so() {
+        let mut alert = alert(Treatment::Incident, Some(3));
+        let told = describe(&alert).join("\n");
+        assert!(told.contains("of the moment"), "{told}");
+        alert.cleared_at = Some(Timestamp::UNIX_EPOCH);
+        alert.closing = Some(Closing::Unheard);
+        let told = describe(&alert).join("\n");
+        let why = "over since 1970-01-01T00:00:00Z: its source has not spoken of it any more";
+        assert!(told.contains(why), "{told}");
     }
 
     #[test]

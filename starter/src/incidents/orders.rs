@@ -117,7 +117,7 @@ pub(super) trait Triages: Sync {
 
 impl Triages for Temporal {
     async fn wake(&self, client: &ClientId) -> anyhow::Result<()> {
-        self.wake_triage(client).await
+        self.wake_triage([client]).await
     }
 }
 

@@ -8,8 +8,8 @@ use activities::{
 };
 use contracts::activities::alerts::{
     BeginPollInput, BeginPollResult, BusyClientsInput, BusyClientsResult, DeliverInput,
-    EndPollInput, MissAlertsInput, MissAlertsResult, ReadAlertsInput, ReadAlertsResult,
-    TriageInput, TriageResult,
+    EndPollInput, EndUnheardInput, EndUnheardResult, MissAlertsInput, MissAlertsResult,
+    ReadAlertsInput, ReadAlertsResult, TriageInput, TriageResult,
 };
 use domain::alert::Sighting;
 use jiff::Timestamp;
@@ -69,6 +69,16 @@ impl FakeAlerts {
         input: MissAlertsInput,
     ) -> Result<MissAlertsResult, ActivityError> {
         Ok(self.of(&ctx)?.miss(&input).await?)
+    }
+
+    /// Ends what sources that are not asked have not spoken of.
+    #[activity(definition = contracts::activities::alerts::EndUnheard)]
+    pub async fn end_unheard(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: EndUnheardInput,
+    ) -> Result<EndUnheardResult, ActivityError> {
+        Ok(self.of(&ctx)?.end_unheard(&input).await?)
     }
 
     /// Notes how far was read.

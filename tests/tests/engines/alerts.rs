@@ -13,13 +13,14 @@ use clients::{
     triage::read_state,
 };
 use domain::{
-    alert::{AlertId, AlertSeverity, AlertSource, Event, Sighting},
+    alert::{AlertId, AlertSeverity, AlertSource, Event, HeardSince, Sighting},
     incident::IncidentId,
     triage::{
         Closing, Expectation, Facts, IncidentKey, Order, OrderAnswer, OrderKind, Outcome, Rules,
         Symptom,
     },
 };
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
@@ -52,6 +53,7 @@ fn sighting(token: &str, number: u32) -> Sighting {
         severity: AlertSeverity::High,
         raised_at: at(i64::from(number) * 600),
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: at(30_000),
     }
@@ -196,6 +198,42 @@ async fn miss(store: &Store, token: &str, began: i64) -> StoreResult<()> {
     missed.await.map(drop)
 }
 
+/// Alerts of a tool that is not asked. Those of a token follow each other in the list of all by when they
+/// were heard of.
+fn told(token: &str) -> Vec<Sighting> {
+    let heard = heard(token);
+    let all = (0..ALERTS).map(|number| Sighting {
+        id: told_id(token, number),
+        lasting: false,
+        seen_at: heard,
+        ..sighting(token, number)
+    });
+    all.collect()
+}
+
+fn told_id(token: &str, number: u32) -> AlertId {
+    format!("plain/{token}-{number:03}").parse().unwrap()
+}
+
+fn heard(token: &str) -> Timestamp {
+    at(40_000 + token.parse::<i64>().unwrap() % 49_000)
+}
+
+async fn end_unheard(store: &Store, token: &str) -> StoreResult<()> {
+    let (heard, second) = (heard(token), SignedDuration::from_secs(1));
+    let since = HeardSince {
+        lasting: heard,
+        of_moment: heard + second,
+    };
+    let micros = (heard - second).as_microsecond() + 1_000_000_000_000_000_000;
+    let after = format!("{micros:019}/z");
+    let ended =
+        store
+            .alerts
+            .end_unheard(false, since, heard + second, Some(&after), ALERTS as usize);
+    ended.await.map(drop)
+}
+
 /// Does one of these writes.
 pub(crate) async fn write(write: W, store: &Store, token: &str) -> StoreResult<()> {
     let alerts = &store.alerts;
@@ -206,6 +244,8 @@ pub(crate) async fn write(write: W, store: &Store, token: &str) -> StoreResult<(
         }
         W::MissAlerts => miss(store, token, 31_000).await,
         W::ClearAlerts => miss(store, token, 32_000).await,
+        W::TakeTold => alerts.take_sightings(told(token), false).await.map(drop),
+        W::EndUnheard => end_unheard(store, token).await,
         W::BeginTurn => alerts.begin_turn(&client(token), "one").await.map(drop),
         W::PutOrder => alerts
             .put_order(&client(token), order(token))
@@ -242,7 +282,13 @@ pub(crate) async fn write(write: W, store: &Store, token: &str) -> StoreResult<(
 pub(crate) async fn look(write: W, store: &Store, token: &str, probe: &Probe) -> Vec<Value> {
     let alerts = &store.alerts;
     let one = match write {
-        W::TakeAlerts | W::MissAlerts | W::ClearAlerts => return alerts_of(store, token).await,
+        W::TakeAlerts | W::MissAlerts | W::ClearAlerts => {
+            return alerts_of(store, token, &alert_ids(token)).await;
+        }
+        W::TakeTold | W::EndUnheard => {
+            let ids: Vec<_> = (0..ALERTS).map(|number| told_id(token, number)).collect();
+            return alerts_of(store, token, &ids).await;
+        }
         W::BeginTurn => {
             let pk = format!("triage/{token}");
             probe.ask("Incidents", &pk, "head").await
@@ -256,7 +302,7 @@ pub(crate) async fn look(write: W, store: &Store, token: &str, probe: &Probe) ->
         }
         W::PlaceAlerts => {
             let mut all = incidents_of(store, token).await;
-            all.extend(alerts_of(store, token).await);
+            all.extend(alerts_of(store, token, &alert_ids(token)).await);
             return all;
         }
         W::TellIncident | W::ExplainIncident | W::CloseIncident => {
@@ -287,10 +333,9 @@ async fn busy(store: &Store, token: &str) -> Option<bool> {
 }
 
 /// Each alert, with its news and the lists it stands in.
-async fn alerts_of(store: &Store, token: &str) -> Vec<Value> {
+async fn alerts_of(store: &Store, token: &str, ids: &[AlertId]) -> Vec<Value> {
     let alerts = &store.alerts;
-    let ids = alert_ids(token);
-    let known = alerts.get_alerts(&ids).await.unwrap();
+    let known = alerts.get_alerts(ids).await.unwrap();
     let mut lists = Vec::new();
     for of in [
         AlertsOf::Client(client(token)),

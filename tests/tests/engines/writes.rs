@@ -57,6 +57,8 @@ pub(crate) enum Write {
     TakeAlerts,
     MissAlerts,
     ClearAlerts,
+    TakeTold,
+    EndUnheard,
     BeginTurn,
     PutOrder,
     PlaceAlerts,
@@ -73,7 +75,7 @@ use Write as W;
 
 impl Write {
     /// All of them.
-    pub(crate) const ALL: [Self; 46] = [
+    pub(crate) const ALL: [Self; 48] = [
         W::AppendFirst,
         W::AppendNext,
         W::AppendLarge,
@@ -110,6 +112,8 @@ impl Write {
         W::TakeAlerts,
         W::MissAlerts,
         W::ClearAlerts,
+        W::TakeTold,
+        W::EndUnheard,
         W::BeginTurn,
         W::PutOrder,
         W::PlaceAlerts,
@@ -151,7 +155,8 @@ impl Write {
             W::Add => "add",
             W::SetFlag | W::ClearFlag => "set_flag",
             W::Claim => "claim",
-            W::TakeAlerts => "take_sightings",
+            W::TakeAlerts | W::TakeTold => "take_sightings",
+            W::EndUnheard => "end_unheard",
             W::MissAlerts | W::ClearAlerts => "miss_alerts",
             W::BeginTurn => "begin_turn",
             W::PutOrder => "put_order",
@@ -178,6 +183,7 @@ impl Write {
             W::ClearFlag => &[W::SetFlag],
             W::MissAlerts | W::BeginTurn | W::PlaceAlerts => &[W::TakeAlerts],
             W::ClearAlerts => &[W::TakeAlerts, W::MissAlerts],
+            W::EndUnheard => &[W::TakeTold],
             W::EndTurn => &[W::TakeAlerts, W::PutOrder, W::PlaceAlerts],
             W::TellIncident | W::ExplainIncident | W::CloseIncident => {
                 &[W::TakeAlerts, W::PlaceAlerts]

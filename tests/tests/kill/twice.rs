@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 37] = [
+const WRITES: [(&str, &str, &str); 38] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -184,6 +184,11 @@ const WRITES: [(&str, &str, &str); 37] = [
         "alerts.end_poll",
         "how far alerts were read",
         "the mark never moves back",
+    ),
+    (
+        "alerts.end_unheard",
+        "alerts that were not heard of, news for triage",
+        "what is over stays over; what was heard of meanwhile goes on",
     ),
     (
         "alerts.triage",

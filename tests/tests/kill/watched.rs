@@ -49,6 +49,7 @@ pub(crate) async fn raised(ground: &Ground) {
         severity: AlertSeverity::High,
         raised_at: ago(180),
         cleared: Some(Some(ago(170))),
+        lasting: true,
         occurrences: 1,
         seen_at: ago(0),
     };

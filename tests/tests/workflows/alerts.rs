@@ -10,7 +10,7 @@ use contracts::{
     failures::INVALID_INPUT,
 };
 use domain::{
-    alert::{AlertSeverity, Sighting, Treatment},
+    alert::{AlertSeverity, Closing, Sighting, Treatment},
     ids::ClientId,
     incident::State,
     triage::{IncidentKey, IncidentRecord, IncidentStatus, Order, OrderAnswer, OrderKind},
@@ -36,6 +36,7 @@ fn sighting(world: &str, number: u32, title: &str, device: u32, ago: i64) -> Sig
         severity: AlertSeverity::High,
         raised_at: now - SignedDuration::from_secs(ago),
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: now,
     }
@@ -388,6 +389,47 @@ fn a_reading_of_one_page_comes_to_the_end_of_what_is_left() {
 }
 
 #[test]
+fn what_came_first_in_a_storm_is_read_although_the_storm_goes_on() {
+    run(async {
+        let name = "alerts-storm";
+        let world = World::new(site().await, name, 1);
+        say(&world, sighting(name, 0, "raid is degraded", 81, 3_600));
+        let one_page = json!({ "most_pages": 1 });
+        ingest(name, one_page.clone()).await.unwrap();
+        // Four pages, and then three more before each reading: more than one takes.
+        let raise = |numbers: std::ops::Range<u32>| {
+            for n in numbers {
+                let said = sighting(name, n, "raid is degraded", 81, 900 - i64::from(n));
+                say(&world, said);
+            }
+        };
+        raise(1..13);
+        let first: Vec<_> = (1..13).map(|n| sighting(name, n, "", 81, 0).id).collect();
+        let mut next = 13;
+        for reading in 0.. {
+            assert!(reading < 8, "the first ones are never read");
+            ingest(name, one_page.clone()).await.unwrap();
+            let known = world.store().alerts.get_alerts(&first).await.unwrap();
+            if known.len() == first.len() {
+                break;
+            }
+            raise(next..next + 9);
+            next += 9;
+        }
+        // And the storm to its end.
+        let of = AlertsOf::Client(client(name));
+        for reading in 0.. {
+            assert!(reading < 100, "the newest ones are never read");
+            let all = world.store().alerts.list_alerts(&of, None, 200).await;
+            if all.unwrap().items.len() == next as usize {
+                break;
+            }
+            ingest(name, one_page.clone()).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_triage_that_waits_for_a_time_is_woken_by_news_alone() {
     run(async {
         let name = "alerts-rest";
@@ -448,6 +490,49 @@ fn a_turn_that_was_taken_away_or_whose_worker_died_is_done_again_by_the_next_try
 }
 
 #[test]
+fn an_incident_of_a_tool_that_never_says_cleared_ends_by_itself() {
+    run(async {
+        let name = "alerts-unheard";
+        let world = World::new(site().await, name, 1);
+        let told = |own: &str, lasting| Sighting {
+            id: format!("plain/{name}-{own}").parse().unwrap(),
+            lasting,
+            ..sighting(name, 1, "backup job failed", 81, 3_600)
+        };
+        let alerts = &world.store().alerts;
+        let both = vec![told("moment", false), told("lasting", true)];
+        alerts.take_sightings(both, false).await.unwrap();
+        // The RMM is away: what other tools say goes on.
+        world.change(|m| {
+            let refused = Lost::Refused("superops.unauthorized");
+            m.fail("superops.read_alerts", None, refused);
+        });
+        let over = async |own: &str| {
+            let id = told(own, true).id;
+            let known = alerts.get_alerts(&[id]).await.unwrap();
+            known[0].closing
+        };
+        let mut reads = ingest(name, json!({})).await.unwrap();
+        assert_eq!((reads.unheard, reads.failed.is_some()), (0, true));
+        while reads.unheard == 0 {
+            reads = ingest(name, json!({ "moment_secs": 1 })).await.unwrap();
+        }
+        assert_eq!(over("moment").await, Some(Closing::Unheard));
+        assert_eq!(over("lasting").await, None);
+        let read = ingest(name, json!({ "unheard_secs": 1 })).await.unwrap();
+        assert_eq!(read.unheard, 1);
+        assert_eq!(over("lasting").await, Some(Closing::Unheard));
+        world
+            .until_stored("an incident that cleared", async |store| {
+                let found = incidents(store, name).await;
+                let live = found.iter().map(|one| one.news.incident.live);
+                (!found.is_empty() && live.sum::<u32>() == 0).then_some(())
+            })
+            .await;
+    });
+}
+
+#[test]
 fn wrong_figures_of_a_reading_are_named() {
     run(async {
         let name = "alerts-input";
@@ -455,5 +540,7 @@ fn wrong_figures_of_a_reading_are_named() {
         let (kind, message) = ingest(name, json!({ "most_pages": 0 })).await.unwrap_err();
         assert_eq!(kind, INVALID_INPUT);
         assert!(message.contains("most_pages: `0`"), "{message}");
+        let (_, message) = ingest(name, json!({ "moment_secs": 0 })).await.unwrap_err();
+        assert!(message.contains("moment_secs: `0`"), "{message}");
     });
 }

@@ -38,6 +38,7 @@ fn sighting(number: usize, began: Timestamp, client: &ClientId) -> Sighting {
         severity: AlertSeverity::Medium,
         raised_at: began + SignedDuration::from_millis(millis),
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: began + SignedDuration::from_mins(5),
     }

@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, process::Output, time::Instant};
 
-use autoops_tests::{Lost, run, site, wire, world::PATIENCE};
+use autoops_tests::{Lost, World, histories::runs_of, run, site, wire, world::PATIENCE};
+use clients::store::Store;
 use contracts::{activities::SEALING, ids::Scheduled, seal::DailySealResult, search};
 use dev_server::links::beside_us;
 use serde_json::{Value, json};
@@ -10,7 +11,9 @@ use temporalio_client::{
     RpcOptions, UntypedWorkflow, WorkflowGetResultOptions,
     schedules::{CreateScheduleOptions, ScheduleAction, ScheduleSpec},
 };
-use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Action;
+use temporalio_common::protos::temporal::api::{
+    history::v1::history_event::Attributes, schedule::v1::schedule_action::Action,
+};
 
 use crate::sealing;
 
@@ -35,12 +38,20 @@ impl Desk {
     }
 
     async fn autoops(&self, args: &[&str]) -> Output {
+        self.command(&[&["schedules"], args].concat()).await
+    }
+
+    fn store(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    async fn command(&self, args: &[&str]) -> Output {
         let program = beside_us("autoops").unwrap();
         let mut command = tokio::process::Command::new(program);
         command
             .current_dir(self.folder.path())
-            .args(["schedules"])
             .args(args)
+            .env("AUTOOPS_STORE__PATH", self.store())
             .env("TEMPORAL_ADDRESS", self.address)
             .env("TEMPORAL_CONFIG_FILE", "/nowhere/temporal.toml");
         command.output().await.unwrap()
@@ -360,6 +371,40 @@ fn a_run_is_not_started_beside_one_that_goes_on() {
             "{why}"
         );
         desk.does(&["delete", "sched-busy", "--yes"]).await;
+    });
+}
+
+#[test]
+fn a_triage_that_a_person_wakes_goes_by_what_the_schedule_of_alerts_says() {
+    run(async {
+        let name = "sched-waits";
+        let _world = World::new(site().await, name, 1);
+        let desk = Desk::new().await;
+        let alerts = "[[schedule]]\nname = 'sched-alerts'\nkind = 'alert-ingest'\ncron = '0 3 1 1 *'\npaused = true\n\
+                      [schedule.input.processing]\nlag_secs = 7\nnews = 123\n";
+        desk.apply(alerts).await;
+        desk.until(&["list"], |all| named(all, "sched-alerts").is_some())
+            .await;
+        drop(Store::embedded(&desk.store()).unwrap());
+        let alert = desk.folder.path().join("alert.json");
+        let body = json!({ "client": name, "host": "nas-1", "title": "RAID degraded" });
+        std::fs::write(&alert, body.to_string()).unwrap();
+        let sent = desk.command(&["alerts", "send", "alert.json"]).await;
+        assert!(sent.status.success(), "{}", text(&sent.stderr));
+        let runs = runs_of(site().await.client(), "alert-processing/sched-waits").await;
+        let Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) =
+            &runs[0][0].attributes
+        else {
+            panic!("{}", text(&sent.stderr))
+        };
+        let input = &started.input.as_ref().unwrap().payloads[0].data;
+        let input: Value = serde_json::from_slice(input).unwrap();
+        let waits = &input["waits"];
+        assert_eq!(
+            (&waits["lag_secs"], &waits["news"]),
+            (&json!(7), &json!(123))
+        );
+        desk.does(&["delete", "sched-alerts", "--yes"]).await;
     });
 }
 

@@ -11,7 +11,8 @@ mod pages;
 
 use contracts::{
     activities::alerts::{
-        BeginPoll, BeginPollInput, BusyClients, BusyClientsInput, EndPoll, EndPollInput, WalkPlace,
+        BeginPoll, BeginPollInput, BusyClients, BusyClientsInput, EndPoll, EndPollInput,
+        EndUnheard, EndUnheardInput, WalkPlace,
     },
     alerts::{AlertIngestInput, AlertIngestResult, AlertProcessingInput, NewsInput},
     ids,
@@ -63,6 +64,10 @@ impl AlertIngest {
         if let Err(failed) = work.read().await {
             ctx.state_mut(|ingest| ingest.done.failed = Some(failed.message));
         }
+        // Of what other tools have sent, SuperOps need not say anything.
+        if let Err(failed) = work.end_unheard().await {
+            ctx.state_mut(|ingest| ingest.done.failed = Some(failed.message));
+        }
         if let Err(failed) = work.hand_over().await {
             ctx.state_mut(|ingest| ingest.done.failed = Some(failed.message));
         }
@@ -94,7 +99,7 @@ impl Work<'_> {
         self.show("reading");
         let (newest, backlog) = match self.new_ones(begun.until, begun.backlog).await? {
             Read::All(newest) => (newest, None),
-            Read::Until(backlog) => (None, Some(backlog)),
+            Read::Until { backlog, reached } => (reached, Some(backlog)),
         };
         let mut end = EndPollInput {
             newest,
@@ -122,6 +127,25 @@ impl Work<'_> {
         let ended = self.ctx.execute_activity(EndPoll, end, how).await;
         ended.map_err(|error| Failed::of(&error))?;
         walk
+    }
+
+    /// Ends what other tools have not spoken of any more; what pages leave, the next reading ends.
+    async fn end_unheard(&self) -> Result<(), Failed> {
+        let input = EndUnheardInput {
+            unheard_secs: self.input.unheard_secs,
+            moment_secs: self.input.moment_secs,
+        };
+        for _ in 0..self.input.most_pages {
+            let how = options::store("alerts nobody speaks of any more");
+            let ended = self.ctx.execute_activity(EndUnheard, input, how).await;
+            let ended = ended.map_err(|error| Failed::of(&error))?;
+            self.ctx
+                .state_mut(|ingest| ingest.done.unheard += ended.ended);
+            if !ended.more {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the triage of each client with news begin, or look at them. Where something waits for a time it
@@ -191,13 +215,14 @@ impl Work<'_> {
             new,
             changed,
             cleared,
+            unheard,
             walked,
             clients,
             failed,
         } = self.ctx.state(|ingest| ingest.done.clone());
         let walked = if walked { "yes" } else { "no" };
         let mut details = format!(
-            "| Pages | Alerts | new | changed | gone | Walked over all | Clients |\n| ---: | ---: | ---: | ---: | ---: | --- | ---: |\n| {pages} | {alerts} | {new} | {changed} | {cleared} | {walked} | {clients} |\n"
+            "| Pages | Alerts | new | changed | gone | not heard of | Walked over all | Clients |\n| ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |\n| {pages} | {alerts} | {new} | {changed} | {cleared} | {unheard} | {walked} | {clients} |\n"
         );
         if let Some(failed) = failed {
             details += &format!("\nEnded early: {failed}\n");

@@ -3,7 +3,7 @@
 use contracts::activities::alerts::{
     Backlog, MissAlerts, MissAlertsInput, ReadAlerts, ReadAlertsInput, ReadAlertsResult, WalkPlace,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Work;
 use crate::{failure::Failed, options};
@@ -13,7 +13,12 @@ pub(super) enum Read {
     /// Until what is known; when the newest was raised.
     All(Option<Timestamp>),
     /// Pages were left.
-    Until(Backlog),
+    Until {
+        /// These.
+        backlog: Backlog,
+        /// Up to then all is known, although not by this reading alone.
+        reached: Option<Timestamp>,
+    },
 }
 
 /// Notes what the page of a walk had; says whether pages follow it.
@@ -23,33 +28,92 @@ fn came_to(place: &mut WalkPlace, read: &ReadAlertsResult) -> bool {
 }
 
 impl Work<'_> {
-    /// Reads pages from the newest on, until what is known. When pages are left, the next reading takes what
-    /// is newer and goes on where this one has stopped.
+    /// Reads pages from the newest on, until what is known. When pages are left, the next reading first goes on
+    /// where this one has stopped, and then takes what is newer: in a storm that lasts, what came first does not
+    /// wait for its end.
     pub(super) async fn new_ones(
         &self,
         until: Option<Timestamp>,
         backlog: Option<Backlog>,
     ) -> Result<Read, Failed> {
-        let mut newest = backlog.and_then(|left| left.newest);
-        let mut page = 1;
-        // With pages that were left, the newest one is read besides.
-        for _ in 0..self.input.most_pages + u32::from(backlog.is_some()) {
-            let read = self.page(page, false).await?;
-            newest = newest.max(read.newest);
+        let mut left = self.input.most_pages;
+        let (mut until, mut reached) = (until, None);
+        if let Some(mut gap) = backlog {
+            left += 1;
+            gap.page = self.behind(&gap).await?;
+            let newest = gap.newest;
+            let is_closed = self.down_to(until, &mut gap, &mut left).await?;
+            gap.newest = newest;
+            if !is_closed {
+                let backlog = gap;
+                return Ok(Read::Until { backlog, reached });
+            }
+            if left == 0 {
+                return Ok(Read::All(newest));
+            }
+            let overlap = SignedDuration::from_secs(self.input.overlap_secs.cast_signed());
+            until = newest.and_then(|newest| newest.checked_sub(overlap).ok());
+            reached = newest;
+        }
+        let mut place = Backlog {
+            page: 1,
+            newest: None,
+            oldest: None,
+        };
+        match self.down_to(until, &mut place, &mut left).await? {
+            true => Ok(Read::All(place.newest)),
+            false => Ok(Read::Until {
+                backlog: place,
+                reached,
+            }),
+        }
+    }
+
+    /// Reads on until what is known; `false` when pages were left.
+    async fn down_to(
+        &self,
+        until: Option<Timestamp>,
+        place: &mut Backlog,
+        left: &mut u32,
+    ) -> Result<bool, Failed> {
+        while *left > 0 {
+            *left -= 1;
+            let read = self.page(place.page, false).await?;
+            place.page += 1;
+            place.newest = place.newest.max(read.newest);
+            place.oldest = place.oldest.into_iter().chain(read.oldest).min();
             // The first reading takes the newest page; a walk takes what is open.
             let known = until.is_none_or(|until| read.oldest.is_none_or(|oldest| oldest < until));
             if !read.has_more || known {
-                return Ok(Read::All(newest));
-            }
-            page += 1;
-            if let Some(left) = backlog
-                && page < left.page
-                && read.oldest <= left.newest
-            {
-                page = left.page;
+                return Ok(true);
             }
         }
-        Ok(Read::Until(Backlog { page, newest }))
+        Ok(false)
+    }
+
+    /// Finds the page on which a gap begins: what is newer has moved it to a later one. Far fewer pages are read
+    /// than it has moved by.
+    async fn behind(&self, gap: &Backlog) -> Result<u32, Failed> {
+        // Pages up to `before` are newer than all that is missing; `at` is not.
+        let (mut before, mut at, mut ahead) = (gap.page - 1, gap.page, 1);
+        while self.is_newer(at, gap).await? {
+            before = at;
+            at += ahead;
+            ahead *= 2;
+        }
+        while at - before > 1 {
+            let middle = before + (at - before) / 2;
+            match self.is_newer(middle, gap).await? {
+                true => before = middle,
+                false => at = middle,
+            }
+        }
+        Ok(at)
+    }
+
+    async fn is_newer(&self, page: u32, gap: &Backlog) -> Result<bool, Failed> {
+        let read = self.page(page, false).await?;
+        Ok(read.has_more && gap.oldest.is_some() && read.oldest > gap.oldest)
     }
 
     /// Reads everything that is open, and looks what was not there. `false` when pages were left.

@@ -50,6 +50,7 @@ async fn open(world: &World, number: u64, titles: &[&str]) -> IncidentKey {
             severity: AlertSeverity::High,
             raised_at,
             cleared: None,
+            lasting: true,
             occurrences: 1,
             seen_at: raised_at,
         });

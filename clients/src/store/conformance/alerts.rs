@@ -1,7 +1,10 @@
 //! Alerts, turns of triage, incidents.
 
 use domain::{
-    alert::{AlertId, AlertSeverity, AlertSource, EventKind, Sighting, Treatment},
+    alert::{
+        AlertId, AlertSeverity, AlertSource, Closing as AlertClosing, EventKind, HeardSince,
+        Sighting, Treatment,
+    },
     triage::{
         Closing, Expectation, Facts, IncidentKey, IncidentStatus, Order, OrderAnswer, OrderKind,
         Rules, Symptom, Triage,
@@ -24,6 +27,7 @@ fn sighting(number: u32, seen: i64) -> Sighting {
         severity: AlertSeverity::High,
         raised_at: at(i64::from(number) * 600),
         cleared: None,
+        lasting: true,
         occurrences: 1,
         seen_at: at(seen),
     }
@@ -178,6 +182,58 @@ pub(super) async fn two_walks_end_what_they_do_not_find(store: Store) {
     assert!(kept[0].is_active() && !kept[1].is_active());
 }
 
+pub(super) async fn what_nobody_speaks_of_any_more_ends_page_by_page(store: Store) {
+    let alerts = &store.alerts;
+    let told = |number: u32, seen: i64, lasting: bool| Sighting {
+        id: format!("plain/{number}").parse().unwrap(),
+        lasting,
+        ..sighting(number, seen)
+    };
+    let of_moment: Vec<_> = (1..=20)
+        .map(|n| told(n, 30_000 + i64::from(n), false))
+        .collect();
+    alerts.take_sightings(of_moment, false).await.unwrap();
+    let lasting = vec![told(21, 29_000, true), sighting(22, 100)];
+    alerts.take_sightings(lasting, false).await.unwrap();
+    // One is sent again: that is no news, and it is heard of.
+    let again = alerts.take_sightings(vec![told(3, 30_500, false)], false);
+    let again = again.await.unwrap();
+    assert_eq!((again.new, again.changed, again.news), (0, 0, 0));
+    let since = HeardSince {
+        lasting: at(29_001),
+        of_moment: at(30_018),
+    };
+    let end = async |lasting: bool| {
+        let (mut ended, mut after, mut pages) = (0, None::<String>, 0);
+        loop {
+            let page = alerts.end_unheard(lasting, since, at(30_600), after.as_deref(), 8);
+            let page = page.await.unwrap();
+            (ended, pages) = (ended + page.ended, pages + 1);
+            after = page.next;
+            if after.is_none() {
+                return (ended, pages);
+            }
+        }
+    };
+    assert_eq!(end(false).await, (16, 3));
+    assert_eq!(end(true).await, (1, 1));
+    assert_eq!((end(false).await.0, end(true).await.0), (0, 0), "once");
+    let ids = [2, 3, 18, 21].map(|n| format!("plain/{n}").parse().unwrap());
+    let known = alerts.get_alerts(&ids).await.unwrap();
+    let closings: Vec<_> = known.iter().map(|alert| alert.closing).collect();
+    let over = Some(AlertClosing::Unheard);
+    assert_eq!(closings, [over, None, None, over]);
+    assert_eq!(known[0].cleared_at, Some(at(30_600)));
+    let asked = alerts.get_alerts(&[alert_id(22)]).await.unwrap();
+    assert!(asked[0].is_active(), "walks look after it");
+    let news = alerts
+        .read_news(&client("7"), at(99_999), 100)
+        .await
+        .unwrap();
+    let over = news.iter().filter(|event| event.kind == EventKind::Cleared);
+    assert_eq!(over.count(), 17);
+}
+
 pub(super) async fn a_turn_that_was_taken_away_writes_nothing(store: Store) {
     let alerts = &store.alerts;
     alerts
@@ -260,6 +316,54 @@ pub(super) async fn a_turn_that_was_taken_away_writes_nothing(store: Store) {
         .await
         .unwrap();
     assert_eq!(inside.items, placed);
+}
+
+pub(super) async fn what_came_first_in_a_storm_is_looked_at_first(store: Store) {
+    let alerts = &store.alerts;
+    // Far apart: each makes an incident of its own.
+    let all = (1..=3).map(|n| Sighting {
+        raised_at: at(i64::from(n) * 8_000),
+        ..sighting(n, 30_000)
+    });
+    let all: Vec<Sighting> = all.collect();
+    alerts.take_sightings(all, false).await.unwrap();
+    let turn = alerts.begin_turn(&client("7"), "t").await.unwrap();
+    let news = alerts
+        .read_news(&client("7"), at(30_000), 10)
+        .await
+        .unwrap();
+    let (_, mut outcome) = triaged(&turn, &news, 30_000);
+    assert_eq!(outcome.incidents.len(), 3);
+    let begin = Instant::now();
+    let write = alerts.write_outcome(&turn, outcome.clone(), at(30_000));
+    write.await.unwrap();
+    // More than are told at once.
+    let undelivered = IncidentsOf::UndeliveredOf(client("7"));
+    loop {
+        let page = alerts.list_incidents(&undelivered, None, 2).await.unwrap();
+        let told = page.items.iter().map(|one| one.key.number().0);
+        let told: Vec<u64> = told.collect();
+        if told == [1, 2] {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{told:?}");
+    }
+    // All of them turn out to be of one, which has more alerts than are looked at.
+    outcome.incidents.clear();
+    for (_, placement) in &mut outcome.placements {
+        placement.incident = Some(1);
+    }
+    let write = alerts.write_outcome(&turn, outcome, at(30_100));
+    write.await.unwrap();
+    let key: IncidentKey = "7-1".parse().unwrap();
+    for (of, expected) in [
+        (AlertsOf::FirstOf(key.clone()), [alert_id(1), alert_id(2)]),
+        (AlertsOf::Incident(key), [alert_id(3), alert_id(2)]),
+    ] {
+        let page = alerts.list_alerts(&of, None, 2).await.unwrap();
+        let ids: Vec<AlertId> = page.items.into_iter().map(|one| one.said.id).collect();
+        assert_eq!(ids, expected, "{of:?}");
+    }
 }
 
 pub(super) async fn an_incident_is_delivered_and_closed_once_nothing_is_new(store: Store) {

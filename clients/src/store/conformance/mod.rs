@@ -250,6 +250,8 @@ checks! {
     an_alert_is_news_once_and_stands_in_its_lists
     what_waits_for_a_time_is_busy_and_no_news
     two_walks_end_what_they_do_not_find
+    what_nobody_speaks_of_any_more_ends_page_by_page
+    what_came_first_in_a_storm_is_looked_at_first
     a_turn_that_was_taken_away_writes_nothing
     an_incident_is_delivered_and_closed_once_nothing_is_new
     orders_wait_until_they_are_answered

@@ -71,11 +71,10 @@ impl Table {
             "audit" | "audit-chains" | "audit-days" => Self::Actions,
             "plan" | "status" | "kb" | "results" | "dead-letters" | "letters" | "campaign"
             | "campaigns" => Self::Executions,
-            "alert" | "alerts" | "active" | "active-of" | "news" | "orders" | "waiting-orders"
-            | "triage" | "busy-clients" | "incident" | "incidents" | "open-incidents"
-            | "undelivered" | "incident-alerts" | "alert-rules" | "topology" | "expected" => {
-                Self::Incidents
-            }
+            "alert" | "alerts" | "active" | "active-of" | "heard" | "news" | "orders"
+            | "waiting-orders" | "triage" | "busy-clients" | "incident" | "incidents"
+            | "open-incidents" | "undelivered" | "incident-alerts" | "alert-rules" | "topology"
+            | "expected" => Self::Incidents,
             "cve" | "update" | "reader" | "followed" | "application" | "applications" => {
                 Self::Intel
             }

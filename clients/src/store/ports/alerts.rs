@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use domain::{
-    alert::{Alert, AlertId, AlertSource, Event, Sighting},
+    alert::{Alert, AlertId, AlertSource, Event, HeardSince, Sighting},
     ids::{ClientId, DeviceId},
     triage::{
         Closing, Expectation, IncidentKey, IncidentRecord, Order, OrderAnswer, Outcome, Rules,
@@ -40,6 +40,15 @@ pub struct Missed {
     pub next: Option<String>,
 }
 
+/// What became of active alerts that were heard of longest ago.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unheard {
+    /// Those that are taken as over because of it.
+    pub ended: u64,
+    /// Where to go on; absent at the end.
+    pub next: Option<String>,
+}
+
 /// Which alerts a list shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlertsOf {
@@ -49,6 +58,8 @@ pub enum AlertsOf {
     ActiveOf(ClientId),
     /// Those of an incident, newest first.
     Incident(IncidentKey),
+    /// Those of an incident, oldest first.
+    FirstOf(IncidentKey),
 }
 
 /// A client whose triage has something to do.
@@ -97,7 +108,7 @@ pub enum IncidentsOf {
     OpenOf(ClientId),
     /// Those of all clients that are open, newest first.
     Open,
-    /// Those of a client whose workflow has not been told of the newest.
+    /// Those of a client whose workflow has not been told of the newest, oldest first.
     UndeliveredOf(ClientId),
 }
 
@@ -172,6 +183,16 @@ pub trait Alerts: Send + Sync + fmt::Debug {
         cursor: Option<&str>,
         limit: usize,
     ) -> StoreResult<Missed>;
+    /// Ends some of the active alerts of sources that are not asked which were not heard of since then, see
+    /// [`Alert::unheard`]: of those that last, or of those of the moment, those heard of longest ago first.
+    async fn end_unheard(
+        &self,
+        lasting: bool,
+        since: HeardSince,
+        now: Timestamp,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Unheard>;
 
     /// Lists clients whose triage has something to do, now or later.
     async fn busy_clients(

@@ -1,8 +1,9 @@
-//! Alerts: partition `alert/{id}`, lists `alerts/{client}`, `active/{client}`, `active-of/{source}`; news in
-//! partition `news/{client}` by time; orders in `orders/{client}`.
+//! Alerts: partition `alert/{id}`, lists `alerts/{client}`, `active/{client}`; of active ones `active-of/{source}`
+//! where we ask, else `heard/{how long}` by when they were heard of; news in partition `news/{client}` by time;
+//! orders in `orders/{client}`.
 
 use domain::{
-    alert::{Alert, AlertId, AlertSource, Event, Placement, Sighting, Taken},
+    alert::{Alert, AlertId, AlertSource, Event, HeardSince, Placement, Sighting, Taken},
     ids::ClientId,
     incident::IncidentId,
     triage::IncidentKey,
@@ -16,8 +17,8 @@ use super::{
 use crate::store::{AlertsOf, KEEP_ALERTS, Listing, StoreResult, Taking};
 
 pub(super) const FACTS: &str = "facts";
-/// An alert, its places, its news and a change.
-pub(super) const WRITES_OF_AN_ALERT: usize = 9;
+/// An alert, four places out of which and four into which it moves, its news, a change, and who is busy.
+pub(super) const WRITES_OF_AN_ALERT: usize = 13;
 
 pub(super) fn partition(id: &AlertId) -> String {
     format!("alert/{id}")
@@ -41,12 +42,17 @@ pub(super) fn list_of(of: &AlertsOf) -> String {
     match of {
         AlertsOf::Client(client) => format!("alerts/{client}"),
         AlertsOf::ActiveOf(client) => format!("active/{client}"),
-        AlertsOf::Incident(key) => format!("incident-alerts/{key}"),
+        AlertsOf::Incident(key) | AlertsOf::FirstOf(key) => format!("incident-alerts/{key}"),
     }
 }
 
 fn active_of(source: AlertSource) -> String {
     format!("active-of/{source}")
+}
+
+fn heard_of(lasting: bool) -> String {
+    let how_long = if lasting { "lasting" } else { "moment" };
+    format!("heard/{how_long}")
 }
 
 fn put(tx: &Tx<'_>, alert: &Alert) -> StoreResult<()> {
@@ -61,7 +67,13 @@ fn put(tx: &Tx<'_>, alert: &Alert) -> StoreResult<()> {
     let mut places = vec![place(AlertsOf::Client(client.clone()))];
     if alert.is_active() {
         places.push(place(AlertsOf::ActiveOf(client.clone())));
-        places.push((active_of(id.source()), id.to_string()));
+        places.push(match id.source().is_asked() {
+            true => (active_of(id.source()), id.to_string()),
+            false => {
+                let heard = format!("{}/{id}", moment(alert.said.seen_at));
+                (heard_of(alert.said.lasting), heard)
+            }
+        });
     }
     if let Some(incident) = alert.placement.as_ref().and_then(|placed| placed.incident) {
         let key = IncidentKey::new(client.clone(), IncidentId(incident));
@@ -94,13 +106,18 @@ pub(super) fn take(tx: &Tx<'_>, said: Sighting, walk: bool, sum: &mut Taking) ->
         },
         None => said,
     };
-    let is_new = known.is_none();
+    let before = known.clone();
     let Some(taken) = Alert::take(known, said, walk) else {
         return Ok(());
     };
     write_down(tx, &taken)?;
-    sum.new += u64::from(is_new);
-    sum.changed += u64::from(!is_new);
+    sum.new += u64::from(before.is_none());
+    // That it was found, or spoken of again, changes nothing about it.
+    let changed = before.is_some_and(|mut before| {
+        before.said.seen_at = taken.alert.said.seen_at;
+        before != taken.alert
+    });
+    sum.changed += u64::from(changed);
     sum.news += taken.news.len() as u64;
     Ok(())
 }
@@ -118,6 +135,22 @@ pub(super) fn miss(
     };
     write_down(tx, &taken)?;
     Ok((true, !taken.news.is_empty()))
+}
+
+/// Ends an alert that was not heard of; says whether it did.
+pub(super) fn end_unheard(
+    tx: &Tx<'_>,
+    id: &AlertId,
+    since: &HeardSince,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    // What was heard of since the list was read goes on.
+    let known: Option<Alert> = tx.get(&partition(id), FACTS)?;
+    let Some(taken) = known.and_then(|alert| alert.unheard(since, now)) else {
+        return Ok(false);
+    };
+    write_down(tx, &taken)?;
+    Ok(true)
 }
 
 pub(super) fn place(tx: &Tx<'_>, id: &AlertId, placement: &Placement) -> StoreResult<()> {
@@ -139,7 +172,13 @@ pub(super) fn list(
     cursor: Option<&str>,
     limit: usize,
 ) -> StoreResult<Listing<Alert>> {
-    tx.list(&list_of(of), cursor, limit, Direction::Descending)
+    let direction = match of {
+        AlertsOf::FirstOf(_) => Direction::Ascending,
+        AlertsOf::Client(_) | AlertsOf::ActiveOf(_) | AlertsOf::Incident(_) => {
+            Direction::Descending
+        }
+    };
+    tx.list(&list_of(of), cursor, limit, direction)
 }
 
 pub(super) fn active(
@@ -149,4 +188,13 @@ pub(super) fn active(
     limit: usize,
 ) -> StoreResult<Listing<Alert>> {
     tx.list(&active_of(source), cursor, limit, Direction::Ascending)
+}
+
+pub(super) fn heard(
+    tx: &Tx<'_>,
+    lasting: bool,
+    cursor: Option<&str>,
+    limit: usize,
+) -> StoreResult<Listing<Alert>> {
+    tx.list(&heard_of(lasting), cursor, limit, Direction::Ascending)
 }

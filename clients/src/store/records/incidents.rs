@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use domain::{
-    alert::{Alert, AlertId, AlertSource, Event, Sighting},
+    alert::{Alert, AlertId, AlertSource, Event, HeardSince, Sighting},
     ids::{ClientId, DeviceId},
     triage::{
         Expectation, IncidentKey, IncidentNews, IncidentRecord, IncidentStatus, Order, Outcome,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::store::{
     Alerts, AlertsOf, BusyClient, IncidentChange, IncidentsOf, KEEP_ALERTS, Listing, Missed,
-    RulesVersion, StatedTopology, StoreError, StoreResult, Taking, Turn, TurnEnd,
+    RulesVersion, StatedTopology, StoreError, StoreResult, Taking, Turn, TurnEnd, Unheard,
 };
 
 const FACTS: &str = "facts";
@@ -218,6 +218,41 @@ impl<B: Backend> Alerts for Records<B> {
         Ok(sum)
     }
 
+    async fn end_unheard(
+        &self,
+        lasting: bool,
+        since: HeardSince,
+        now: Timestamp,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Unheard> {
+        let cursor = cursor.map(ToOwned::to_owned);
+        let page = self
+            .0
+            .read(move |tx| alerts::heard(tx, lasting, cursor.as_deref(), limit))
+            .await?;
+        let all = page.items.len();
+        let due = page.items.into_iter();
+        let due = due.map_while(|alert| alert.unheard(&since, now).map(|over| over.alert.said.id));
+        let due: Vec<AlertId> = due.collect();
+        let mut sum = Unheard {
+            // What comes after one that was heard of was heard of later.
+            next: page.next.filter(|_| due.len() == all),
+            ..Unheard::default()
+        };
+        for chunk in due.chunks(B::MOST_WRITES / alerts::WRITES_OF_AN_ALERT) {
+            let chunk = chunk.to_vec();
+            let work = move |tx: &Tx<'_>| {
+                let each = chunk.iter();
+                let each = each.map(|id| alerts::end_unheard(tx, id, &since, now));
+                each.collect::<StoreResult<Vec<_>>>()
+            };
+            let ended = self.0.write(work).await?;
+            sum.ended += ended.into_iter().filter(|ended| *ended).count() as u64;
+        }
+        Ok(sum)
+    }
+
     async fn busy_clients(
         &self,
         cursor: Option<&str>,
@@ -358,8 +393,15 @@ impl<B: Backend> Alerts for Records<B> {
         limit: usize,
     ) -> StoreResult<Listing<IncidentRecord>> {
         let (list, cursor) = (list_of(of), cursor.map(ToOwned::to_owned));
+        let direction = match of {
+            // While a storm lasts there are new ones at each turn: nobody waits for its end.
+            IncidentsOf::UndeliveredOf(_) => Direction::Ascending,
+            IncidentsOf::Client(_) | IncidentsOf::OpenOf(_) | IncidentsOf::Open => {
+                Direction::Descending
+            }
+        };
         self.0
-            .read(move |tx| tx.list(&list, cursor.as_deref(), limit, Direction::Descending))
+            .read(move |tx| tx.list(&list, cursor.as_deref(), limit, direction))
             .await
     }
 

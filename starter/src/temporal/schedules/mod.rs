@@ -7,6 +7,7 @@ mod written;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use contracts::schedule::ScheduleKind;
 use domain::ids::ScheduleName;
 use temporalio_client::{
     NamespacedClient,
@@ -14,7 +15,7 @@ use temporalio_client::{
 };
 use temporalio_common::protos::temporal::api::{
     enums::v1::ScheduleOverlapPolicy,
-    schedule::v1::{SchedulePatch, ScheduleState, TriggerImmediatelyRequest},
+    schedule::v1::{ScheduleListInfo, SchedulePatch, ScheduleState, TriggerImmediatelyRequest},
     workflowservice::v1::{
         CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest,
         ListSchedulesRequest, PatchScheduleRequest, UpdateScheduleRequest,
@@ -41,6 +42,31 @@ impl Temporal {
     /// # Errors
     /// When the server does not answer.
     pub async fn schedules(&self) -> anyhow::Result<Vec<ScheduleName>> {
+        self.listed(|_| true).await
+    }
+
+    /// Reads the schedules of a kind that were made here: those that go on, then those that are paused, each
+    /// by name.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(super) async fn schedules_of(&self, kind: ScheduleKind) -> anyhow::Result<Vec<Standing>> {
+        let starts = |info: &ScheduleListInfo| {
+            let started = info.workflow_type.as_ref();
+            started.is_some_and(|started| started.name == kind.workflow_type())
+        };
+        let mut found = Vec::new();
+        for name in self.listed(starts).await? {
+            found.extend(self.schedule(&name).await?);
+        }
+        found.sort_by_key(|one| one.paused);
+        Ok(found)
+    }
+
+    async fn listed(
+        &self,
+        wanted: impl Fn(&ScheduleListInfo) -> bool,
+    ) -> anyhow::Result<Vec<ScheduleName>> {
         let (mut names, mut next_page_token) = (vec![], vec![]);
         loop {
             let request = ListSchedulesRequest {
@@ -55,7 +81,8 @@ impl Temporal {
             let ours = page
                 .schedules
                 .into_iter()
-                .filter(|one| is_ours(one.memo.as_ref()));
+                .filter(|one| is_ours(one.memo.as_ref()))
+                .filter(|one| wanted(one.info.as_ref().unwrap_or(&ScheduleListInfo::default())));
             names.extend(ours.filter_map(|one| one.schedule_id.parse().ok()));
             next_page_token = page.next_page_token;
             if next_page_token.is_empty() {
