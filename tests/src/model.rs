@@ -70,6 +70,8 @@ pub struct Model {
     pub paused: Option<String>,
     /// `SuperOps` does not answer, and nobody asks it.
     pub superops_away: bool,
+    /// It goes away as soon as this holds after an answer of any activity.
+    pub away_when: Option<fn(&Model) -> bool>,
     /// The model does not answer, and is not waited for.
     pub model_away: bool,
     /// KBs in the ledger of bad patches.
@@ -145,6 +147,7 @@ impl Model {
             forensic: BTreeSet::new(),
             paused: None,
             superops_away: false,
+            away_when: None,
             model_away: false,
             stopped: Vec::new(),
             openings: VecDeque::new(),
@@ -208,6 +211,10 @@ impl Model {
         let answers = self.answers.entry(activity.to_owned()).or_default();
         *answers += 1;
         let number = *answers;
+        if self.away_when.is_some_and(|when| when(self)) {
+            self.away_when = None;
+            self.superops_away = true;
+        }
         let mut faults = self.faults.iter().filter(|f| f.how == Lost::Answer);
         faults.any(|fault| fault.meets(activity, number))
     }
@@ -216,6 +223,12 @@ impl Model {
     #[must_use]
     pub fn calls_of(&self, activity: &str) -> usize {
         self.calls.iter().filter(|call| *call == activity).count()
+    }
+
+    /// Counts the calls of an activity that have succeeded.
+    #[must_use]
+    pub fn answers_of(&self, activity: &str) -> u32 {
+        self.answers.get(activity).copied().unwrap_or_default()
     }
 
     /// Counts the starts of the device script in a mode.
