@@ -352,3 +352,81 @@ fn an_abort_does_not_wait_for_superops_and_says_what_is_left_to_do() {
         }
     });
 }
+
+/// The same device under the plan of a later retry.
+async fn again(world: &World, name: &str) -> (Arc<World>, Deployment) {
+    let site = site().await;
+    let mut device = world.read(|m| m.devices[&"81".parse().unwrap()].clone());
+    device.reports_get_lost = false;
+    let again = World::new(site, name, 1);
+    again.change(|m| *m.device("81") = device);
+    let deployment = again.deploy(site, |_| {}).await;
+    (again, deployment)
+}
+
+#[test]
+fn a_retry_after_a_silent_installation_finds_the_update_and_does_not_install_it_again() {
+    run(async {
+        let cases = [
+            // The retry of the letter comes before the next scan: only the script can tell.
+            ("unheard", Scan::Never, false, DeviceOutcome::Verified, 1),
+            (
+                "unheard-restart",
+                Scan::Never,
+                true,
+                DeviceOutcome::Verified,
+                1,
+            ),
+            // A scan was made meanwhile.
+            (
+                "unheard-scanned",
+                Scan::Confirms,
+                false,
+                DeviceOutcome::AlreadyInstalled,
+                0,
+            ),
+        ];
+        for (name, scan, needs_restart, outcome, starts) in cases {
+            let site = site().await;
+            let world = World::new(site, name, 1);
+            world.change(|m| {
+                let device = m.device("81");
+                device.reports_get_lost = true;
+                device.needs_restart = needs_restart;
+                device.scan = Scan::Never;
+            });
+            let deployment = world
+                .deploy(site, |r| {
+                    r.waits.callback_secs = 1;
+                    r.waits.script_timeout_secs = 3;
+                })
+                .await;
+            deployment.ends(DeploymentOutcome::Incomplete).await;
+            let first = world.read(|m| m.outcome_of("81"));
+            assert_eq!(first, Some(DeviceOutcome::NeedsHuman), "{name}");
+
+            world.change(|m| m.device("81").scan = scan);
+            let (again, retry) = again(&world, &format!("{name}-again")).await;
+            if scan == Scan::Never {
+                again
+                    .until("the script is asked", |m| {
+                        m.starts_of(ScriptMode::Verify) > 0
+                    })
+                    .await;
+                again.change(|m| m.device("81").scan = Scan::Confirms);
+            }
+            retry.result().await;
+            let (ended, installed, started, restarts) = again.read(|m| {
+                (
+                    m.outcome_of("81"),
+                    m.devices[&"81".parse().unwrap()].installed.len(),
+                    m.starts_of(ScriptMode::Install),
+                    m.starts_of(ScriptMode::Reboot),
+                )
+            });
+            assert_eq!(ended, Some(outcome), "{name}");
+            assert_eq!(installed, 1, "{name}: installed once over both plans");
+            assert_eq!((started, restarts > 0), (starts, needs_restart), "{name}");
+        }
+    });
+}
