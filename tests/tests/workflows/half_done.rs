@@ -10,6 +10,7 @@ use domain::{
     plan::{PlanRequest, RollbackScope},
     script::ScriptMode,
 };
+use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -240,7 +241,7 @@ fn a_rollback_waits_at_each_of_its_steps_until_superops_is_back() {
                 "SuperOps does not answer; the script is started later",
             ),
         ];
-        for (name, when, note) in steps {
+        let told = steps.map(|(name, when, note)| async move {
             let (world, deployment) = left_alone(name, broken, watched, when).await;
             in_vain(&world, STARTS).await;
             let waiting = device_status(name, "81").await;
@@ -250,7 +251,8 @@ fn a_rollback_waits_at_each_of_its_steps_until_superops_is_back() {
             deployment.ends(DeploymentOutcome::RolledBack).await;
             let expected = (Some(DeviceOutcome::RolledBack), [1, 0, 1]);
             assert_eq!(came_to(&world), expected, "{name}");
-        }
+        });
+        join_all(told).await;
     });
 }
 
@@ -329,7 +331,7 @@ fn an_abort_does_not_wait_for_superops_and_says_what_is_left_to_do() {
                 "the device list could not be read since",
             ),
         ];
-        for (name, when, activity, words) in moments {
+        let told = moments.map(|(name, when, activity, words)| async move {
             let restarts = activity == STARTS;
             let (world, deployment) = left_alone(
                 name,
@@ -349,7 +351,8 @@ fn an_abort_does_not_wait_for_superops_and_says_what_is_left_to_do() {
             let detail = world.read(|m| m.rows.values().next().unwrap().result.detail.clone());
             assert!(detail.contains(words), "{name}: {detail}");
             assert!(world.read(|m| m.leases.is_empty()), "{name}");
-        }
+        });
+        join_all(told).await;
     });
 }
 
@@ -386,7 +389,7 @@ fn a_retry_after_a_silent_installation_finds_the_update_and_does_not_install_it_
                 0,
             ),
         ];
-        for (name, scan, needs_restart, outcome, starts) in cases {
+        let told = cases.map(|(name, scan, needs_restart, outcome, starts)| async move {
             let site = site().await;
             let world = World::new(site, name, 1);
             world.change(|m| {
@@ -427,6 +430,7 @@ fn a_retry_after_a_silent_installation_finds_the_update_and_does_not_install_it_
             assert_eq!(ended, Some(outcome), "{name}");
             assert_eq!(installed, 1, "{name}: installed once over both plans");
             assert_eq!((started, restarts > 0), (starts, needs_restart), "{name}");
-        }
+        });
+        join_all(told).await;
     });
 }

@@ -126,17 +126,18 @@ impl Attempt {
         }
     }
 
-    /// Pauses longer and longer while `SuperOps` is away, because each try stays in the history; not
-    /// much longer where a window may close meanwhile. One that is busy says by itself how long.
+    /// Pauses longer and longer, because each try stays in the history; not much longer where a window may
+    /// close meanwhile. One that is only busy says by itself how long.
     fn next_pause(&self, last: u64, failed: &Failed, ends: bool) -> u64 {
         let poll = self.input.waits.script_poll_secs;
         let asked = failed
             .retry_after
             .map_or(poll, |pause| pause.as_secs().max(1));
-        if failed.is(FailureKind::Throttled) {
-            return asked;
-        }
-        let most = poll.saturating_mul(if ends { 1 } else { MAX_BACKOFF });
+        let most = match (failed.is(FailureKind::Throttled), ends) {
+            (true, true) => asked,
+            (true, false) | (false, true) => poll,
+            (false, false) => poll.saturating_mul(MAX_BACKOFF),
+        };
         asked.max(last.saturating_mul(2).min(most))
     }
 

@@ -395,9 +395,7 @@ impl Attempt {
             "alerts could not be read",
         );
         let Some(answer) = read.await? else {
-            return Err(Ends::human(
-                "installed, and alerts could not be read since: SuperOps does not answer",
-            ));
+            return Err(Ends::human("installed, and alerts could not be read since"));
         };
         let alerts = answer.alerts;
         if !alerts.is_empty() {
