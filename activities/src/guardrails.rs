@@ -19,6 +19,7 @@ use domain::{
     ids::{ClientId, KbId},
     ledger,
 };
+use jiff::Timestamp;
 use policy::{Engine, PolicySet, merge};
 
 use crate::{
@@ -169,9 +170,8 @@ impl Guardrails {
 
     /// Says since when `SuperOps` does not answer: what is started meanwhile only waits.
     async fn superops_away(&self) -> Outcome<Option<String>> {
-        let note = breaker::read_note(self.store.counters.as_ref(), superops::BUCKET).await?;
         let now = self.clock.now();
-        let since = note.and_then(|note| note.away_since(now));
+        let since = superops_away_since(&self.store, now).await?;
         Ok(since.map(|since| {
             let same_day = since.to_string()[..10] == now.to_string()[..10];
             let form = if same_day { "%H:%M" } else { "%F %H:%M" };
@@ -192,6 +192,15 @@ impl Stops {
     pub(crate) fn any(&self) -> bool {
         self.paused.is_some() || !self.stopped.is_empty()
     }
+}
+
+/// Reads since when `SuperOps` does not answer, by what workers have noted.
+pub(crate) async fn superops_away_since(
+    store: &Store,
+    now: Timestamp,
+) -> Outcome<Option<Timestamp>> {
+    let note = breaker::read_note(store.counters.as_ref(), superops::BUCKET).await?;
+    Ok(note.and_then(|note| note.away_since(now)))
 }
 
 fn read(stored: PolicyVersion) -> Outcome<PolicySet> {

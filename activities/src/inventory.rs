@@ -21,6 +21,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 use crate::{
     Clock, Deps,
     failure::{Failed, Outcome, final_error, is_left_alone},
+    guardrails::superops_away_since,
 };
 
 /// What the store knows of devices; asks nobody else.
@@ -51,6 +52,7 @@ impl InventoryActivities {
         let read = self.store.inventory.get_device(&input.device).await;
         Ok(GetDeviceResult {
             device: read.map_err(Failed::from)?,
+            away_since: superops_away_since(&self.store, self.clock.now()).await?,
         })
     }
 

@@ -96,6 +96,10 @@ pub struct FakeDevice {
     pub takes: Duration,
     /// The snapshot is as old as this time and says offline.
     pub last_snapshot: Option<Timestamp>,
+    /// Updates that were really installed, each time; a script that finds its update there installs nothing.
+    pub installed: Vec<KbId>,
+    /// What the list said last: it stands still while `SuperOps` is away.
+    listed: Option<Device>,
     pub(crate) jobs: Vec<Job>,
 }
 
@@ -137,6 +141,8 @@ impl FakeDevice {
             reports_get_lost: false,
             takes: Duration::ZERO,
             last_snapshot: None,
+            installed: Vec::new(),
+            listed: None,
             jobs: Vec::new(),
         }
     }
@@ -163,10 +169,23 @@ impl FakeDevice {
         }
     }
 
+    /// The snapshot of now; of before, while nobody can read the list.
+    pub(crate) fn look(&mut self, superops_away: bool) -> Device {
+        let seen = self.seen();
+        match &self.listed {
+            Some(listed) if superops_away && self.last_snapshot.is_none() => listed.clone(),
+            _ => self.listed.insert(seen).clone(),
+        }
+    }
+
     pub(crate) fn state_of(&self, kb: &KbId) -> Option<PatchState> {
         let state = *self.patches.get(kb)?;
         Some(match (state, self.scan) {
             (PatchState::Installed, Scan::SaysMissing) => PatchState::Missing,
+            // Of what a script has installed the list knows by a scan only.
+            (PatchState::Installed, Scan::Never) if self.installed.contains(kb) => {
+                PatchState::Missing
+            }
             (state, _) => state,
         })
     }
@@ -204,7 +223,10 @@ impl FakeDevice {
         match (input.mode, &input.kb) {
             (ScriptMode::Install, Some(kb)) => match self.install {
                 Install::Works => {
-                    self.patches.insert(kb.clone(), PatchState::Installed);
+                    let before = self.patches.insert(kb.clone(), PatchState::Installed);
+                    if before != Some(PatchState::Installed) {
+                        self.installed.push(kb.clone());
+                    }
                     report.installed = Some(true);
                     report.reboot_required = self.needs_restart;
                 }

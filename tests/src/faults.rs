@@ -28,10 +28,17 @@ pub enum Lost {
 pub struct Fault {
     /// Activity, such as `plans.seal`.
     pub activity: &'static str,
-    /// The calls that fail, from 1; every one when absent.
+    /// The calls that fail, from 1; every one when absent. [`Lost::Answer`] counts calls that succeeded: an
+    /// answer that was not given cannot be lost.
     pub call: Option<u32>,
     /// How.
     pub how: Lost,
+}
+
+impl Fault {
+    pub(crate) fn meets(&self, activity: &str, number: u32) -> bool {
+        self.activity == activity && self.call.is_none_or(|call| call == number)
+    }
 }
 
 /// Builds the failure of an activity.
@@ -84,15 +91,18 @@ impl ActivityInboundInterceptor for Gate {
                 Some(Lost::Refused(kind)) => {
                     return Err(failure(kind, "refused on demand", false));
                 }
-                Some(Lost::Answer) => {
-                    drop(world);
-                    next.run(input).await?;
-                    return Err(failure("harness.unavailable", "the answer was lost", true));
-                }
-                None => {}
+                Some(Lost::Answer) | None => {}
             }
             drop(world);
-            next.run(input).await
+            let answer = next.run(input).await?;
+            // Its test may be over meanwhile.
+            let Ok(world) = self.worlds.of_workflow(&workflow) else {
+                return Ok(answer);
+            };
+            if world.change(|model| model.note_answer(&name)) {
+                return Err(failure("harness.unavailable", "the answer was lost", true));
+            }
+            Ok(answer)
         })
     }
 }

@@ -70,6 +70,8 @@ pub struct Model {
     pub paused: Option<String>,
     /// `SuperOps` does not answer, and nobody asks it.
     pub superops_away: bool,
+    /// It goes away as soon as this holds after an answer of any activity.
+    pub away_when: Option<fn(&Model) -> bool>,
     /// The model does not answer, and is not waited for.
     pub model_away: bool,
     /// KBs in the ledger of bad patches.
@@ -86,6 +88,8 @@ pub struct Model {
     pub faults: Vec<Fault>,
     /// Every call, by activity name.
     pub calls: Vec<String>,
+    /// How many calls of an activity have succeeded.
+    answers: BTreeMap<String, u32>,
     /// Pages of the device list when it is read again.
     pub pages_of_a_refresh: u32,
     /// Every start of the device script, in order.
@@ -143,6 +147,7 @@ impl Model {
             forensic: BTreeSet::new(),
             paused: None,
             superops_away: false,
+            away_when: None,
             model_away: false,
             stopped: Vec::new(),
             openings: VecDeque::new(),
@@ -151,6 +156,7 @@ impl Model {
             held: BTreeSet::new(),
             faults: Vec::new(),
             calls: Vec::new(),
+            answers: BTreeMap::new(),
             pages_of_a_refresh: 2,
             scripts: Vec::new(),
             notices: Vec::new(),
@@ -182,7 +188,7 @@ impl Model {
         self.devices.values_mut().for_each(turn);
     }
 
-    /// Makes an activity fail, at its nth call (from 1) or always.
+    /// Makes an activity fail, at its nth call (from 1) or always; see [`Fault::call`].
     pub fn fail(&mut self, activity: &'static str, call: impl Into<Option<u32>>, how: Lost) {
         let call = call.into();
         self.faults.push(Fault {
@@ -195,16 +201,34 @@ impl Model {
     pub(crate) fn note_call(&mut self, activity: &str) -> Option<Lost> {
         self.calls.push(activity.to_owned());
         let number = u32::try_from(self.calls_of(activity)).unwrap();
-        let fault = self.faults.iter().find(|fault| {
-            fault.activity == activity && fault.call.is_none_or(|call| call == number)
-        })?;
+        let mut faults = self.faults.iter().filter(|f| f.how != Lost::Answer);
+        let fault = faults.find(|fault| fault.meets(activity, number))?;
         Some(fault.how.clone())
+    }
+
+    /// Notes that a call has succeeded; true when its answer is lost.
+    pub(crate) fn note_answer(&mut self, activity: &str) -> bool {
+        let answers = self.answers.entry(activity.to_owned()).or_default();
+        *answers += 1;
+        let number = *answers;
+        if self.away_when.is_some_and(|when| when(self)) {
+            self.away_when = None;
+            self.superops_away = true;
+        }
+        let mut faults = self.faults.iter().filter(|f| f.how == Lost::Answer);
+        faults.any(|fault| fault.meets(activity, number))
     }
 
     /// Counts the calls of an activity.
     #[must_use]
     pub fn calls_of(&self, activity: &str) -> usize {
         self.calls.iter().filter(|call| *call == activity).count()
+    }
+
+    /// Counts the calls of an activity that have succeeded.
+    #[must_use]
+    pub fn answers_of(&self, activity: &str) -> u32 {
+        self.answers.get(activity).copied().unwrap_or_default()
     }
 
     /// Counts the starts of the device script in a mode.

@@ -266,5 +266,6 @@ fn what_cannot_be_done_is_said_in_one_clear_line_and_what_needs_a_person_is_list
         "{nowhere}"
     );
     letters::are_listed_retried_and_dropped(&dev);
+    letters::are_retried_without_doing_anything_twice(&dev);
     dev.stop();
 }

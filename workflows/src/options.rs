@@ -50,6 +50,12 @@ pub(crate) fn in_steps(mut options: ActivityOptions, step_secs: u64) -> Activity
     options
 }
 
+/// Lets an activity be tried once.
+pub(crate) fn once(mut options: ActivityOptions) -> ActivityOptions {
+    options.retry_policy = Some(retry(1, 1, 1));
+    options
+}
+
 /// The store: retried without limit, because what was decided must be written down.
 pub(crate) fn store(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 30, retry(1, 60, 0), None, summary.into())

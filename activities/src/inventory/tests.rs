@@ -1,6 +1,6 @@
 use contracts::{
     activities::inventory::{
-        LeaseInput, LeaseResult, SyncClientInput, SyncPageInput, SyncPageResult,
+        GetDeviceInput, LeaseInput, LeaseResult, SyncClientInput, SyncPageInput, SyncPageResult,
     },
     failures,
 };
@@ -45,6 +45,34 @@ fn page(page: u32) -> SyncPageInput {
         max_age_secs: 300,
         wanted: vec![],
     }
+}
+
+#[tokio::test]
+async fn a_look_at_the_snapshot_says_whether_it_can_become_younger() {
+    let world = World::new().await;
+    let activities = environment(InventoryActivities::new(&world.deps));
+    let flags = &world.deps.store.counters;
+    let away = async || {
+        let input = GetDeviceInput {
+            device: "41".parse().unwrap(),
+        };
+        let look = activities.run(InventoryActivities::get_device, input).await;
+        look.unwrap().away_since
+    };
+    assert_eq!(away().await, None, "nobody has ever had trouble");
+    let now = world.deps.clock.now();
+    let open = json!({ "state": "open", "since": now, "until": now, "by": "x@1" }).to_string();
+    flags
+        .set_flag("breaker/superops", Some(&open))
+        .await
+        .unwrap();
+    assert_eq!(away().await, Some(now));
+    let closed = json!({ "state": "closed", "by": "x@1" }).to_string();
+    flags
+        .set_flag("breaker/superops", Some(&closed))
+        .await
+        .unwrap();
+    assert_eq!(away().await, None);
 }
 
 #[tokio::test]

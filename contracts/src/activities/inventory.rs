@@ -57,6 +57,9 @@ pub struct GetDeviceInput {
 pub struct GetDeviceResult {
     /// The device; absent when the inventory does not know it.
     pub device: Option<Device>,
+    /// Since when `SuperOps` does not answer: the snapshot stands still, and proves nothing.
+    #[serde(default)]
+    pub away_since: Option<Timestamp>,
 }
 
 /// Asks for a lease.

@@ -3,6 +3,7 @@
 mod gate;
 #[cfg(test)]
 mod properties;
+mod stragglers;
 #[cfg(test)]
 mod tests;
 
@@ -10,7 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-pub use self::gate::{GateState, RingCounts, gate};
+pub use self::{
+    gate::{GateState, RingCounts, gate},
+    stragglers::{LaneTurn, StragglerWait, lane_turn, still_waiting},
+};
 use crate::{
     device::Device,
     ids::DeviceId,

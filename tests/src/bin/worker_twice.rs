@@ -9,8 +9,9 @@ use std::{
 };
 
 use autoops_tests::{faults::failure, ground::DONE_TWICE};
-use temporalio_sdk::interceptors::{
-    ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next,
+use temporalio_sdk::{
+    activities::ActivityInfo,
+    interceptors::{ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next},
 };
 use tokio_util::sync::CancellationToken;
 use worker::{Args, LogFormat, logs, read_args, run_with};
@@ -21,20 +22,31 @@ const REPEATED_BY_THE_WORKFLOW: &str = "superops.run_script";
 /// Loses answers, and notes in a folder what was done again: a file for each activity.
 struct Deaf {
     notes: PathBuf,
-    /// What was done and not heard: an activity of a run, or the script start of a workflow.
-    unheard: Mutex<HashSet<[String; 3]>>,
+    /// Calls whose last answer was not heard.
+    unheard: Mutex<HashSet<String>>,
 }
 
 impl Deaf {
-    /// Returns true for the first of two that did their work; those that failed by themselves count as neither.
-    fn loses(&self, done: [String; 3]) -> bool {
+    /// Returns true for the first of two answers. Not for the first of two tries: one that failed by
+    /// itself gave none.
+    fn loses(&self, call: &str) -> bool {
         let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = unheard.remove(&done);
+        let again = unheard.remove(call);
         if !again {
-            unheard.insert(done);
+            unheard.insert(call.to_owned());
         }
         !again
     }
+}
+
+/// Names what is called twice: tries of one activity, or starts of the script in one workflow.
+fn call_of(info: &ActivityInfo) -> String {
+    let workflow = info.workflow_id.as_deref().unwrap_or_default();
+    if info.activity_type == REPEATED_BY_THE_WORKFLOW {
+        return workflow.to_owned();
+    }
+    let run = info.workflow_run_id.as_deref().unwrap_or_default();
+    format!("{workflow}/{run}/{}", info.activity_id)
 }
 
 impl ActivityInboundInterceptor for Deaf {
@@ -45,16 +57,10 @@ impl ActivityInboundInterceptor for Deaf {
     ) -> ExecuteActivityOutput<'a> {
         let info = input.activity_info();
         let name = info.activity_type.clone();
-        let workflow = info.workflow_id.clone().unwrap_or_default();
-        let done = if name == REPEATED_BY_THE_WORKFLOW {
-            [workflow, String::new(), name.clone()]
-        } else {
-            let run = info.workflow_run_id.clone().unwrap_or_default();
-            [workflow, run, info.activity_id.clone()]
-        };
+        let call = call_of(info);
         Box::pin(async move {
             let answer = next.run(input).await?;
-            if self.loses(done) {
+            if self.loses(&call) {
                 return Err(failure("harness.unavailable", "the answer was lost", true));
             }
             std::fs::write(self.notes.join(name), "")

@@ -25,7 +25,7 @@ impl FakeSnapshot {
 
 #[activities]
 impl FakeSnapshot {
-    /// Reads a device; every look sees it as it is now.
+    /// Reads a device; every look sees it as it is now, unless nobody can read the list.
     #[activity(definition = contracts::activities::inventory::GetDevice)]
     pub async fn get_device(
         self: Arc<Self>,
@@ -33,8 +33,15 @@ impl FakeSnapshot {
         input: GetDeviceInput,
     ) -> Result<GetDeviceResult, ActivityError> {
         let world = self.0.of(&ctx)?;
-        let device = world.read(|m| m.devices.get(&input.device).map(|d| d.seen()));
-        Ok(GetDeviceResult { device })
+        let (device, away) = world.change(|m| {
+            let away = m.superops_away;
+            let device = m.devices.get_mut(&input.device);
+            (device.map(|d| d.look(away)), away)
+        });
+        Ok(GetDeviceResult {
+            device,
+            away_since: away.then(Timestamp::now),
+        })
     }
 
     /// Takes or renews a lease.

@@ -9,11 +9,11 @@ const OTHER: &str = "4100000000000000004";
 const PLAN: &str = "for-a-person";
 
 /// Waits of this story are short: what is waited for here never comes.
-fn plan(dev: &Dev) -> String {
+fn plan(dev: &Dev, id: &str, devices: &[&str]) -> String {
     let plan = json!({
-        "id": PLAN, "client": "7000000000000000001", "requested_by": "tim",
+        "id": id, "client": "7000000000000000001", "requested_by": "tim",
         "patches": [{ "kb": "KB5034441" }],
-        "devices": { "ids": [DEVICE, OTHER] },
+        "devices": { "ids": devices },
         "rings": [{ "name": "all", "rest": true, "gate": { "success_percent": 0, "soak_secs": 0 } }],
         "health": { "online_within_secs": 60, "soak_secs": 0 },
         "approval": { "required": true },
@@ -23,7 +23,7 @@ fn plan(dev: &Dev) -> String {
             "inventory_secs": 2, "restart_grace_secs": 1,
         },
     });
-    let path = dev.folder().join("for-a-person.json");
+    let path = dev.folder().join(format!("{id}.json"));
     std::fs::write(&path, plan.to_string()).unwrap();
     path.display().to_string()
 }
@@ -44,16 +44,64 @@ fn installed(dev: &Dev, device: &str) -> usize {
     log.iter().filter(|row| row.contains(device)).count()
 }
 
+/// Runs a plan whose devices all need a person, and lists them.
+fn ends_with_letters(dev: &Dev, id: &str, devices: &[&str]) -> Vec<Value> {
+    dev.autoops(&["patch", "start", "--plan", &plan(dev, id, devices)])
+        .succeeds();
+    dev.autoops(&["approve", id, "--by", "dana"]).succeeds();
+    dev.autoops_for(&["wait", id], PATIENCE).fails_with(4);
+    letters(dev, &["--kind", "device-needs-human"])
+}
+
+/// Nothing is approved by retrying, and the update is as often on the device as before; then it runs to its
+/// good end.
+fn approved_and_verified(dev: &Dev, retried: &str, device: &str, before: usize) {
+    dev.until("the retry waits for an approval", || {
+        dev.autoops(&["list", "--needs-approval"])
+            .succeeds()
+            .contains(retried)
+    });
+    assert_eq!(installed(dev, device), before);
+    dev.autoops(&["approve", retried, "--by", "dana"])
+        .succeeds();
+    let device = format!("devices/{device}");
+    dev.until("the retry has ended", || {
+        dev.change_simulator(&device, &json!({ "scan_now": true }));
+        let status = dev.autoops(&["status", retried, "--json"]).succeeds();
+        let status: Value = serde_json::from_str(&status).unwrap();
+        status["stage"] == "done"
+    });
+    let ended = dev.autoops_for(&["wait", retried], PATIENCE).succeeds();
+    assert!(ended.contains("verified"), "{ended}");
+}
+
+/// A script installs, and nobody hears of it: the retry finds what is there.
+pub(crate) fn are_retried_without_doing_anything_twice(dev: &Dev) {
+    let whom = json!({ "devices": [OTHER] });
+    dev.change_simulator("scenarios/silent_scripts", &whom);
+    let open = ends_with_letters(dev, "unheard", &[OTHER]);
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert_eq!(installed(dev, OTHER), 1);
+    dev.change_simulator("faults", &json!({ "drop_callbacks": { "devices": [] } }));
+    let retry = [
+        "dead-letters",
+        "retry",
+        &id_of(&open, OTHER),
+        "--by",
+        "tim",
+        "--json",
+    ];
+    let retry: Value = serde_json::from_str(&dev.autoops(&retry).succeeds()).unwrap();
+    approved_and_verified(dev, retry["plan"].as_str().unwrap(), OTHER, 1);
+    assert_eq!(installed(dev, OTHER), 1, "not a second time");
+    assert!(letters(dev, &[]).is_empty());
+}
+
 pub(crate) fn are_listed_retried_and_dropped(dev: &Dev) {
     // Nothing is started, and SuperOps does not say so.
     let lost = json!({ "ambiguous_writes": { "count": 100_000, "applied": false } });
     dev.change_simulator("faults", &lost);
-    dev.autoops(&["patch", "start", "--plan", &plan(dev)])
-        .succeeds();
-    dev.autoops(&["approve", PLAN, "--by", "dana"]).succeeds();
-    dev.autoops_for(&["wait", PLAN], PATIENCE).fails_with(4);
-
-    let open = letters(dev, &["--kind", "device-needs-human"]);
+    let open = ends_with_letters(dev, PLAN, &[DEVICE, OTHER]);
     assert_eq!(open.len(), 2, "{open:?}");
     let (id, other) = (id_of(&open, DEVICE), id_of(&open, OTHER));
     let table = dev.autoops(&["dead-letters", "list"]).succeeds();
@@ -103,24 +151,7 @@ pub(crate) fn are_listed_retried_and_dropped(dev: &Dev) {
     assert!(letters(dev, &[]).is_empty());
     assert_eq!(letters(dev, &["--all"]).len(), 2);
 
-    // Nothing is approved by retrying.
-    dev.until("the retry waits for an approval", || {
-        dev.autoops(&["list", "--needs-approval"])
-            .succeeds()
-            .contains(retried)
-    });
-    assert_eq!(installed(dev, DEVICE), 0);
-    dev.autoops(&["approve", retried, "--by", "dana"])
-        .succeeds();
-    let device = format!("devices/{DEVICE}");
-    dev.until("the retry has ended", || {
-        dev.change_simulator(&device, &json!({ "scan_now": true }));
-        let status = dev.autoops(&["status", retried, "--json"]).succeeds();
-        let status: Value = serde_json::from_str(&status).unwrap();
-        status["stage"] == "done"
-    });
-    let ended = dev.autoops_for(&["wait", retried], PATIENCE).succeeds();
-    assert!(ended.contains("verified"), "{ended}");
+    approved_and_verified(dev, retried, DEVICE, 0);
     assert_eq!((installed(dev, DEVICE), installed(dev, OTHER)), (1, 0));
     let trail = dev.autoops(&["audit", "show", PLAN]).succeeds();
     assert!(

@@ -492,6 +492,21 @@ fn every_activity_may_lose_its_answer_once() {
 }
 
 #[test]
+fn a_lost_answer_is_one_that_was_given() {
+    run(async {
+        let world = World::new(site().await, "answer-of-the-second-try", 1);
+        world.change(|m| {
+            m.fail("risk.assess", 1, Lost::Retryable);
+            m.fail("risk.assess", 1, Lost::Answer);
+        });
+        let deployment = world.deploy(site().await, |_| {}).await;
+        deployment.ends(E::Verified).await;
+        let calls = world.read(|m| m.calls_of("risk.assess"));
+        assert_eq!(calls, 3, "one failed, one was not heard, one was");
+    });
+}
+
+#[test]
 fn every_activity_may_be_refused_for_good() {
     in_every_row(Way {
         name: "refused",

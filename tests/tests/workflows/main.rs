@@ -13,6 +13,7 @@ mod devices;
 mod durability;
 mod evidence;
 mod faults;
+mod half_done;
 mod incidents;
 mod input;
 mod ledger;

@@ -19,7 +19,7 @@ fn one_ring(request: &mut PlanRequest) {
     request.rings = vec![plan::ring("all", 2)];
 }
 
-async fn device_status(plan: &str, device: &str) -> DevicePatchStatus {
+pub(crate) async fn device_status(plan: &str, device: &str) -> DevicePatchStatus {
     let id = format!("device-patch/{plan}/{device}");
     let handle = site()
         .await
@@ -97,11 +97,20 @@ fn devices_at_work_wait_in_place_while_superops_is_away() {
             .until("the first script", |m| m.installed_on() == ["81"])
             .await;
         let asked = world.read(|m| m.calls_of("policy.evaluate"));
+        world.change(|m| {
+            m.held.insert("policy.evaluate".to_owned());
+            m.device("82").device.online = true;
+        });
+        world
+            .until("82 is seen online", |m| {
+                m.calls_of("policy.evaluate") > asked
+            })
+            .await;
         // 81 has installed and wants to ask the script; 82 has not begun.
         world.change(|m| {
             m.superops_away = true;
             m.hold_reports = false;
-            m.device("82").device.online = true;
+            m.held.clear();
         });
         deployment
             .until_status("a note", |s| {
@@ -153,9 +162,19 @@ fn a_device_whose_window_closes_meanwhile_is_put_off_and_patched_later() {
                 m.calls_of("inventory.get_device") > 0
             })
             .await;
+        let asked = world.read(|m| m.calls_of("policy.evaluate"));
+        world.change(|m| {
+            m.held.insert("policy.evaluate".to_owned());
+            m.device("81").device.online = true;
+        });
+        world
+            .until("it is seen online", |m| {
+                m.calls_of("policy.evaluate") > asked
+            })
+            .await;
         world.change(|m| {
             m.superops_away = true;
-            m.device("81").device.online = true;
+            m.held.clear();
         });
         world
             .until("it is put off", |m| {

@@ -20,11 +20,10 @@ use domain::{
     plan::RebootPolicy,
 };
 use jiff::Timestamp;
-use temporalio_common::{ActivityDefinition, data_converters::TemporalDeserializable};
-use temporalio_workflow::{ActivityOptions, WorkflowContext};
+use temporalio_workflow::WorkflowContext;
 
 use super::{DevicePatch, run_of};
-use crate::{call, clock, failure::Failed, options};
+use crate::{clock, failure::Failed, options};
 
 /// Why the story ends early: the outcome, and words for people.
 #[derive(Debug)]
@@ -80,69 +79,6 @@ impl Attempt {
     pub(super) fn new(ctx: WorkflowContext<DevicePatch>, input: DevicePatchInput) -> Self {
         let run = run_of(&input);
         Self { ctx, input, run }
-    }
-
-    /// Runs an activity.
-    pub(super) async fn call<A: ActivityDefinition>(
-        &self,
-        activity: A,
-        input: impl Into<A::Input>,
-        options: ActivityOptions,
-    ) -> Result<A::Output, Failed>
-    where
-        A::Output: TemporalDeserializable,
-    {
-        let longest = self.input.waits.call_secs;
-        call::activity(&self.ctx, longest, activity, input, options).await
-    }
-
-    /// Runs an activity that only reads and may be retried for hours. As long as nothing was done to
-    /// the device, a stop does not wait for it. Nothing when it has to be asked again.
-    pub(super) async fn read<A: ActivityDefinition>(
-        &self,
-        activity: A,
-        input: impl Into<A::Input>,
-        options: ActivityOptions,
-        trouble: &str,
-    ) -> Result<Option<A::Output>, Ends>
-    where
-        A::Output: TemporalDeserializable,
-    {
-        self.heed_stop()?;
-        let answer = call::while_wanted(
-            &self.ctx,
-            self.input.waits.call_secs,
-            (activity, input),
-            self.in_steps(options),
-            |s| s.stop.is_some() && !s.touched,
-            async || self.heed_stop().is_ok(),
-        )
-        .await;
-        match answer {
-            Some(Ok(answer)) => Ok(Some(answer)),
-            Some(Err(failed)) => {
-                self.bear(trouble, &failed).await?;
-                Ok(None)
-            }
-            None => {
-                self.heed_stop()?;
-                Err(Ends::human(trouble))
-            }
-        }
-    }
-
-    /// Lets a read come back often enough to keep the lease alive while `SuperOps` is away for hours.
-    pub(super) fn in_steps(&self, options: ActivityOptions) -> ActivityOptions {
-        options::in_steps(options, self.input.waits.lease_half_life_secs())
-    }
-
-    /// Bears a failure of a read that passes by itself: the lease is renewed, and it is read again.
-    pub(super) async fn bear(&self, trouble: &str, failed: &Failed) -> Result<(), Ends> {
-        if !failed.passes() {
-            return Err(Ends::failed(trouble, failed));
-        }
-        self.mind_history()?;
-        self.renew_lease().await
     }
 
     /// Runs the story; whatever happens, the lease is given back and the end written down.
@@ -270,7 +206,9 @@ impl Attempt {
 
     /// Reads the patch list and sorts out what needs no work.
     async fn preflight(&self, patches: &mut Vec<PatchResult>) -> Result<Vec<KbId>, Ends> {
-        let rows = self.patch_rows().await?;
+        let Some(rows) = self.patch_rows().await? else {
+            return Err(Ends::human("the patch list could not be read"));
+        };
         let mut wanted = Vec::new();
         for kb in &self.input.kbs {
             match state_of(&rows, kb) {
@@ -300,8 +238,9 @@ impl Attempt {
         Ok(wanted)
     }
 
-    /// Reads the patch list of the device, page by page, for the KBs of the plan.
-    pub(super) async fn patch_rows(&self) -> Result<Vec<PatchRow>, Ends> {
+    /// Reads the patch list of the device, page by page, for the KBs of the plan. Nothing when the
+    /// deployment was aborted and `SuperOps` does not answer.
+    pub(super) async fn patch_rows(&self) -> Result<Option<Vec<PatchRow>>, Ends> {
         let mut rows = Vec::new();
         for page in 1.. {
             let input = ListPatchesInput {
@@ -309,23 +248,21 @@ impl Attempt {
                 kbs: self.input.kbs.clone(),
                 page,
             };
-            let answer = loop {
-                let read = self.read(
-                    ListPatches,
-                    input.clone(),
-                    options::superops_read("read the patch list"),
-                    "the patch list could not be read",
-                );
-                if let Some(answer) = read.await? {
-                    break answer;
-                }
+            let read = self.read(
+                || ListPatches,
+                input,
+                options::superops_read("read the patch list"),
+                "the patch list could not be read",
+            );
+            let Some(answer) = read.await? else {
+                return Ok(None);
             };
             rows.extend(answer.rows);
             if !answer.has_more {
                 break;
             }
         }
-        Ok(rows)
+        Ok(Some(rows))
     }
 
     /// Shows a note at the stage it is at.

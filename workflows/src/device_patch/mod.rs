@@ -10,9 +10,12 @@
 
 mod announce;
 mod attempt;
+mod calls;
 mod evidence;
 mod ledger;
 mod script;
+mod snapshot;
+mod start;
 mod undo;
 mod verify;
 mod waits;

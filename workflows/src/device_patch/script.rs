@@ -1,17 +1,17 @@
 //! One run of the device script: start it once, wait for its report, and when the start was
 //! ambiguous or the report does not come, read back before anything else.
 
-use std::time::Duration;
-
-use contracts::activities::superops::{FindRun, FindRunInput, RunScript, RunScriptInput, RunState};
+use contracts::activities::superops::{FindRun, FindRunInput, RunState};
 use domain::{
-    failure::FailureKind,
     ids::{JobId, KbId},
     script::{ScriptMode, ScriptReport},
 };
 use jiff::Timestamp;
 
-use super::attempt::{Attempt, Ends};
+use super::{
+    attempt::{Attempt, Ends},
+    start::Started,
+};
 use crate::{
     clock::{self, Woken},
     options,
@@ -19,13 +19,6 @@ use crate::{
 
 /// Starts of one job at most: our script is idempotent by job id, others are never repeated.
 const MAX_STARTS: u32 = 3;
-/// Failures that say for sure that a script was not started, and that another try would not be.
-const NEVER_SENT: [FailureKind; 4] = [
-    FailureKind::Unauthorized,
-    FailureKind::NotFound,
-    FailureKind::InvalidInput,
-    FailureKind::Conflict,
-];
 
 /// What is known after a script run.
 #[derive(Debug)]
@@ -36,7 +29,7 @@ pub(super) enum Ran {
     FailedSilently,
     /// It was started, and nobody knows what came of it.
     Unknown,
-    /// `SuperOps` was too busy or away to take it; nothing was sent.
+    /// `SuperOps` was too busy or away to take it for as long as it could wait; nothing was sent.
     NotSent(String),
     /// `SuperOps` refused it.
     NotStarted(String),
@@ -59,24 +52,18 @@ impl Attempt {
             ));
         };
         self.ctx.state_mut(|s| s.jobs.push(id.clone()));
-        let longest = clock::after(clock::now(&self.ctx), self.input.waits.script_timeout_secs);
-        let not_after = job.not_after.map_or(longest, |t| t.min(longest));
+        let mut has_run = false;
         for _ in 0..MAX_STARTS {
-            let began = clock::now(&self.ctx);
-            let input = RunScriptInput {
-                device: self.input.device.clone(),
-                job: id.clone(),
-                mode: job.mode,
-                kb: job.kb.cloned(),
-                not_before: None,
-                not_after,
-                services: self.input.health.services.clone(),
-            };
-            let seen = match self.start_script(input, not_after).await? {
+            let (started, began) = self.start_script(&job, &id).await?;
+            // Each start has all the time of a script: an outage before it does not count.
+            let longest = clock::after(began, self.input.waits.script_timeout_secs);
+            let seen = match started {
                 Started::Yes => self.await_report(&id, began, longest).await?,
+                Started::Perhaps => self.read_back(&id, began, longest).await?,
+                // Only its first result could not be asked for.
+                Started::No(_) | Started::NotSent(_) if has_run => return Ok(Ran::Unknown),
                 Started::No(why) => return Ok(Ran::NotStarted(why)),
                 Started::NotSent(why) => return Ok(Ran::NotSent(why)),
-                Started::Perhaps => self.read_back(&id, began, longest).await?,
             };
             match seen {
                 Seen::Report(report) => return Ok(Ran::Reported(*report)),
@@ -84,7 +71,8 @@ impl Attempt {
                 Seen::Nothing => return Ok(Ran::Unknown),
                 // No sign of it, or its report was lost: the same job again. The device answers it
                 // with its first result, should it have run.
-                Seen::NeverStarted | Seen::ReportLost => {}
+                Seen::NeverStarted => {}
+                Seen::ReportLost => has_run = true,
             }
         }
         Ok(Ran::Unknown)
@@ -99,70 +87,6 @@ impl Attempt {
                 return Some(id);
             }
             ordinal += 1;
-        }
-    }
-
-    async fn start_script(
-        &self,
-        input: RunScriptInput,
-        give_up: Timestamp,
-    ) -> Result<Started, Ends> {
-        let note = self.ctx.state(|s| s.note.clone());
-        let started = self.try_to_start(input, give_up).await;
-        if self.ctx.state(|s| s.note != note) {
-            self.note(&note);
-        }
-        started
-    }
-
-    /// Tries until it was taken, refused, or may have been taken.
-    async fn try_to_start(
-        &self,
-        input: RunScriptInput,
-        give_up: Timestamp,
-    ) -> Result<Started, Ends> {
-        loop {
-            let summary = format!("{} on {}", input.mode, input.device);
-            let started = self
-                .call(RunScript, input.clone(), options::script_start(summary))
-                .await;
-            let failed = match started {
-                Ok(_) => {
-                    self.touch(input.mode);
-                    return Ok(Started::Yes);
-                }
-                Err(error) => error,
-            };
-            if NEVER_SENT.iter().any(|kind| failed.is(*kind)) {
-                return Ok(Started::No(failed.message));
-            }
-            // A worker that died in the middle, or a bug of ours, leaves the same doubt as a lost
-            // answer.
-            if !failed.is(FailureKind::Throttled) && !failed.is(FailureKind::Unavailable) {
-                self.touch(input.mode);
-                return Ok(Started::Perhaps);
-            }
-            if clock::now(&self.ctx) >= give_up {
-                return Ok(Started::NotSent(failed.message));
-            }
-            let pause = failed
-                .retry_after
-                .unwrap_or(Duration::from_secs(self.input.waits.script_poll_secs));
-            let next = clock::after(clock::now(&self.ctx), pause.as_secs().max(1));
-            let why = if failed.is(FailureKind::Throttled) {
-                "SuperOps is busy"
-            } else {
-                "SuperOps does not answer"
-            };
-            self.note(&format!("{why}; the script is started later"));
-            self.pause_until(next.min(give_up), why).await?;
-        }
-    }
-
-    /// From here on the device may have changed.
-    fn touch(&self, mode: ScriptMode) {
-        if mode.changes_device() {
-            self.ctx.state_mut(|s| s.touched = true);
         }
     }
 
@@ -244,16 +168,13 @@ impl Attempt {
             device: self.input.device.clone(),
             since,
         };
-        loop {
-            let how = self.in_steps(options::script_read("read the script run back"));
-            match self.call(FindRun, input.clone(), how).await {
-                Ok(answer) => return Ok(answer.state),
-                Err(failed) => {
-                    self.bear("the script run could not be read back", &failed)
-                        .await?;
-                }
-            }
-        }
+        let read = self.read(
+            || FindRun,
+            input,
+            options::script_read("read the script run back"),
+            "the script run could not be read back",
+        );
+        Ok(read.await?.map_or(RunState::Unknown, |answer| answer.state))
     }
 }
 
@@ -268,11 +189,4 @@ enum Seen {
     NeverStarted,
     /// It did not end in time.
     Nothing,
-}
-
-enum Started {
-    Yes,
-    Perhaps,
-    No(String),
-    NotSent(String),
 }

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use super::{
     attempt::{Attempt, Ends, OpenWindow, state_of, summary_of},
     script::{Job, Ran},
-    waits::Seen,
+    snapshot::{Patience, Seen},
 };
 use crate::{clock, options};
 
@@ -98,12 +98,12 @@ impl Attempt {
             return self.undo(&on_device, &trouble, patches).await;
         }
         self.end_announcement().await;
-        let give_up = clock::after(clock::now(&self.ctx), self.input.waits.verify_secs);
+        let patience = self.patience(self.input.waits.verify_secs, clock::now(&self.ctx));
         for kb in &on_device {
             let said = checked.get(kb).and_then(|r| r.installed);
             let doubt = in_doubt.get(kb);
             let result = self
-                .confirm_by_scan(kb, (since, give_up), said, doubt)
+                .confirm_by_scan(kb, (since, patience), said, doubt)
                 .await?;
             patches.push(result);
         }
@@ -124,6 +124,12 @@ impl Attempt {
                     .await;
             }
             Ran::Unknown => return Ok(Installed::Perhaps("the script did not report".to_owned())),
+            Ran::NotSent(_) if self.hurried() => {
+                let PatchResult {
+                    outcome, detail, ..
+                } = left_out(kb, Stop::Aborted);
+                return Ok(Installed::No(outcome, detail));
+            }
             Ran::NotSent(why) => {
                 return Ok(Installed::No(
                     DeviceOutcome::Deferred,
@@ -205,10 +211,9 @@ impl Attempt {
         // The script reports as its last act, and the restart begins a little later: an "online" of
         // until then is from before it.
         let down = clock::after(clock::now(&self.ctx), self.input.waits.restart_grace_secs);
-        let give_up = clock::after(down, self.input.health.online_within_secs);
-        let proof = self.input.waits.script_timeout_secs;
+        let patience = self.patience(self.input.health.online_within_secs, down);
         let back = self
-            .poll_snapshot(give_up, proof, "back after restart", |device| {
+            .poll_snapshot(patience, "back after restart", |device| {
                 let seen = device.last_communicated_at.unwrap_or(device.seen_at);
                 device.online && seen > down
             })
@@ -225,7 +230,8 @@ impl Attempt {
         }
     }
 
-    /// Starts the restart; one that does not fit into its window any more waits for the next.
+    /// Starts the restart, however long `SuperOps` is away; one that does not fit into its window any
+    /// more waits for the next.
     async fn run_restart(&self, mut window: Option<OpenWindow>) -> Result<(), Ends> {
         loop {
             let over = |w: &OpenWindow| w.closes_at.is_some_and(|at| at <= clock::now(&self.ctx));
@@ -284,11 +290,12 @@ impl Attempt {
         Ok(reports)
     }
 
-    /// A patch counts when a scan made after the installation says so.
+    /// A patch counts when a scan made after the installation says so. While `SuperOps` is away nobody
+    /// can know of one.
     async fn confirm_by_scan(
         &self,
         kb: &KbId,
-        (since, give_up): (Timestamp, Timestamp),
+        (since, mut patience): (Timestamp, Patience),
         script_says: Option<bool>,
         doubt: Option<&String>,
     ) -> Result<PatchResult, Ends> {
@@ -302,14 +309,13 @@ impl Attempt {
         let settled = clock::after(since, self.input.waits.rescan_settle_secs);
         let mut looked_at = None;
         loop {
-            let scanned = self
-                .device()
-                .await?
-                .last_reported_at
-                .filter(|at| *at > since);
-            if scanned.is_some() && scanned != looked_at {
+            let look = self.look().await?;
+            let scanned = look.device.last_reported_at.filter(|at| *at > since);
+            if scanned.is_some()
+                && scanned != looked_at
+                && let Some(rows) = self.patch_rows().await?
+            {
                 looked_at = scanned;
-                let rows = self.patch_rows().await?;
                 let state = state_of(&rows, kb);
                 if state == PatchState::Installed {
                     return result(
@@ -328,15 +334,17 @@ impl Attempt {
                     );
                 }
             }
-            if clock::now(&self.ctx) >= give_up || self.hurried() {
+            let now = clock::now(&self.ctx);
+            if self.hurried() || patience.judge(&look, now).is_some() {
                 break;
             }
-            self.stage(
-                DeviceStage::Verifying,
-                &format!("waiting for a scan made after {since:.0}"),
+            let waits = look.away_since.map_or_else(
+                || format!("waiting for a scan made after {since:.0}"),
+                |away| format!("SuperOps does not answer since {away:.0}; scans are read later"),
             );
-            let next = clock::after(clock::now(&self.ctx), self.input.waits.verify_poll_secs);
-            self.pause_until(next.min(give_up), "confirming scan")
+            self.stage(DeviceStage::Verifying, &waits);
+            let next = clock::after(now, self.input.waits.verify_poll_secs);
+            self.pause_until(next.min(patience.ends(now)), "confirming scan")
                 .await?;
         }
         match script_says {
@@ -380,13 +388,16 @@ impl Attempt {
             device: self.input.device.clone(),
             since,
         };
-        let alerts = loop {
-            let how = self.in_steps(options::superops_read("look for critical alerts"));
-            match self.call(CriticalAlerts, input.clone(), how).await {
-                Ok(answer) => break answer.alerts,
-                Err(failed) => self.bear("alerts could not be read", &failed).await?,
-            }
+        let read = self.read(
+            || CriticalAlerts,
+            input,
+            options::superops_read("look for critical alerts"),
+            "alerts could not be read",
+        );
+        let Some(answer) = read.await? else {
+            return Err(Ends::human("installed, and alerts could not be read since"));
         };
+        let alerts = answer.alerts;
         if !alerts.is_empty() {
             return Ok(Some(format!(
                 "{} new critical alerts: {}",
@@ -394,10 +405,10 @@ impl Attempt {
                 alerts.join(", ")
             )));
         }
-        let give_up = clock::after(clock::now(&self.ctx), self.input.health.online_within_secs);
-        let proof = self.input.waits.script_timeout_secs;
+        let within = self.input.health.online_within_secs;
+        let patience = self.patience(within, clock::now(&self.ctx));
         let online = self
-            .poll_snapshot(give_up, proof, "device online", |device| {
+            .poll_snapshot(patience, "device online", |device| {
                 device.online && device.seen_at > since
             })
             .await?;

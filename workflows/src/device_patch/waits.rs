@@ -1,13 +1,13 @@
-//! Waiting for the lease, the window and the device.
+//! Waiting for the lease and the window, and waiting as such.
 
 use contracts::{
     activities::{
-        inventory::{AcquireLease, GetDevice, GetDeviceInput, LeaseInput, LeaseResult},
+        inventory::{AcquireLease, LeaseInput, LeaseResult},
         windows::{NextOpening, NextOpeningInput},
     },
     device::DeviceStage,
 };
-use domain::{device::Device, outcome::DeviceOutcome};
+use domain::outcome::DeviceOutcome;
 use jiff::Timestamp;
 
 use super::attempt::{Attempt, Ends, OpenWindow};
@@ -17,24 +17,13 @@ use crate::{
     options,
 };
 
-/// Polling grows up to this many times its first interval.
-const MAX_BACKOFF: u64 = 8;
+/// Pauses between two tries or looks grow up to this many times their first.
+pub(super) const MAX_BACKOFF: u64 = 8;
 /// Events after which a run waits no longer; plans that would come near are refused.
 const MAX_EVENTS: u32 = 9000;
 
 /// Events after which a paused run makes way for a later attempt, which needs the rest of them.
 const MAX_PAUSED_EVENTS: u32 = 3000;
-
-/// What snapshots say about a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
-    /// It passed the test in time.
-    Passed,
-    /// A snapshot made after the time was over says no.
-    Failed,
-    /// No snapshot was made since: nobody knows.
-    Unknown,
-}
 
 impl Attempt {
     /// Takes the device's lease: one worker on a device. Waiting for it is a visible state.
@@ -132,25 +121,6 @@ impl Attempt {
         }
     }
 
-    /// Waits until the shared snapshot says online, as long as the window is open.
-    pub(super) async fn wait_until_online(&self, window: OpenWindow) -> Result<(), Ends> {
-        let start = clock::now(&self.ctx);
-        let patience = clock::after(start, self.input.waits.script_timeout_secs);
-        let give_up = window
-            .closes_at
-            .map_or(patience, |closes| closes.min(patience));
-        match self
-            .poll_snapshot(give_up, 0, "device online", |device| device.online)
-            .await?
-        {
-            Seen::Passed => Ok(()),
-            Seen::Failed | Seen::Unknown => Err(Ends::with(
-                DeviceOutcome::Deferred,
-                "offline while its window was open",
-            )),
-        }
-    }
-
     /// Waits out a look at what pauses everything, a person or a `SuperOps` that is away, as long as
     /// the window is open; it costs no attempt.
     pub(super) async fn wait_while_paused(
@@ -172,61 +142,6 @@ impl Attempt {
         self.pause_until(next.min(closes), "pause").await?;
         // It may have gone meanwhile.
         self.wait_until_online(window).await
-    }
-
-    /// Looks at the shared snapshot until a device passes a test; nobody polls `SuperOps` for it.
-    /// After `give_up` it waits `proof_secs` for a snapshot that is younger: an old one proves nothing.
-    pub(super) async fn poll_snapshot(
-        &self,
-        give_up: Timestamp,
-        proof_secs: u64,
-        summary: &str,
-        test: impl Fn(&Device) -> bool,
-    ) -> Result<Seen, Ends> {
-        let last_look = clock::after(give_up, proof_secs);
-        let mut interval = self.input.waits.online_poll_secs;
-        loop {
-            let device = self.device().await?;
-            if test(&device) {
-                return Ok(Seen::Passed);
-            }
-            let now = clock::now(&self.ctx);
-            if now >= give_up {
-                if device.seen_at >= give_up {
-                    return Ok(Seen::Failed);
-                }
-                if now >= last_look || self.hurried() {
-                    return Ok(Seen::Unknown);
-                }
-            }
-            if !device.online {
-                let since = device
-                    .last_communicated_at
-                    .map_or("unknown".to_owned(), |t| format!("{t:.0}"));
-                self.stage(
-                    DeviceStage::WaitingForDevice,
-                    &format!("offline, last seen {since}"),
-                );
-            }
-            let limit = if now < give_up { give_up } else { last_look };
-            // Before the next snapshot there is nothing new to see.
-            let snapshot = clock::after(device.seen_at, self.input.waits.inventory_secs);
-            let next = clock::after(now, interval).max(snapshot);
-            self.pause_until(next.min(limit), summary).await?;
-            interval = (interval * 2).min(self.input.waits.online_poll_secs * MAX_BACKOFF);
-        }
-    }
-
-    /// Reads the device from the shared snapshot.
-    pub(super) async fn device(&self) -> Result<Device, Ends> {
-        let input = GetDeviceInput {
-            device: self.input.device.clone(),
-        };
-        self.call(GetDevice, input, options::store("read the online snapshot"))
-            .await
-            .map_err(|e| Ends::failed("the inventory could not be read", &e))?
-            .device
-            .ok_or_else(|| Ends::human("the inventory no longer knows this device"))
     }
 
     /// Keeps the lease alive once it is due. A lost lease means that somebody else may be at it.

@@ -6,8 +6,12 @@ use contracts::{
     },
     device::Intent,
 };
-use domain::{audit::Actor, deployment::Stage, outcome::DeviceOutcome};
-use jiff::Timestamp;
+use domain::{
+    audit::Actor,
+    deployment::Stage,
+    outcome::DeviceOutcome,
+    rings::{LaneTurn, StragglerWait, lane_turn, still_waiting},
+};
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Deployed, Story, children::Start, evidence::Evidence, rings::Rounds};
@@ -54,8 +58,7 @@ impl Story {
             })
             .collect();
         let started = u32::try_from(starts.len()).unwrap_or(u32::MAX);
-        // The store counts those who are on their way as waiting, and knows them all.
-        let left = answer.waiting.saturating_sub(on_their_way + started);
+        let left = still_waiting(answer.waiting, on_their_way, started);
         let changed = self.s_mut(|s| {
             let before = std::mem::replace(&mut s.carry.status.stragglers, left);
             before != left
@@ -89,49 +92,41 @@ impl Story {
             s.carry.rings_done_at.get_or_insert(now);
         });
         let (waiting, idle) = self.s(|s| (s.carry.status.stragglers, s.carry.in_flight.is_empty()));
-        if idle && waiting == 0 {
-            // The store has the last word: nobody is forgotten because of a wrong count.
-            let waiting = self.next_stragglers(0).await?.waiting;
-            if waiting == 0 {
+        match lane_turn(waiting, idle, self.time_for_stragglers_is_over()) {
+            LaneTurn::AskStore => {
+                let waiting = self.next_stragglers(0).await?.waiting;
+                if waiting == 0 {
+                    return Ok(Some(Deployed::Through));
+                }
+                self.s_mut(|s| s.carry.status.stragglers = waiting);
+                return Ok(None);
+            }
+            LaneTurn::GiveUp => {
+                self.give_up_stragglers().await?;
                 return Ok(Some(Deployed::Through));
             }
-            self.s_mut(|s| s.carry.status.stragglers = waiting);
-            return Ok(None);
-        }
-        if idle && self.time_for_stragglers_is_over() {
-            self.give_up_stragglers().await?;
-            return Ok(Some(Deployed::Through));
+            LaneTurn::Wait => {}
         }
         self.stage(
             Stage::Stragglers,
             format!("{waiting} devices have been offline"),
         )
         .await;
-        let until = self.last_call();
+        let until = self.straggler_wait().last_call();
         self.wait_a_round(rounds, Some(until), "stragglers").await?;
         Ok(None)
     }
 
     /// Returns true when stragglers are not waited for any longer.
     pub(super) fn time_for_stragglers_is_over(&self) -> bool {
-        clock::now(&self.ctx) >= self.last_call()
+        self.straggler_wait().is_over(clock::now(&self.ctx))
     }
 
-    /// The deadline, or the longest wait counted from the last ring's end, whichever comes first.
-    fn last_call(&self) -> Timestamp {
-        self.s(|s| {
-            let since = s
-                .carry
-                .rings_done_at
-                .or(s.carry.soak_until)
-                .or(s.carry.cleared_at);
-            let longest = clock::after(
-                since.unwrap_or(s.carry.status.started_at),
-                s.request.waits.max_wait_secs,
-            );
-            s.request
-                .deadline
-                .map_or(longest, |deadline| deadline.min(longest))
+    fn straggler_wait(&self) -> StragglerWait {
+        self.s(|s| StragglerWait {
+            since: s.carry.rings_done_at.or(s.carry.soak_until),
+            max_wait_secs: s.request.waits.max_wait_secs,
+            deadline: s.request.deadline,
         })
     }
 

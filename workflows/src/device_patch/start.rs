@@ -1,0 +1,169 @@
+//! Starting a run of the device script, however long `SuperOps` is busy or away: what may be put off is
+//! put off, and a device that has been touched waits.
+
+use contracts::activities::superops::{RunScript, RunScriptInput, RunScriptResult};
+use domain::{failure::FailureKind, ids::JobId, script::ScriptMode, triage::Step};
+use jiff::Timestamp;
+
+use super::{
+    attempt::{Attempt, Ends},
+    script::Job,
+    waits::MAX_BACKOFF,
+};
+use crate::{clock, failure::Failed, options};
+
+/// Failures that say for sure that a script was not started, and that another try would not be.
+const NEVER_SENT: [FailureKind; 4] = [
+    FailureKind::Unauthorized,
+    FailureKind::NotFound,
+    FailureKind::InvalidInput,
+    FailureKind::Conflict,
+];
+
+/// What came of starting a job.
+#[derive(Debug)]
+pub(super) enum Started {
+    Yes,
+    /// The answer was lost.
+    Perhaps,
+    /// `SuperOps` refused it.
+    No(String),
+    /// Nothing was sent until it had to be given up.
+    NotSent(String),
+}
+
+impl Attempt {
+    /// Tries until the job was taken, refused, or may have been taken. Also says when the last try began.
+    pub(super) async fn start_script(
+        &self,
+        job: &Job<'_>,
+        id: &JobId,
+    ) -> Result<(Started, Timestamp), Ends> {
+        let note = self.ctx.state(|s| s.note.clone());
+        let started = self.try_to_start(job, id).await;
+        if self.ctx.state(|s| s.note != note) {
+            self.note(&note);
+        }
+        started
+    }
+
+    async fn try_to_start(&self, job: &Job<'_>, id: &JobId) -> Result<(Started, Timestamp), Ends> {
+        let give_up = self.give_up(job);
+        let mut pause = 0;
+        loop {
+            let began = clock::now(&self.ctx);
+            let failed = match self.send(job, id, began).await {
+                Ok(_) => {
+                    self.touch(job.mode);
+                    return Ok((Started::Yes, began));
+                }
+                Err(failed) => failed,
+            };
+            if NEVER_SENT.iter().any(|kind| failed.is(*kind)) {
+                return Ok((Started::No(failed.message), began));
+            }
+            let busy = failed.is(FailureKind::Throttled);
+            // A worker that died in the middle, or a bug of ours, leaves the same doubt as a lost
+            // answer.
+            if !busy && !failed.is(FailureKind::Unavailable) {
+                self.touch(job.mode);
+                return Ok((Started::Perhaps, began));
+            }
+            if self.hurried() {
+                return Ok((Started::NotSent(failed.message), began));
+            }
+            let why = if busy {
+                "SuperOps is busy"
+            } else {
+                "SuperOps does not answer"
+            };
+            self.note(&format!("{why}; the {} is started later", thing(job.mode)));
+            pause = self.next_pause(pause, &failed, give_up.is_some());
+            let next = clock::after(clock::now(&self.ctx), pause);
+            let until = give_up.map_or(next, |at| at.min(next));
+            self.pause_until(until, why).await?;
+            if give_up.is_some_and(|at| clock::now(&self.ctx) >= at) {
+                return Ok((Started::NotSent(failed.message), began));
+            }
+            if let Some(step) = step_of(job.mode) {
+                self.announce_later(step).await;
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        job: &Job<'_>,
+        id: &JobId,
+        began: Timestamp,
+    ) -> Result<RunScriptResult, Failed> {
+        let longest = clock::after(began, self.input.waits.script_timeout_secs);
+        let input = RunScriptInput {
+            device: self.input.device.clone(),
+            job: id.clone(),
+            mode: job.mode,
+            kb: job.kb.cloned(),
+            not_before: None,
+            not_after: job.not_after.map_or(longest, |closes| closes.min(longest)),
+            services: self.input.health.services.clone(),
+        };
+        let summary = format!("{} on {}", input.mode, input.device);
+        self.call(RunScript, input, options::script_start(summary))
+            .await
+    }
+
+    /// Says until when a start is tried. An installation and what goes before it can be put off. What
+    /// comes after it cannot: a device must not be left half done because `SuperOps` is away, so only
+    /// the end of a window ends that.
+    fn give_up(&self, job: &Job<'_>) -> Option<Timestamp> {
+        match job.mode {
+            ScriptMode::Check | ScriptMode::Evidence | ScriptMode::Install => {
+                let now = clock::now(&self.ctx);
+                let longest = clock::after(now, self.input.waits.script_timeout_secs);
+                Some(job.not_after.map_or(longest, |closes| closes.min(longest)))
+            }
+            ScriptMode::Verify | ScriptMode::Reboot | ScriptMode::Uninstall => job.not_after,
+        }
+    }
+
+    /// Pauses longer and longer, because each try stays in the history; not much longer where a window may
+    /// close meanwhile. One that is only busy says by itself how long.
+    fn next_pause(&self, last: u64, failed: &Failed, ends: bool) -> u64 {
+        let poll = self.input.waits.script_poll_secs;
+        let asked = failed
+            .retry_after
+            .map_or(poll, |pause| pause.as_secs().max(1));
+        let most = match (failed.is(FailureKind::Throttled), ends) {
+            (true, true) => asked,
+            (true, false) | (false, true) => poll,
+            (false, false) => poll.saturating_mul(MAX_BACKOFF),
+        };
+        asked.max(last.saturating_mul(2).min(most))
+    }
+
+    /// From here on the device may have changed.
+    fn touch(&self, mode: ScriptMode) {
+        if mode.changes_device() {
+            self.ctx.state_mut(|s| s.touched = true);
+        }
+    }
+}
+
+fn thing(mode: ScriptMode) -> &'static str {
+    match mode {
+        ScriptMode::Reboot => "restart",
+        ScriptMode::Uninstall => "removal",
+        ScriptMode::Check | ScriptMode::Evidence | ScriptMode::Install | ScriptMode::Verify => {
+            "script"
+        }
+    }
+}
+
+/// What triage was told of it, and is told again when it comes later.
+fn step_of(mode: ScriptMode) -> Option<Step> {
+    match mode {
+        ScriptMode::Reboot => Some(Step::Restart),
+        ScriptMode::Uninstall => Some(Step::Change { kbs: 1 }),
+        ScriptMode::Check | ScriptMode::Evidence | ScriptMode::Install | ScriptMode::Verify => None,
+    }
+}
