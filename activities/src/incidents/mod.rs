@@ -2,6 +2,7 @@
 //! remembered.
 
 mod explain;
+mod ground;
 mod likeness;
 mod measure;
 mod narrate;

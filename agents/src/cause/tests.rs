@@ -85,6 +85,7 @@ fn report() -> CauseReport {
                         runs: 3,
                         failed: 1,
                         newest: None,
+                        times: vec![],
                     },
                 },
             ),

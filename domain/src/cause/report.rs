@@ -53,7 +53,7 @@ pub struct Figures {
 }
 
 /// Script runs on a device, as the RMM lists them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptRuns {
     /// Runs within the day before.
     pub runs: u32,
@@ -61,6 +61,14 @@ pub struct ScriptRuns {
     pub failed: u32,
     /// The newest.
     pub newest: Option<Timestamp>,
+    /// When they ran, the newest first, at most [`Self::TIMES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<Timestamp>,
+}
+
+impl ScriptRuns {
+    /// Times that are kept.
+    pub const TIMES: usize = 20;
 }
 
 /// What a piece of evidence is.

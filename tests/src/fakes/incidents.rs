@@ -166,6 +166,7 @@ impl FakeLooks {
                 runs: 2,
                 failed: 1,
                 newest: Some(at),
+                times: vec![],
             },
         })
     }

@@ -1,3 +1,4 @@
+mod changes;
 mod likeness;
 mod measure;
 
@@ -135,6 +136,7 @@ async fn narrate(
                     runs: 1,
                     failed: 1,
                     newest: None,
+                    times: vec![],
                 },
             }),
             metrics: None,
@@ -419,5 +421,11 @@ async fn a_device_says_how_busy_it_is_and_what_ran_on_it() {
     let found = run.run(IncidentLookActivities::read_script_runs, input);
     let runs = found.await.unwrap().runs;
     assert_eq!((runs.runs, runs.failed), (2, 1));
+    let hours = runs
+        .times
+        .iter()
+        .map(|at| now.duration_since(*at).as_hours());
+    assert_eq!(hours.collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(runs.newest, runs.times.first().copied());
     assert_eq!(world.server.received_requests().await.unwrap().len(), 2);
 }
