@@ -37,6 +37,8 @@ impl IncidentActivities {
         let (past, compared) = self.alike(record, &ground.alerts).await;
         let mut report = cause::explain(&ground.known(record, now), past).map_err(no_graph)?;
         report.compared = Some(compared);
+        // It has its own occasion to be asked for again.
+        report.advice = CauseReport::of(record.cause.as_ref()).and_then(|known| known.advice);
         self.add_software(client, &ground.alerts, &mut report)
             .await?;
         report.measurable = self

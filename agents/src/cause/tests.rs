@@ -106,6 +106,7 @@ fn report() -> CauseReport {
         compared: None,
         measurable: false,
         told: None,
+        advice: None,
     }
 }
 

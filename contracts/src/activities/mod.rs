@@ -88,7 +88,7 @@ pub const CAMPAIGNS: [&str; 8] = [
 ];
 
 /// Activities of alerts and incidents, by name.
-pub const ALERTING: [&str; 15] = [
+pub const ALERTING: [&str; 16] = [
     "alerts.begin_poll",
     "superops.read_alerts",
     "alerts.miss",
@@ -101,6 +101,7 @@ pub const ALERTING: [&str; 15] = [
     "incidents.explain",
     "incidents.read_metrics",
     "incidents.narrate",
+    "incidents.advise",
     "incidents.remember",
     "superops.read_figures",
     "superops.read_script_runs",

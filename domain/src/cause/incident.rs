@@ -138,6 +138,7 @@ fn ranked(known: &Known<'_>, ran: &[&Piece]) -> Result<CauseReport, GraphError> 
         compared: None,
         measurable: false,
         told: None,
+        advice: None,
     })
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Because, Measured};
 use crate::{
+    advice::IncidentAdvice,
     alert::{AlertId, AlertSeverity},
     campaign::Degraded,
     ids::{DeviceId, KbId, PlanId},
@@ -272,6 +273,9 @@ pub struct CauseReport {
     /// What a model added; none before it was asked.
     #[serde(default)]
     pub told: Option<Told>,
+    /// What is advised on what belongs together; none before anything was near the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<IncidentAdvice>,
 }
 
 impl CauseReport {

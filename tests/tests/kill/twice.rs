@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 37] = [
+const WRITES: [(&str, &str, &str); 38] = [
     (
         "inventory.sync_client",
         "row of the client",
@@ -208,6 +208,11 @@ const WRITES: [(&str, &str, &str); 37] = [
         "incidents.narrate",
         "cause of an incident, an audit entry",
         "the report of this version is there already, and so is the entry",
+    ),
+    (
+        "incidents.advise",
+        "advice on an incident, an audit entry",
+        "the advice on this set of candidates is there already, and so is the entry",
     ),
     (
         "incidents.remember",

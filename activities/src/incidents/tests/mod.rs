@@ -1,3 +1,4 @@
+mod advise;
 mod changes;
 mod likeness;
 mod measure;
@@ -6,7 +7,10 @@ use clients::{
     memory::LazyMemory,
     store::{IncidentChange, StatedTopology},
 };
-use contracts::{activities::incidents::Looked, ids};
+use contracts::{
+    activities::incidents::{FiguresResult, LookInput, Looked, ScriptRunsResult},
+    ids,
+};
 use domain::{
     alert::{AlertId, AlertSeverity, AlertSource, Placement, Sighting, Treatment},
     audit::AuditEntry,
@@ -14,7 +18,7 @@ use domain::{
     cause::{Fact, Figures, ScriptRuns},
     incident::{Incident, IncidentId, State},
     software::{Program, SoftwareList},
-    triage::{Closing, IncidentNews, Outcome as Turned, Suspect},
+    triage::{Closing, IncidentNews, IncidentStatus, Outcome as Turned, Suspect},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -73,6 +77,7 @@ async fn open(world: &World, number: u64, titles: &[&str]) -> IncidentKey {
         reopened: 0,
         routine: false,
         goes_on_from: None,
+        parted_from: None,
         titles: titles.iter().map(|one| (*one).to_owned()).collect(),
         devices: (1..=titles.len()).map(|one| one.to_string()).collect(),
         links: vec![],
