@@ -9,6 +9,8 @@
 
 pub mod cause;
 pub mod check;
+pub mod correlation;
+mod labels;
 pub mod likeness;
 pub mod prioritisation;
 pub mod prompt;

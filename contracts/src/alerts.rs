@@ -270,6 +270,8 @@ pub struct ResponseCarry {
     pub version: u32,
     /// What it has looked into.
     pub looked_into: Option<LookedInto>,
+    /// When it asked last what belongs together.
+    pub advised_at: Option<Timestamp>,
     /// Plans that it has told to halt.
     pub halts: Vec<HaltAsked>,
     /// The first moments are over.

@@ -1,6 +1,8 @@
 //! What people read of an incident, in the Web UI and in a terminal. Text of others goes through `quote`,
 //! so that each place can show it in its own safe way.
 
+mod advice;
+
 use domain::{
     cause::{CauseReport, Compared, Fact, Past},
     triage::{IncidentRecord, IncidentStatus},
@@ -45,6 +47,16 @@ pub fn sections(status: &IncidentResponseStatus, quote: Quote) -> Vec<Section> {
     }
     if let Some(cause) = &status.cause {
         words.cause(cause);
+    }
+    if let (Some(record), Some(cause)) = (&status.incident, &status.cause)
+        && let Some(advice) = cause
+            .advice
+            .as_ref()
+            .filter(|_| record.status == IncidentStatus::Open)
+    {
+        for (title, lines) in advice::sections(&record.key, advice, quote) {
+            words.add(title, lines);
+        }
     }
     words.halts(&status.halts);
     let problems = status.problems.iter();

@@ -3,6 +3,7 @@
 //! A newcomer asks "why is it so?" here: what a plan is, when a ring may go on, who counts as an
 //! approver, when a patch counts as verified.
 
+pub mod advice;
 pub mod alert;
 pub mod approval;
 pub mod audit;

@@ -41,8 +41,18 @@ pub struct TestIncident {
 impl TestIncident {
     /// Opens one: an alert on each of these devices, the first one first.
     pub async fn open(world: &Arc<World>, number: u64, devices: &[&str]) -> Self {
+        Self::open_before(world, number, devices, 0).await
+    }
+
+    /// As [`Self::open`], so many minutes ago.
+    pub async fn open_before(
+        world: &Arc<World>,
+        number: u64,
+        devices: &[&str],
+        minutes: i64,
+    ) -> Self {
         let key = IncidentKey::new("7001".parse().unwrap(), IncidentId(number));
-        let now = Timestamp::now();
+        let now = Timestamp::now() - SignedDuration::from_mins(minutes);
         let incident = Incident {
             id: key.number(),
             state: State::Open,
@@ -53,6 +63,7 @@ impl TestIncident {
             reopened: 0,
             routine: false,
             goes_on_from: None,
+            parted_from: None,
             titles: vec![
                 "Disk C: is 99% full".to_owned(),
                 "Service stopped".to_owned(),

@@ -2,9 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
+use clients::bedrock::Bedrock;
 use contracts::activities::{
     notify::{NoticeInput, NoticeKind},
     policy::StoppedKb,
@@ -110,6 +112,8 @@ pub struct Model {
     pub given_up: u32,
     /// The first deployment of a campaign is played here.
     pub plays_deployments: bool,
+    /// What is asked about incidents.
+    pub bedrock: Option<Arc<Bedrock>>,
     /// Devices of incidents are measured.
     pub measures: bool,
     /// What became of the plans of a campaign.
@@ -167,6 +171,7 @@ impl Model {
             leases: BTreeMap::new(),
             given_up: 0,
             plays_deployments: false,
+            bedrock: None,
             measures: false,
             plan_states: BTreeMap::new(),
             begun: Vec::new(),

@@ -5,7 +5,7 @@ use contracts::{activities::incidents::ExplainInput, ids};
 use domain::{
     alert::Alert,
     audit::{Actor, AuditRecord},
-    cause::{self, CauseReport, Fact, Known},
+    cause::{self, CauseReport, Fact, GraphError, Piece},
     ids::{ClientId, DeviceId},
     triage::{IncidentKey, IncidentRecord},
 };
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::IncidentActivities;
 use crate::{
     alerts::incident,
-    failure::{Outcome, bug_because},
+    failure::{Failed, Outcome, bug_because},
 };
 
 impl IncidentActivities {
@@ -32,25 +32,15 @@ impl IncidentActivities {
 
     async fn new_report(&self, record: &IncidentRecord) -> Outcome<CauseReport> {
         let now = self.clock.now();
-        let mut alerts = self.alerts_of(&record.key).await?;
         let client = record.key.client();
-        let network = self.networks.of(&self.store, client, now).await?;
-        for alert in &mut alerts {
-            alert.said.recognise(&network.names);
-        }
-        let (past, compared) = self.alike(record, &alerts).await;
-        let known = Known {
-            version: record.version,
-            at: now,
-            machines: &record.news.incident.devices,
-            depends_on: &network.topology.depends_on,
-            alerts: &alerts,
-            suspects: &record.news.suspects,
-        };
-        let mut report = cause::explain(&known, past)
-            .map_err(|error| bug_because("the graph of an incident cannot be made", error))?;
+        let ground = self.ground(record, now).await?;
+        let (past, compared) = self.alike(record, &ground.alerts).await;
+        let mut report = cause::explain(&ground.known(record, now), past).map_err(no_graph)?;
         report.compared = Some(compared);
-        self.add_software(client, &alerts, &mut report).await?;
+        // It has its own occasion to be asked for again.
+        report.advice = CauseReport::of(record.cause.as_ref()).and_then(|known| known.advice);
+        self.add_software(client, &ground.alerts, &mut report)
+            .await?;
         report.measurable = self
             .prometheus
             .as_ref()
@@ -59,6 +49,20 @@ impl IncidentActivities {
             .increment(1);
         self.write_cause(&record.key, &report).await?;
         Ok(report)
+    }
+
+    /// Ranks again when scripts ran on devices: they are recent changes.
+    pub(super) async fn rank_again(
+        &self,
+        record: &IncidentRecord,
+        report: CauseReport,
+    ) -> Outcome<CauseReport> {
+        let has_run = |piece: &Piece| matches!(&piece.fact, Fact::Scripts { runs, .. } if !runs.times.is_empty());
+        if !report.evidence.iter().any(has_run) {
+            return Ok(report);
+        }
+        let ground = self.ground(record, report.at).await?;
+        cause::rank_again(&ground.known(record, report.at), report).map_err(no_graph)
     }
 
     /// Adds programs that alerts of suspect devices speak of, from lists that campaigns have read: the RMM is
@@ -128,6 +132,10 @@ impl IncidentActivities {
         self.store.actions.append_audit(record).await?;
         Ok(())
     }
+}
+
+fn no_graph(error: GraphError) -> Failed {
+    bug_because("the graph of an incident cannot be made", error)
 }
 
 /// Names of what the reasons rest on.

@@ -1,8 +1,11 @@
 //! Answering incidents: the cause by rule, what suspect devices say, what a model makes of it, and what is
 //! remembered.
 
+mod advise;
 mod explain;
+mod ground;
 mod likeness;
+mod looks;
 mod measure;
 mod narrate;
 mod past;
@@ -13,21 +16,20 @@ mod tests;
 use std::sync::Arc;
 
 use clients::{
-    bedrock::embeddings::Embeddings,
+    bedrock::{Bedrock, embeddings::Embeddings},
     memory::LazyMemory,
     prometheus::Prometheus,
     store::{AlertsOf, Store},
-    superops::SuperOps,
     triage::Networks,
 };
 use contracts::activities::incidents::{
-    ExplainInput, FiguresResult, LookInput, MeasureInput, MetricsResult, NarrateInput,
-    RememberInput, RememberResult, ScriptRunsResult,
+    AdviseInput, ExplainInput, MeasureInput, MetricsResult, NarrateInput, RememberInput,
+    RememberResult,
 };
 use domain::{alert::Alert, cause::CauseReport, triage::IncidentKey};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
-pub use self::likeness::re_embed_memory;
+pub use self::{likeness::re_embed_memory, looks::IncidentLookActivities};
 use crate::{Clock, Deps, failure::Outcome, model::Asker};
 
 /// Rows of one answer from the store.
@@ -83,6 +85,13 @@ impl IncidentActivities {
         self
     }
 
+    /// Lets a model be asked.
+    #[must_use]
+    pub fn asking(mut self, model: Arc<Bedrock>) -> Self {
+        self.asker = Asker::new(Some(model));
+        self
+    }
+
     async fn alerts_of(&self, key: &IncidentKey) -> Outcome<Vec<Alert>> {
         let (mut alerts, mut cursor) = (Vec::new(), None::<String>);
         let of = AlertsOf::FirstOf(key.clone());
@@ -123,6 +132,14 @@ impl IncidentActivities {
     /// When the store cannot be used, or the model is to be asked again.
     pub async fn narrate_one(&self, input: &NarrateInput) -> Result<CauseReport, ActivityError> {
         Ok(self.tell(input).await?)
+    }
+
+    /// Does the work of activity `incidents.advise`.
+    ///
+    /// # Errors
+    /// When the store cannot be used, or the model is to be asked again.
+    pub async fn advise_one(&self, input: &AdviseInput) -> Result<CauseReport, ActivityError> {
+        Ok(self.advise_on(input).await?)
     }
 
     /// Does the work of activity `incidents.remember`.
@@ -169,6 +186,16 @@ impl IncidentActivities {
         self.narrate_one(&input).await
     }
 
+    /// Looks for what nearly joined or hardly did, asks a model what it makes of it, and writes it down.
+    #[activity(definition = contracts::activities::incidents::Advise)]
+    pub async fn advise(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: AdviseInput,
+    ) -> Result<CauseReport, ActivityError> {
+        self.advise_one(&input).await
+    }
+
     /// Remembers an incident that is over, for those that look alike.
     #[activity(definition = contracts::activities::incidents::Remember)]
     pub async fn remember(
@@ -177,56 +204,5 @@ impl IncidentActivities {
         input: RememberInput,
     ) -> Result<RememberResult, ActivityError> {
         self.remember_one(&input).await
-    }
-}
-
-/// Steps that ask `SuperOps` about a suspect device.
-#[derive(Debug)]
-pub struct IncidentLookActivities {
-    superops: Arc<SuperOps>,
-    clock: Arc<dyn Clock>,
-}
-
-impl IncidentLookActivities {
-    pub(crate) fn new(deps: &Deps) -> Self {
-        Self {
-            superops: Arc::clone(&deps.superops),
-            clock: Arc::clone(&deps.clock),
-        }
-    }
-
-    async fn figures(&self, input: &LookInput) -> Outcome<FiguresResult> {
-        let at = self.clock.now();
-        let figures = self.superops.device_figures(&input.device).await?;
-        Ok(FiguresResult { at, figures })
-    }
-
-    async fn script_runs(&self, input: &LookInput) -> Outcome<ScriptRunsResult> {
-        let at = self.clock.now();
-        let runs = self.superops.recent_scripts(&input.device, at).await?;
-        Ok(ScriptRunsResult { at, runs })
-    }
-}
-
-#[activities]
-impl IncidentLookActivities {
-    /// Asks how busy a device is; one request.
-    #[activity(definition = contracts::activities::incidents::ReadFigures)]
-    pub async fn read_figures(
-        self: Arc<Self>,
-        _ctx: ActivityContext,
-        input: LookInput,
-    ) -> Result<FiguresResult, ActivityError> {
-        Ok(self.figures(&input).await?)
-    }
-
-    /// Asks which scripts ran on a device; one request.
-    #[activity(definition = contracts::activities::incidents::ReadScriptRuns)]
-    pub async fn read_script_runs(
-        self: Arc<Self>,
-        _ctx: ActivityContext,
-        input: LookInput,
-    ) -> Result<ScriptRunsResult, ActivityError> {
-        Ok(self.script_runs(&input).await?)
     }
 }

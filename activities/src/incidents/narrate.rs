@@ -11,7 +11,7 @@ use contracts::{
 use domain::{
     audit::{Actor, AuditRecord},
     cause::{CauseReport, Fact, Told},
-    triage::IncidentKey,
+    triage::{IncidentKey, IncidentRecord},
 };
 use serde_json::{Value, json};
 
@@ -35,15 +35,26 @@ impl IncidentActivities {
         }
         let report = match report.told {
             Some(_) => report,
-            None => self.asked(input, report).await?,
+            None => self.asked(input, &record, report).await?,
         };
         self.audit_told(&input.incident, &report).await?;
         Ok(report)
     }
 
-    async fn asked(&self, input: &NarrateInput, mut report: CauseReport) -> Outcome<CauseReport> {
+    async fn asked(
+        &self,
+        input: &NarrateInput,
+        record: &IncidentRecord,
+        mut report: CauseReport,
+    ) -> Outcome<CauseReport> {
         for looked in &input.looked {
             add(&mut report, looked);
+        }
+        let mut report = self.rank_again(record, report).await?;
+        for looked in &input.looked {
+            if let Some(found) = &looked.metrics {
+                report.add_measured(&looked.device, found.at, found.measured.clone());
+            }
         }
         let (answer, tokens, dropped) = match input.unasked {
             Some(why) => (Err(why), 0, Vec::new()),
@@ -105,7 +116,7 @@ impl IncidentActivities {
     }
 }
 
-/// Adds what a device said.
+/// Adds what a device said of itself; what is measured on it is a reason of the rank that holds.
 fn add(report: &mut CauseReport, looked: &Looked) {
     if let Some(found) = &looked.figures {
         let fact = Fact::Figures {
@@ -119,11 +130,8 @@ fn add(report: &mut CauseReport, looked: &Looked) {
         let fact = Fact::Scripts {
             device: looked.device.clone(),
             at: found.at,
-            runs: found.runs,
+            runs: found.runs.clone(),
         };
         report.add("scripts", fact);
-    }
-    if let Some(found) = &looked.metrics {
-        report.add_measured(&looked.device, found.at, found.measured.clone());
     }
 }

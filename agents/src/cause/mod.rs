@@ -9,7 +9,7 @@ use domain::cause::{CauseReport, Fact, Measure, Piece, SuspectMachine};
 use serde_json::{Value, json};
 
 pub use self::reply::{ModelCause, parse_reply};
-use crate::{prompt::PromptText, question::Question};
+use crate::{labels, prompt::PromptText, question::Question};
 
 /// Name of the agent, of the schema, and of the tool where a model answers by tool.
 pub const SCHEMA_NAME: &str = "root_cause";
@@ -101,14 +101,9 @@ fn id(id: &str) -> Option<PromptText> {
     (text.as_str() == id).then_some(text)
 }
 
-/// Labels the machine at a place, from 0.
-fn label(place: usize) -> PromptText {
-    PromptText::literal("machine_").then(place as u64 + 1)
-}
-
 fn machine(machines: &[&str], name: &str) -> PromptText {
     let place = machines.iter().position(|known| *known == name);
-    place.map_or_else(|| PromptText::literal("a machine"), label)
+    place.map_or_else(|| PromptText::literal("a machine"), labels::machine)
 }
 
 fn suspect_line(report: &CauseReport, machines: &[&str], suspect: &SuspectMachine) -> PromptText {

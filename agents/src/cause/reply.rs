@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use domain::cause::{CauseReport, Narrative};
 use serde_json::Value;
 
-use super::{label, listed};
-use crate::check::{MAX_DROPPED, MAX_DROPPED_CHARS, ReplyProblem, clean};
+use super::listed;
+use crate::{
+    check::{MAX_DROPPED, MAX_DROPPED_CHARS, ReplyProblem, clean},
+    labels,
+};
 
 /// The most characters kept of a narrative.
 const MAX_NARRATIVE: usize = 800;
@@ -76,7 +79,7 @@ pub fn parse_reply(json: &Value, report: &CauseReport) -> Result<ModelCause, Rep
             drop(id);
         }
     }
-    let place = (0..report.suspects.len()).find(|place| label(*place).as_str() == named);
+    let place = (0..report.suspects.len()).find(|place| labels::machine(*place).as_str() == named);
     if place.is_none() && !named.is_empty() {
         drop(named);
     }
@@ -96,7 +99,10 @@ pub fn parse_reply(json: &Value, report: &CauseReport) -> Result<ModelCause, Rep
             "machine is none of the suspects; copy a label exactly, or abstain",
         ));
     }
-    let text = clean(&named_machines(text, report), MAX_NARRATIVE);
+    let text = clean(
+        &labels::named(text, &labels::of_machines(&report.machines())),
+        MAX_NARRATIVE,
+    );
     if text.is_empty() {
         return Err(unusable("narrative is empty"));
     }
@@ -109,24 +115,4 @@ pub fn parse_reply(json: &Value, report: &CauseReport) -> Result<ModelCause, Rep
         model: None,
     };
     Ok(ModelCause { narrative, dropped })
-}
-
-/// Writes names of machines in place of their labels.
-fn named_machines(text: &str, report: &CauseReport) -> String {
-    let machines = report.machines();
-    let labels: Vec<String> = (0..machines.len()).map(|n| label(n).to_string()).collect();
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut named = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(begin) = rest.find(is_word) {
-        let (between, from) = rest.split_at(begin);
-        let end = from.find(|c| !is_word(c)).unwrap_or(from.len());
-        let (word, after) = from.split_at(end);
-        named.push_str(between);
-        let place = labels.iter().position(|label| label == word);
-        named.push_str(place.map_or(word, |place| machines[place]));
-        rest = after;
-    }
-    named.push_str(rest);
-    named
 }

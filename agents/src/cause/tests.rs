@@ -85,6 +85,7 @@ fn report() -> CauseReport {
                         runs: 3,
                         failed: 1,
                         newest: None,
+                        times: vec![],
                     },
                 },
             ),
@@ -105,6 +106,7 @@ fn report() -> CauseReport {
         compared: None,
         measurable: false,
         told: None,
+        advice: None,
     }
 }
 

@@ -71,17 +71,20 @@ impl SuperOps {
         let since = now.checked_sub(RECENT).unwrap_or(Timestamp::MIN);
         let recent = page.items.iter();
         let recent = recent.filter(|row| row.created_at.is_some_and(|at| at >= since));
-        let (mut runs, mut failed, mut newest) = (0, 0, None);
+        let (mut runs, mut failed, mut times) = (0, 0, Vec::new());
         for row in recent {
             runs += 1;
             let status = row.status.as_deref().unwrap_or_default();
             failed += u32::from(status.to_ascii_lowercase().contains("fail"));
-            newest = newest.max(row.created_at);
+            times.extend(row.created_at);
         }
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        times.truncate(ScriptRuns::TIMES);
         Ok(ScriptRuns {
             runs,
             failed,
-            newest,
+            newest: times.first().copied(),
+            times,
         })
     }
 }

@@ -93,6 +93,16 @@ pub struct NarrateInput {
     pub unasked: Option<Degraded>,
 }
 
+/// Asks for advice on what belongs together: this incident and others, and its machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdviseInput {
+    /// The incident.
+    pub incident: IncidentKey,
+    /// Why the model is not asked.
+    #[serde(default)]
+    pub unasked: Option<Degraded>,
+}
+
 /// Names an incident that is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RememberInput {
@@ -130,6 +140,13 @@ impl IncidentActivities {
         unimplemented!()
     }
 
+    /// Looks for what nearly joined the incident or hardly did, asks a model what it makes of it when that has
+    /// changed, and writes it down.
+    #[activity(name = "incidents.advise")]
+    pub fn advise(_: AdviseInput) -> Result<CauseReport, Infallible> {
+        unimplemented!()
+    }
+
     /// Remembers an incident that is over, for those that look alike.
     #[activity(name = "incidents.remember")]
     pub fn remember(_: RememberInput) -> Result<RememberResult, Infallible> {
@@ -156,5 +173,5 @@ impl IncidentActivities {
 }
 
 pub use incident_activities::{
-    Explain, Narrate, ReadFigures, ReadMetrics, ReadScriptRuns, Remember,
+    Advise, Explain, Narrate, ReadFigures, ReadMetrics, ReadScriptRuns, Remember,
 };

@@ -102,6 +102,7 @@ pub const ALERTING: [&str; 16] = [
     "incidents.explain",
     "incidents.read_metrics",
     "incidents.narrate",
+    "incidents.advise",
     "incidents.remember",
     "superops.read_figures",
     "superops.read_script_runs",

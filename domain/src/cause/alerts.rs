@@ -24,7 +24,7 @@ pub struct Anomaly {
 }
 
 /// Clocks and polls differ by so much, in seconds.
-const SLACK_SECS: i64 = 300;
+pub(super) const SLACK_SECS: i64 = 300;
 /// What a node that shows nothing itself is worth as a cause: it is only what suspects share.
 const UNSEEN: f64 = 0.25;
 

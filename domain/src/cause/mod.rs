@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     alerts::{Anomaly, by_alerts},
     graph::{Graph, GraphError, Node},
-    incident::{Known, explain},
+    incident::{Known, changed_around, explain, rank_again, silent_around},
     measured::{Measured, measured},
     metrics::{Measure, Metrics, by_metrics},
     programs::spoken_of,

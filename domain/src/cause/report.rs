@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Because, Measured};
 use crate::{
+    advice::IncidentAdvice,
     alert::{AlertId, AlertSeverity},
     campaign::Degraded,
     ids::{DeviceId, KbId, PlanId},
@@ -53,7 +54,7 @@ pub struct Figures {
 }
 
 /// Script runs on a device, as the RMM lists them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptRuns {
     /// Runs within the day before.
     pub runs: u32,
@@ -61,6 +62,14 @@ pub struct ScriptRuns {
     pub failed: u32,
     /// The newest.
     pub newest: Option<Timestamp>,
+    /// When they ran, the newest first, at most [`Self::TIMES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<Timestamp>,
+}
+
+impl ScriptRuns {
+    /// Times that are kept.
+    pub const TIMES: usize = 20;
 }
 
 /// What a piece of evidence is.
@@ -264,6 +273,9 @@ pub struct CauseReport {
     /// What a model added; none before it was asked.
     #[serde(default)]
     pub told: Option<Told>,
+    /// What is advised on what belongs together; none before anything was near the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<IncidentAdvice>,
 }
 
 impl CauseReport {

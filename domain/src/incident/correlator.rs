@@ -364,6 +364,7 @@ impl Correlator {
             reopened: record.reopened,
             routine: record.routine,
             goes_on_from: record.goes_on_from,
+            parted_from: record.parted_from,
             titles: titles.collect(),
             devices: devices.collect(),
             links: record.links.clone(),

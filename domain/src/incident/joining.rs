@@ -76,19 +76,10 @@ impl Correlator {
         let slow = topology == DEPENDS || change > 0;
         let window = if slow { SLOW_WINDOW } else { WINDOW };
         let age = self.now - record.opened;
-        let time = if age < window {
-            1_000 - 500 * age / window
-        } else {
-            0
-        };
         Link {
-            time: u16::try_from(time).unwrap_or(0),
+            time: Link::time_of(age, window),
             topology,
-            text: if likeness == 1_000 {
-                likeness
-            } else {
-                likeness / 2
-            },
+            text: Link::text_of(likeness),
             change,
         }
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Millis;
+
 /// The parts of a decision to put an alert into an incident, in per mille.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
@@ -17,7 +19,7 @@ pub struct Link {
 }
 
 /// From this score on, an alert joins.
-pub(super) const ENOUGH: u16 = 450;
+pub const ENOUGH: u16 = 450;
 
 pub(super) const SAME_DEVICE: u16 = 1_000;
 pub(super) const DEPENDS: u16 = 900;
@@ -34,9 +36,34 @@ impl Link {
         u16::try_from(u64::from(self.time.min(1_000)) * any / 1_000).unwrap_or(1_000)
     }
 
+    /// Returns how close in time two moments are: 1000 when they are one, 500 at the end of the window, 0 after
+    /// it.
+    pub(super) fn time_of(age: Millis, window: Millis) -> u16 {
+        if age >= window {
+            return 0;
+        }
+        u16::try_from(1_000 - 500 * age / window).unwrap_or(0)
+    }
+
+    /// Returns how alike words are that share so much.
+    pub(super) fn text_of(likeness: u16) -> u16 {
+        match likeness {
+            1_000 => likeness,
+            other => other / 2,
+        }
+    }
+
     /// Returns the reason in words.
     #[must_use]
     pub fn words(self) -> String {
+        let mut reasons = self.in_common();
+        reasons.push("at the same time");
+        reasons.join(", ")
+    }
+
+    /// Lists what two sides have in common besides the time, in words.
+    #[must_use]
+    pub fn in_common(self) -> Vec<&'static str> {
         let mut reasons = Vec::new();
         match self.topology {
             SAME_DEVICE.. => reasons.push("same device"),
@@ -53,7 +80,6 @@ impl Link {
         if self.change > 0 {
             reasons.push("same recent change");
         }
-        reasons.push("at the same time");
-        reasons.join(", ")
+        reasons
     }
 }

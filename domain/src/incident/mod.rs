@@ -12,6 +12,7 @@ mod joining;
 mod lifecycle;
 mod link;
 mod names;
+mod near;
 mod people;
 mod ranking;
 mod record;
@@ -25,7 +26,8 @@ mod tests;
 pub use self::{
     correlator::Correlator,
     input::{Alert, Change, Counts, Topology},
-    link::Link,
+    link::{ENOUGH, Link},
+    near::{Comparison, Side},
     ranking::{Priority, Reason},
     record::{Incident, IncidentId, State},
 };

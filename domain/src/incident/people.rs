@@ -70,7 +70,7 @@ impl Correlator {
         let moved = self
             .habits
             .move_all(id, |device| leaves(&device).then_some(new));
-        (made.lasting, made.change) = (lasting, change);
+        (made.lasting, made.change, made.parted_from) = (lasting, change, Some(id));
         made.live = moved.live;
         made.alerts = u64::from(moved.pairs);
         left.into_iter().for_each(|kind| made.add_kind(kind));

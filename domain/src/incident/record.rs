@@ -50,6 +50,9 @@ pub struct Incident {
     pub routine: bool,
     /// The incident that it goes on from.
     pub goes_on_from: Option<IncidentId>,
+    /// The incident that people took it out of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parted_from: Option<IncidentId>,
     /// Titles of its alerts, the most surprising first.
     pub titles: Vec<String>,
     /// Its devices, in order of appearance, the first of them.
@@ -91,6 +94,8 @@ pub(super) struct Record {
     pub(super) generation: u32,
     pub(super) goes_on_from: Option<IncidentId>,
     pub(super) goes_on_in: Option<IncidentId>,
+    #[serde(default)]
+    pub(super) parted_from: Option<IncidentId>,
     pub(super) kinds: Vec<KindIn>,
     pub(super) devices: Vec<u32>,
     pub(super) addresses: Vec<u32>,
@@ -118,6 +123,7 @@ impl Record {
             generation: 0,
             goes_on_from: None,
             goes_on_in: None,
+            parted_from: None,
             kinds: Vec::new(),
             devices: Vec::new(),
             addresses: Vec::new(),

@@ -1,4 +1,4 @@
-//! Incidents: the real steps on the store and the memory of the world, without a model; and devices that
+//! Incidents: the real steps on the store and the memory of the world, with its model if it has one; and devices that
 //! answer.
 
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use activities::{SystemClock, alerts::Alerting, incidents::IncidentActivities};
 use contracts::activities::{
     alerts::{CloseIncidentInput, LoadIncidentInput},
     incidents::{
-        ExplainInput, FiguresResult, LookInput, MeasureInput, MetricsResult, NarrateInput,
-        RememberInput, RememberResult, ScriptRunsResult,
+        AdviseInput, ExplainInput, FiguresResult, LookInput, MeasureInput, MetricsResult,
+        NarrateInput, RememberInput, RememberResult, ScriptRunsResult,
     },
 };
 use domain::{
@@ -33,11 +33,11 @@ impl FakeIncidents {
         let world = self.0.of(ctx)?;
         let memory = Arc::clone(world.memory());
         let clock = Arc::new(SystemClock);
-        Ok(IncidentActivities::without_model(
-            world.ledger(),
-            memory,
-            clock,
-        ))
+        let steps = IncidentActivities::without_model(world.ledger(), memory, clock);
+        Ok(match world.read(|m| m.bedrock.clone()) {
+            Some(model) => steps.asking(model),
+            None => steps,
+        })
     }
 
     fn alerts(&self, ctx: &ActivityContext) -> Result<Alerting, ActivityError> {
@@ -100,7 +100,7 @@ impl FakeIncidents {
         })
     }
 
-    /// There is no model.
+    /// There is a model where the world has one.
     #[activity(definition = contracts::activities::incidents::Narrate)]
     pub async fn narrate(
         self: Arc<Self>,
@@ -108,6 +108,16 @@ impl FakeIncidents {
         input: NarrateInput,
     ) -> Result<CauseReport, ActivityError> {
         self.steps(&ctx)?.narrate_one(&input).await
+    }
+
+    /// There is a model where the world has one.
+    #[activity(definition = contracts::activities::incidents::Advise)]
+    pub async fn advise(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: AdviseInput,
+    ) -> Result<CauseReport, ActivityError> {
+        self.steps(&ctx)?.advise_one(&input).await
     }
 
     /// Remembers an incident.
@@ -166,6 +176,7 @@ impl FakeLooks {
                 runs: 2,
                 failed: 1,
                 newest: Some(at),
+                times: vec![],
             },
         })
     }

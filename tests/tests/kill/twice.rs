@@ -216,6 +216,11 @@ const WRITES: [(&str, &str, &str); 38] = [
         "the report of this version is there already, and so is the entry",
     ),
     (
+        "incidents.advise",
+        "advice on an incident, an audit entry",
+        "the advice on this set of candidates is there already, and so is the entry",
+    ),
+    (
         "incidents.remember",
         "past incident in the memory",
         "it is written whole; an embedding model is asked again",

@@ -23,7 +23,7 @@ const CLEARED: End = End::Closed {
     closing: Closing::Cleared,
 };
 
-async fn world(number: u64) -> (&'static Site, Arc<World>) {
+pub(crate) async fn world(number: u64) -> (&'static Site, Arc<World>) {
     let site = site().await;
     (site, World::new(site, &format!("incident-{number}"), 3))
 }
@@ -32,7 +32,7 @@ fn is_told(status: &contracts::alerts::IncidentResponseStatus) -> bool {
     status.stage == "waiting" && status.cause.as_ref().is_some_and(|one| one.told.is_some())
 }
 
-async fn audited(world: &World, chain: &str) -> Vec<String> {
+pub(crate) async fn audited(world: &World, chain: &str) -> Vec<String> {
     let entries = world.chain(chain).await;
     entries.into_iter().map(|entry| entry.record.what).collect()
 }
@@ -320,11 +320,12 @@ fn the_cause_is_looked_for_again_when_what_it_rests_on_changes() {
 }
 
 /// Which problems a person sees when a step is refused for good; nothing: the answer fails.
-const REFUSED: [(&str, Option<&[&str]>); 9] = [
+const REFUSED: [(&str, Option<&[&str]>); 10] = [
     ("incidents.load", None),
     ("incidents.close", None),
     ("incidents.explain", Some(&["cause"])),
     ("incidents.narrate", Some(&["evidence"])),
+    ("incidents.advise", Some(&["advice"])),
     ("incidents.remember", Some(&["memory"])),
     ("store.append_audit", Some(&["audit"])),
     ("superops.read_figures", Some(&[])),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has to fail")]
 
+mod advice;
 mod alerts;
 mod announcing;
 mod approvals;

@@ -16,11 +16,12 @@ use super::story::Story;
 use crate::{clock, failure::Failed, options};
 
 impl Story<'_> {
-    /// Looks for the cause when what it rests on has changed, at most every so often.
-    pub(super) async fn look_if_due(&self, record: &IncidentRecord) {
+    /// Looks for the cause when what it rests on has changed, at most every so often. Tells whether it did and
+    /// found something out.
+    pub(super) async fn look_if_due(&self, record: &IncidentRecord) -> bool {
         let now = clock::now(self.ctx);
         if self.due_again(record).is_none_or(|due| due > now) {
-            return;
+            return false;
         }
         let looked_into = LookedInto {
             version: record.version,
@@ -40,16 +41,16 @@ impl Story<'_> {
             Ok(report) => report,
             Err(error) => {
                 self.note("cause", Some(Failed::of(&error).message));
-                return;
+                return false;
             }
         };
         self.note("cause", None);
         self.found(&report);
-        if report.told.is_some() {
-            return;
+        if report.told.is_none() {
+            let looked = self.ask_suspects(&report).await;
+            self.narrate(&report, looked).await;
         }
-        let looked = self.ask_suspects(&report).await;
-        self.narrate(&report, looked).await;
+        true
     }
 
     /// When to look for the cause again; none while there is no reason.
@@ -134,7 +135,7 @@ impl Story<'_> {
         }
     }
 
-    fn found(&self, report: &CauseReport) {
+    pub(super) fn found(&self, report: &CauseReport) {
         self.ctx
             .state_mut(|answer| answer.status.cause = Some(report.clone()));
         self.show();

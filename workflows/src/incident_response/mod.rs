@@ -7,6 +7,7 @@
     reason = "the macro makes the marker types"
 )]
 
+mod advising;
 mod cause;
 mod halting;
 mod show;

@@ -53,7 +53,8 @@ impl Story<'_> {
             }
             // With news it is read again first.
             if !self.has_news() {
-                self.look_if_due(&record).await;
+                let has_looked = self.look_if_due(&record).await;
+                self.advise_if_due(&record, has_looked).await;
             }
             if self.wait(&record).await == Woken::Cancelled {
                 return Ok(self.cancelled());

@@ -1,3 +1,5 @@
+mod advise;
+mod changes;
 mod likeness;
 mod measure;
 
@@ -5,7 +7,10 @@ use clients::{
     memory::LazyMemory,
     store::{IncidentChange, StatedTopology},
 };
-use contracts::{activities::incidents::Looked, ids};
+use contracts::{
+    activities::incidents::{FiguresResult, LookInput, Looked, ScriptRunsResult},
+    ids,
+};
 use domain::{
     alert::{AlertId, AlertSeverity, AlertSource, Placement, Sighting, Treatment},
     audit::AuditEntry,
@@ -13,7 +18,7 @@ use domain::{
     cause::{Fact, Figures, ScriptRuns},
     incident::{Incident, IncidentId, State},
     software::{Program, SoftwareList},
-    triage::{Closing, IncidentNews, Outcome as Turned, Suspect},
+    triage::{Closing, IncidentNews, IncidentStatus, Outcome as Turned, Suspect},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -73,6 +78,7 @@ async fn open(world: &World, number: u64, titles: &[&str]) -> IncidentKey {
         reopened: 0,
         routine: false,
         goes_on_from: None,
+        parted_from: None,
         titles: titles.iter().map(|one| (*one).to_owned()).collect(),
         devices: (1..=titles.len()).map(|one| one.to_string()).collect(),
         links: vec![],
@@ -136,6 +142,7 @@ async fn narrate(
                     runs: 1,
                     failed: 1,
                     newest: None,
+                    times: vec![],
                 },
             }),
             metrics: None,
@@ -420,5 +427,11 @@ async fn a_device_says_how_busy_it_is_and_what_ran_on_it() {
     let found = run.run(IncidentLookActivities::read_script_runs, input);
     let runs = found.await.unwrap().runs;
     assert_eq!((runs.runs, runs.failed), (2, 1));
+    let hours = runs
+        .times
+        .iter()
+        .map(|at| now.duration_since(*at).as_hours());
+    assert_eq!(hours.collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(runs.newest, runs.times.first().copied());
     assert_eq!(world.server.received_requests().await.unwrap().len(), 2);
 }

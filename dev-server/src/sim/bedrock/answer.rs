@@ -1,6 +1,7 @@
 //! Answers: always the same for the same question, and in the form asked for.
 
 mod cause;
+mod correlation;
 mod prioritisation;
 
 use serde_json::{Map, Value, json};
@@ -38,6 +39,9 @@ pub(super) fn to(body: &Value, manner: Manner, thinks: bool) -> Value {
         }
         Some(_) if asked_name(body, tool) == Some(cause::SCHEMA_NAME) => {
             cause::content(&question, manner)
+        }
+        Some(_) if asked_name(body, tool) == Some(correlation::SCHEMA_NAME) => {
+            correlation::content(&question, manner)
         }
         Some(schema) => content(schema, &Seen::of(&question), manner),
         None => Value::Null,

@@ -43,6 +43,7 @@ fn report() -> CauseReport {
         compared: None,
         measurable: false,
         told: None,
+        advice: None,
     }
 }
 

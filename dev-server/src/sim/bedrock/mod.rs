@@ -9,6 +9,8 @@ mod rules;
 #[cfg(test)]
 mod cause_tests;
 #[cfg(test)]
+mod correlation_tests;
+#[cfg(test)]
 mod prioritisation_tests;
 #[cfg(test)]
 mod tests;
