@@ -63,7 +63,7 @@ impl Alert {
     /// - Over and said to be active: it was raised again if it began after it was over, has happened more
     ///   often, or was over only because nobody spoke of it; otherwise the source's list is behind, and
     ///   nothing happens.
-    /// - Active, more often or worse than before: it repeats.
+    /// - Active, more often or worse than before, or of the moment and raised since: it repeats.
     #[must_use]
     pub fn take(known: Option<Self>, said: Sighting, walk: bool) -> Option<Taken> {
         let said = in_time(said);
@@ -87,7 +87,9 @@ impl Alert {
             (None, None) => {
                 let worse = said.occurrences > known.said.occurrences
                     || said.severity > known.said.severity;
-                worse.then_some(EventKind::Repeated)
+                // Of the moment: it happened another time, before the first one was forgotten.
+                let again = !said.lasting && said.raised_at > known.said.raised_at;
+                (worse || again).then_some(EventKind::Repeated)
             }
             // Raised and over again since we looked.
             (Some(cleared), Some(_)) if said.raised_at > cleared => Some(EventKind::Raised),

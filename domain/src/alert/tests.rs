@@ -316,6 +316,16 @@ fn what_its_source_does_not_speak_of_any_more_is_over() {
         assert_eq!(kinds(&back), [(EventKind::Raised, at(end + 1))]);
         assert_eq!((back.alert.is_active(), back.alert.closing), (true, None));
     }
+    // What is of the moment happens again each time it is raised.
+    let raised = |lasting| Sighting {
+        raised_at: at(25),
+        ..sent(30, lasting)
+    };
+    for (lasting, news) in [(false, 1), (true, 0)] {
+        let alert = take(None, sent(10, lasting)).unwrap().alert;
+        let again = take(Some(alert), raised(lasting)).unwrap();
+        assert_eq!(again.news.len(), news);
+    }
     // Who is asked need not speak.
     assert_eq!(first().unheard(&since(99_999), at(99_999)), None);
 }

@@ -419,6 +419,7 @@ fn people_merge_split_and_close_and_it_is_learnt() {
     assert_eq!(client.triage.split(whole, &["84"]), None);
     client.note();
     assert_eq!(client.placed[&id(4)].incident, Some(new.0));
+    assert_eq!(client.incidents[&new].incident.parted_from, Some(whole));
     assert_eq!(
         (
             client.incidents[&whole].incident.live,

@@ -17,11 +17,11 @@ impl Client {
 fn an_incident_of_moments_ends_when_nothing_comes_any_more() {
     let mut client = Client::new(json!({}));
     let first = client.say(1, 0, "backup job failed", "nas-1");
-    client.clear(1, MINUTE);
-    let again = client.say(2, 5 * MINUTE, "backup job failed", "nas-1");
+    let again = client.say(2, 5, "backup job failed", "nas-1");
     assert_eq!(again.treatment, Treatment::Incident, "it speaks for itself");
     assert_eq!(again.incident, first.incident);
-    client.clear(2, 6 * MINUTE);
+    client.clear(1, MINUTE);
+    client.clear(2, MINUTE + 5);
     let news = client.news(&first);
     assert_eq!((news.incident.alerts, news.incident.live), (2, 0));
     client.turn(24 * HOUR, &[]);
