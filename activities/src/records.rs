@@ -90,18 +90,25 @@ impl RecordActivities {
     async fn device(&self, input: SaveDeviceInput) -> Outcome<()> {
         let at = self.clock.now();
         let letter = input.dead_letter(at);
-        let row = DeviceRow {
-            plan: input.plan,
-            ring: input.ring,
-            attempt: input.attempt,
-            result: input.result,
-            at,
-        };
-        self.store.executions.put_device_row(row).await?;
+        self.store
+            .executions
+            .put_device_row(row_of(input, at))
+            .await?;
         if let Some(letter) = letter {
             self.store.executions.put_dead_letter(letter).await?;
         }
         Ok(())
+    }
+}
+
+/// The row of a device that has ended.
+pub(crate) fn row_of(input: SaveDeviceInput, at: Timestamp) -> DeviceRow {
+    DeviceRow {
+        plan: input.plan,
+        ring: input.ring,
+        attempt: input.attempt,
+        result: input.result,
+        at,
     }
 }
 

@@ -295,6 +295,7 @@ impl Story {
         ChildRun {
             workflow_id: self.run_of(&start).workflow_id(),
             device: start.device,
+            ring: start.ring,
             attempt,
         }
     }
