@@ -25,10 +25,11 @@ use std::{
 
 use domain::{
     audit::{self, Actor, AuditRecord, ChainHead},
-    dead_letter::LetterKind,
+    dead_letter::{LetterKind, Rerun},
     deployment::{DeploymentStatus, Stage},
     device::{Device, Platform},
     ids::{ClientId, DeviceId, PlanId},
+    ledger::PROVIDER,
     outcome::{DeviceOutcome, DeviceResult, OutcomeCounts},
     people::{Person, Role},
     plan::{
