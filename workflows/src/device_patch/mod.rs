@@ -16,6 +16,7 @@ mod script;
 mod undo;
 mod verify;
 mod waits;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +36,7 @@ use domain::{
     outcome::DeviceResult,
     script::ScriptReport,
     triage::Expectation,
+    unwritten::Unwritten,
 };
 use jiff::Timestamp;
 use temporalio_workflow::{
@@ -71,6 +73,9 @@ pub struct DevicePatch {
     stop: Option<Stop>,
     /// What triage was told last.
     announced: Option<Expectation>,
+    /// What cannot be written down now, or never could.
+    trouble: Option<String>,
+    unwritten: Unwritten,
     /// Taken by this attempt.
     evidence: Option<StoredEvidence>,
     /// Who lets it be patched without evidence; not looked up yet.
@@ -142,6 +147,8 @@ impl DevicePatch {
         DevicePatchStatus {
             stage: self.stage,
             note: self.note.clone(),
+            trouble: self.trouble.clone(),
+            audit_gaps: self.unwritten.audit_gaps,
             jobs: self.jobs.clone(),
         }
     }

@@ -92,6 +92,8 @@ pub fn status(id: &str, of: &str, stage: Stage, started: i64, updated: i64) -> D
         kbs: vec!["5034441".parse().unwrap()],
         stage,
         note: format!("written at {updated}"),
+        trouble: None,
+        audit_gaps: 0,
         plan_hash: None,
         revision: 0,
         risk: None,
