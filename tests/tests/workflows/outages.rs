@@ -19,7 +19,7 @@ fn one_ring(request: &mut PlanRequest) {
     request.rings = vec![plan::ring("all", 2)];
 }
 
-async fn device_status(plan: &str, device: &str) -> DevicePatchStatus {
+pub(crate) async fn device_status(plan: &str, device: &str) -> DevicePatchStatus {
     let id = format!("device-patch/{plan}/{device}");
     let handle = site()
         .await
