@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, sync::Mutex};
+use std::sync::Mutex;
 
 use clients::store::{DeviceRow, LetterState, SealedPlan, Store};
 use domain::{
