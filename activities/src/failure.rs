@@ -35,7 +35,7 @@ pub(crate) fn activity_error<E>(system: &str, error: E) -> Failed
 where
     E: Classify + Error + Send + Sync + 'static,
 {
-    let again = error.kind().is_retryable();
+    let again = error.may_pass();
     build(failures::failure_type(system, error.kind()), error, again)
 }
 
@@ -226,6 +226,39 @@ mod tests {
             assert_eq!(failure.type_name(), Some(text));
             assert_eq!(failure.is_non_retryable(), !retryable, "{text}");
             assert_eq!(failure.next_retry_delay().is_some(), retryable, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_refuses_us_is_asked_again_and_one_that_refuses_what_we_write_is_not() {
+        let again = |error: StoreError| match ActivityError::from(Failed::from(error)) {
+            ActivityError::Application(failure) => !failure.is_non_retryable(),
+            other => panic!("{other:?}"),
+        };
+        let refused = || StoreError::Refused {
+            advice: "DynamoDB refuses the credentials (ExpiredTokenException)".to_owned(),
+            source: None,
+        };
+        assert!(again(refused()));
+        assert!(again(StoreError::NewerVersion {
+            found: 9,
+            supported: 8
+        }));
+        // What stands between makes no difference.
+        let sealed = Failed::from(SealError::Store(refused()));
+        assert!(!sealed.0.is_non_retryable());
+        let what = || "dead letter 1".to_owned();
+        for error in [
+            StoreError::Invalid { what: what() },
+            StoreError::Conflict { what: what() },
+            StoreError::NotFound { what: what() },
+            StoreError::Corrupt {
+                what: what(),
+                source: None,
+            },
+        ] {
+            let words = error.to_string();
+            assert!(!again(error), "{words}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clients::store::{DeviceRow, Store};
 use contracts::activities::records::{Audited, SaveDeviceInput, SaveStatusInput};
-use domain::{audit::AuditRecord, deployment::Stage};
+use domain::{audit::AuditRecord, dead_letter::DeadLetter, deployment::Stage};
 use jiff::{SignedDuration, Timestamp};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
@@ -60,6 +60,16 @@ impl RecordActivities {
     ) -> Result<(), ActivityError> {
         Ok(self.device(input).await?)
     }
+
+    /// Keeps a dead letter; a repeat finds its own.
+    #[activity(definition = contracts::activities::records::SaveLetter)]
+    pub async fn save_letter(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        letter: DeadLetter,
+    ) -> Result<(), ActivityError> {
+        Ok(self.letter(letter).await?)
+    }
 }
 
 impl RecordActivities {
@@ -72,10 +82,6 @@ impl RecordActivities {
     }
 
     async fn status(&self, input: SaveStatusInput) -> Outcome<()> {
-        let executions = &self.store.executions;
-        for letter in input.dead_letters(self.clock.now()) {
-            executions.put_dead_letter(letter).await?;
-        }
         let status = input.status;
         let is_over = status.stage == Stage::Done;
         let expires_at = is_over.then(|| {
@@ -84,24 +90,36 @@ impl RecordActivities {
                 .saturating_add(KEEP_FINISHED)
                 .unwrap_or(Timestamp::MAX)
         });
+        let executions = &self.store.executions;
         Ok(executions.put_status(status, expires_at).await?)
+    }
+
+    async fn letter(&self, letter: DeadLetter) -> Outcome<()> {
+        Ok(self.store.executions.put_dead_letter(letter).await?)
     }
 
     async fn device(&self, input: SaveDeviceInput) -> Outcome<()> {
         let at = self.clock.now();
         let letter = input.dead_letter(at);
-        let row = DeviceRow {
-            plan: input.plan,
-            ring: input.ring,
-            attempt: input.attempt,
-            result: input.result,
-            at,
-        };
-        self.store.executions.put_device_row(row).await?;
+        self.store
+            .executions
+            .put_device_row(row_of(input, at))
+            .await?;
         if let Some(letter) = letter {
             self.store.executions.put_dead_letter(letter).await?;
         }
         Ok(())
+    }
+}
+
+/// The row of a device that has ended.
+pub(crate) fn row_of(input: SaveDeviceInput, at: Timestamp) -> DeviceRow {
+    DeviceRow {
+        plan: input.plan,
+        ring: input.ring,
+        attempt: input.attempt,
+        result: input.result,
+        at,
     }
 }
 

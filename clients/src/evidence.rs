@@ -71,6 +71,13 @@ impl Classify for EvidenceError {
             Self::Invalid(_) => FailureKind::InvalidInput,
         }
     }
+
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(error) => error.may_pass(),
+            other => other.kind().is_retryable(),
+        }
+    }
 }
 
 /// Where a report says that its evidence comes from.

@@ -11,6 +11,7 @@ use domain::{
     outcome::{DeploymentOutcome, DeviceOutcome, OutcomeCounts},
     plan::{PAGE_SIZE, PlanChange, PlanDocument, PlanRequest, PlannedDevice},
     triage::IncidentKey,
+    unwritten::Unwritten,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -285,6 +286,9 @@ pub struct Carry {
     /// Devices that wait for a person because evidence could not be taken, and why; not told yet.
     #[serde(default)]
     pub without_evidence: BTreeMap<DeviceId, String>,
+    /// What could finally not be written down.
+    #[serde(default)]
+    pub unwritten: Unwritten,
 }
 
 /// A round over the pages of the device list.

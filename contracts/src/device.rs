@@ -190,6 +190,12 @@ pub struct DevicePatchStatus {
     pub stage: DeviceStage,
     /// A few words.
     pub note: String,
+    /// Why something is not written down yet, or never will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Entries that the audit trail of this run lacks, because they were refused for good.
+    #[serde(default)]
+    pub audit_gaps: u32,
     /// Script runs started so far.
     pub jobs: Vec<JobId>,
 }

@@ -37,15 +37,21 @@ pub enum LetterKind {
     NoticeUndelivered,
     /// A deployment wound down because something failed for good.
     DeploymentBroken,
+    /// Something was done, and the store refused the record of it for good.
+    RecordRefused,
+    /// A seal, a report or a campaign gave up.
+    WorkflowFailed,
 }
 
 impl LetterKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::DeviceNeedsHuman,
         Self::DeviceRollbackFailed,
         Self::NoticeUndelivered,
         Self::DeploymentBroken,
+        Self::RecordRefused,
+        Self::WorkflowFailed,
     ];
 
     /// Returns the word used on the wire and in tables.
@@ -56,6 +62,8 @@ impl LetterKind {
             Self::DeviceRollbackFailed => "device_rollback_failed",
             Self::NoticeUndelivered => "notice_undelivered",
             Self::DeploymentBroken => "deployment_broken",
+            Self::RecordRefused => "record_refused",
+            Self::WorkflowFailed => "workflow_failed",
         }
     }
 
@@ -63,12 +71,15 @@ impl LetterKind {
     #[must_use]
     pub fn why_no_retry(self) -> Option<&'static str> {
         match self {
-            Self::DeviceNeedsHuman | Self::DeploymentBroken => None,
+            Self::DeviceNeedsHuman | Self::DeploymentBroken | Self::WorkflowFailed => None,
             Self::DeviceRollbackFailed => Some(
                 "what was installed could not be undone, so a person has to look at the device first; then drop the letter, and start a new plan if the device is fit for one",
             ),
             Self::NoticeUndelivered => Some(
                 "nothing is sent again by itself: tell the people what the cause says, then drop the letter",
+            ),
+            Self::RecordRefused => Some(
+                "the work was done and only its record is missing: keep the history of the workflow, which has it, mend what the cause names, then drop the letter",
             ),
         }
     }
@@ -91,14 +102,15 @@ pub enum LetterState {
     /// Nobody has done anything about it.
     #[default]
     Open,
-    /// A new plan tries again.
+    /// A new plan tries again, or the workflow itself.
     Retried {
         /// Who asked for it.
         by: PersonId,
         /// When.
         at: Timestamp,
-        /// The new plan.
-        plan: PlanId,
+        /// The new plan; absent when the workflow itself was started again.
+        #[serde(default)]
+        plan: Option<PlanId>,
         /// Why.
         #[serde(default)]
         reason: Option<String>,
@@ -160,9 +172,13 @@ impl fmt::Display for LetterState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open => f.write_str("open"),
-            Self::Retried { by, at, plan, .. } => {
-                write!(f, "retried by {by} at {at:.0} as plan {plan}")
-            }
+            Self::Retried {
+                by,
+                at,
+                plan: Some(plan),
+                ..
+            } => write!(f, "retried by {by} at {at:.0} as plan {plan}"),
+            Self::Retried { by, at, .. } => write!(f, "retried by {by} at {at:.0}"),
             Self::Dropped { by, at, reason } => write!(f, "dropped by {by} at {at:.0}: {reason}"),
         }
     }
@@ -196,9 +212,21 @@ pub struct DeadLetter {
     pub jobs: Vec<JobId>,
     /// When.
     pub at: Timestamp,
+    /// What a retry starts again, where that is the workflow itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Rerun>,
     /// What became of it.
     #[serde(default)]
     pub state: LetterState,
+}
+
+/// A workflow that is started again under its own id: what it has done, it finds done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerun {
+    /// Wire name of the workflow.
+    pub workflow: String,
+    /// Its input.
+    pub input: serde_json::Value,
 }
 
 impl DeadLetter {
@@ -222,6 +250,7 @@ impl DeadLetter {
             cause: cause.chars().take(MAX_CAUSE).collect(),
             jobs: Vec::new(),
             at,
+            again: None,
             state: LetterState::Open,
         }
     }
@@ -349,7 +378,13 @@ mod tests {
         let retried = LetterState::Retried {
             by: "tim".parse().unwrap(),
             at,
-            plan: "p-retry-1".parse().unwrap(),
+            plan: "p-retry-1".parse().ok(),
+            reason: None,
+        };
+        let rerun = LetterState::Retried {
+            by: "tim".parse().unwrap(),
+            at,
+            plan: None,
             reason: None,
         };
         let dropped = LetterState::Dropped {
@@ -357,7 +392,12 @@ mod tests {
             at,
             reason: "replaced".to_owned(),
         };
-        for state in [LetterState::Open, retried.clone(), dropped.clone()] {
+        for state in [
+            LetterState::Open,
+            retried.clone(),
+            rerun.clone(),
+            dropped.clone(),
+        ] {
             let text = serde_json::to_string(&state).unwrap();
             assert_eq!(serde_json::from_str::<LetterState>(&text).unwrap(), state);
         }
@@ -365,6 +405,7 @@ mod tests {
             retried.to_string(),
             "retried by tim at 2026-11-03T10:00:00Z as plan p-retry-1"
         );
+        assert_eq!(rerun.to_string(), "retried by tim at 2026-11-03T10:00:00Z");
         assert!(dropped.to_string().ends_with("replaced"), "{dropped}");
     }
 

@@ -91,6 +91,12 @@ pub struct DeploymentStatus {
     pub stage: Stage,
     /// A few words about what is waited for.
     pub note: String,
+    /// Why something is not written down yet, or never will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Entries that the audit trail of the deployment lacks, because they were refused for good.
+    #[serde(default)]
+    pub audit_gaps: u32,
     /// Hash of the sealed plan.
     pub plan_hash: Option<String>,
     /// Revision of the plan, from 1; 0 before it is sealed.

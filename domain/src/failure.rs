@@ -61,6 +61,12 @@ pub trait Classify {
     /// Says what the caller can do about this error.
     fn kind(&self) -> FailureKind;
 
+    /// Returns true when the same call may succeed later without a change of it: by itself, or once a
+    /// person has mended what refuses us.
+    fn may_pass(&self) -> bool {
+        self.kind().is_retryable()
+    }
+
     /// Says how long the system asked us to wait, if it did.
     fn retry_after(&self) -> Option<Duration> {
         None

@@ -36,5 +36,6 @@ pub mod seal;
 pub mod sequential;
 pub mod software;
 pub mod triage;
+pub mod unwritten;
 pub mod vulnerability;
 pub mod windows;

@@ -248,6 +248,15 @@ pub fn summary(status: &DeploymentStatus) -> Vec<String> {
     if let Some(hash) = &status.plan_hash {
         lines.push(format!("plan hash: {hash}"));
     }
+    if let Some(trouble) = &status.trouble {
+        lines.push(format!("trouble: {trouble}"));
+    }
+    if status.audit_gaps > 0 {
+        lines.push(format!(
+            "the audit trail lacks {} entries; a dead letter names them when the deployment is over",
+            status.audit_gaps
+        ));
+    }
     lines
 }
 

@@ -17,6 +17,8 @@ pub enum Lost {
     Retryable,
     /// Before it did anything, for good, with this failure type.
     Refused(&'static str),
+    /// Before it did anything, with this failure type, until a person has mended something.
+    Unmended(&'static str),
     /// After it did its work: the answer is lost and Temporal tries again.
     Answer,
     /// It does nothing and says nothing, until it is called again or the deployment is over.
@@ -90,6 +92,10 @@ impl ActivityInboundInterceptor for Gate {
                 }
                 Some(Lost::Refused(kind)) => {
                     return Err(failure(kind, "refused on demand", false));
+                }
+                Some(Lost::Unmended(kind)) => {
+                    let words = "the store refuses: the credentials have expired";
+                    return Err(failure(kind, words, true));
                 }
                 Some(Lost::Answer) | None => {}
             }

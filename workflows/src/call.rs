@@ -3,13 +3,19 @@
 
 use std::time::Duration;
 
+use domain::plan::Waits;
 use temporalio_common::{ActivityDefinition, data_converters::TemporalDeserializable};
 use temporalio_workflow::{
     ActivityCloseTimeouts, ActivityOptions, WaitConditionOptions, WorkflowCancellationToken,
     WorkflowContext, select,
 };
 
-use crate::failure::Failed;
+use crate::{failure::Failed, options};
+
+/// A write that is not done after so long is in trouble; a busy store is not.
+const LEAST_STEP_SECS: u64 = 10;
+/// Trouble is looked at so often, at least.
+const MOST_STEP_SECS: u64 = 3600;
 
 /// Runs an activity. One call ends after `longest_secs`, or sooner if its kind says so.
 pub(crate) async fn activity<W: 'static, A>(
@@ -66,6 +72,42 @@ where
             token.cancel();
             let _ = running.await;
             return None;
+        }
+    }
+}
+
+/// Writes what must not be lost. A store that is away or refuses us is waited for, however long: somebody
+/// mends it. Meanwhile `trouble` hears why, and `None` when it is over. Answers what fails for good.
+pub(crate) async fn writing<W: 'static, A>(
+    ctx: &WorkflowContext<W>,
+    waits: &Waits,
+    (name, input): (impl Fn() -> A, A::Input),
+    summary: &str,
+    trouble: impl Fn(Option<&str>),
+) -> Result<A::Output, Failed>
+where
+    A: ActivityDefinition,
+    A::Input: Clone,
+    A::Output: TemporalDeserializable,
+{
+    let mut step = waits.pause_poll_secs.max(LEAST_STEP_SECS);
+    let mut in_trouble = false;
+    loop {
+        // Temporal tries again by itself, and comes back now and then to say why.
+        let how = options::in_steps(options::store(summary), step);
+        match activity(ctx, waits.call_secs, name(), input.clone(), how).await {
+            Err(failed) if failed.passes() => {
+                in_trouble = true;
+                trouble(Some(&format!("{summary}: {}", failed.message)));
+                // Of days of waiting little is left in the history.
+                step = (step * 2).min(MOST_STEP_SECS);
+            }
+            end => {
+                if in_trouble {
+                    trouble(None);
+                }
+                return end;
+            }
         }
     }
 }

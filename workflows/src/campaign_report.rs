@@ -10,6 +10,7 @@ use contracts::{
     activities::campaign::{Report, ReportInput, ReportResult, ReportWritten},
     campaign::{CampaignReportInput, CampaignReportResult},
     message::Message,
+    schedule::ScheduleKind,
     search,
 };
 use domain::{campaign::report::Fate, input::InvalidInput};
@@ -20,7 +21,7 @@ use temporalio_workflow::{
 use crate::{
     clock,
     failure::{self, ended},
-    options,
+    letters, options,
     show::show,
 };
 
@@ -57,10 +58,16 @@ impl CampaignReport {
         let options = options::reporting(what, input.try_secs, input.give_up_secs);
         let asked = ReportInput {
             at: clock::now(ctx),
-            client: input.client,
-            campaign: input.campaign,
+            client: input.client.clone(),
+            campaign: input.campaign.clone(),
         };
-        let result = ended(ctx.execute_activity(Report, asked, options).await)?;
+        let result = match ended(ctx.execute_activity(Report, asked, options).await) {
+            Ok(result) => result,
+            Err(why) => {
+                let (client, kind) = (input.client.clone(), ScheduleKind::CampaignReport);
+                return Err(letters::left(ctx, Some(&client), kind, input, why).await);
+            }
+        };
         let details = match &result {
             ReportResult::Written(report) => details(report),
             ReportResult::NoCampaign => "The client has no campaign to report on".to_owned(),

@@ -9,6 +9,7 @@
 use contracts::{
     activities::seal::{Seal, SealInput},
     message::Message,
+    schedule::ScheduleKind,
     seal::{DailySealInput, DailySealResult},
 };
 use domain::input::{InvalidInput, Problem};
@@ -20,7 +21,7 @@ use temporalio_workflow::{
 use crate::{
     clock,
     failure::{self, ended},
-    options,
+    letters, options,
     show::show,
 };
 
@@ -60,7 +61,16 @@ impl DailySeal {
             input.give_up_secs,
         );
         let sealed = ctx.execute_activity(Seal, SealInput { through }, options);
-        let sealed = ended(sealed.await)?;
+        let sealed = match ended(sealed.await) {
+            Ok(sealed) => sealed,
+            Err(why) => {
+                let again = DailySealInput {
+                    through: Some(through),
+                    ..input
+                };
+                return Err(letters::left(ctx, None, ScheduleKind::DailySeal, again, why).await);
+            }
+        };
         let DailySealResult {
             sequence,
             root,

@@ -21,6 +21,8 @@ pub(crate) struct Failed {
     pub(crate) failure_type: Option<String>,
     /// Words for people.
     pub(crate) message: String,
+    /// Another try of the same call makes no difference.
+    pub(crate) is_final: bool,
     /// The worker or the system was silent.
     pub(crate) timed_out: bool,
     /// How long the system asked us to wait.
@@ -35,18 +37,21 @@ impl Failed {
             Some(IncomingError::Application(app)) => Self {
                 failure_type: app.type_name().map(str::to_owned),
                 message: app.to_string(),
+                is_final: app.is_non_retryable(),
                 timed_out,
                 retry_after: app.next_retry_delay(),
             },
             Some(other) => Self {
                 failure_type: None,
                 message: other.to_string(),
+                is_final: !timed_out,
                 timed_out,
                 retry_after: None,
             },
             None => Self {
                 failure_type: None,
                 message: error.to_string(),
+                is_final: !timed_out,
                 timed_out,
                 retry_after: None,
             },
@@ -58,6 +63,7 @@ impl Failed {
         Self {
             failure_type: None,
             message,
+            is_final: true,
             timed_out: false,
             retry_after: None,
         }
@@ -75,9 +81,13 @@ impl Failed {
             .is_some_and(|t| failures::is_kind(t, kind))
     }
 
-    /// Returns true for a failure that passes by itself: the same call may succeed later.
+    /// Returns true for a failure that passes, by itself or once a person has mended what refuses us:
+    /// the same call may succeed later.
     pub(crate) fn passes(&self) -> bool {
-        self.timed_out || FailureKind::RETRYABLE.into_iter().any(|kind| self.is(kind))
+        // Some are final for Temporal only: the workflow itself decides when to try again.
+        self.timed_out
+            || !self.is_final
+            || FailureKind::RETRYABLE.into_iter().any(|kind| self.is(kind))
     }
 
     /// Ends the workflow with this failure.

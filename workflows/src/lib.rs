@@ -11,6 +11,7 @@ pub mod device_patch;
 mod failure;
 pub mod incident_response;
 pub mod intel_sync;
+mod letters;
 mod options;
 pub mod patch_campaign;
 pub mod patch_deployment;

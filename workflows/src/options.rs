@@ -61,6 +61,11 @@ pub(crate) fn store(summary: impl Into<String>) -> ActivityOptions {
     options(queues::MAIN, 30, retry(1, 60, 0), None, summary.into())
 }
 
+/// The letter of a workflow that gives up: its schedule does not start it again meanwhile, so not for ever.
+pub(crate) fn last_letter() -> ActivityOptions {
+    in_steps(store("leave a dead letter"), 24 * 3600)
+}
+
 /// Reading from `SuperOps`: retried without limit, a dead `SuperOps` pauses and does not fail.
 pub(crate) fn superops_read(summary: impl Into<String>) -> ActivityOptions {
     options(

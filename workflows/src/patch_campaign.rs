@@ -22,6 +22,7 @@ use contracts::{
     deployment::DeploymentInput,
     ids,
     message::Message,
+    schedule::ScheduleKind,
     search,
 };
 use domain::{
@@ -39,7 +40,7 @@ use temporalio_workflow::{
 use crate::{
     clock,
     failure::{self, ended},
-    options,
+    letters, options,
     patch_deployment::PatchDeployment,
     show::show,
 };
@@ -95,7 +96,10 @@ impl PatchCampaign {
             workflow_id,
             carry,
         };
-        work.go().await
+        match work.go().await {
+            Ok(result) => Ok(result),
+            Err(why) => Err(work.leave_letter(why).await),
+        }
     }
 
     /// Where it stands.
@@ -155,6 +159,13 @@ impl Work<'_> {
             held,
             ended_at: clock::now(self.ctx),
         })
+    }
+
+    /// A retry goes on where it stands.
+    async fn leave_letter(&self, why: WorkflowTermination) -> WorkflowTermination {
+        let input = self.next_input();
+        let (client, kind) = (&self.input.client, ScheduleKind::PatchCampaign);
+        letters::left(self.ctx, Some(client), kind, input, why).await
     }
 
     /// The client and its sites before the first page of devices.
@@ -376,13 +387,18 @@ impl Work<'_> {
         if !options::is_long(self.ctx, limit) {
             return Ok(());
         }
-        let input = PatchCampaignInput {
+        let input = Message::from(self.next_input());
+        self.ctx
+            .continue_as_new(input, ContinueAsNewOptions::default())?;
+        Ok(())
+    }
+
+    /// Input of a run that goes on from here.
+    fn next_input(&self) -> PatchCampaignInput {
+        PatchCampaignInput {
             carry: Some(self.carry.clone()),
             ..self.input.clone()
-        };
-        self.ctx
-            .continue_as_new(Message::from(input), ContinueAsNewOptions::default())?;
-        Ok(())
+        }
     }
 
     fn show(&self) {

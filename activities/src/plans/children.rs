@@ -1,6 +1,5 @@
 //! Device runs that have been silent for long: over, or still at work?
 
-use clients::store::{DeviceRow, SealedPlan};
 use contracts::{
     activities::{
         plans::{CheckChildrenInput, CheckChildrenResult, ChildRun, EndedChild},
@@ -9,17 +8,17 @@ use contracts::{
     device::Intent,
     ids::DeviceRun,
 };
-use domain::{
-    ids::PlanId,
-    outcome::{DeviceOutcome, DeviceResult},
-};
+use domain::outcome::{DeviceOutcome, DeviceResult};
 use temporalio_client::{
     Client, UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecutionStatus,
     errors::WorkflowInteractionError,
 };
 
 use super::PlanActivities;
-use crate::failure::{Failed, Outcome, TemporalError};
+use crate::{
+    failure::{Failed, Outcome, TemporalError},
+    records::row_of,
+};
 
 const NO_RESULT: &str =
     "its workflow ended without a result; look at the device before doing anything";
@@ -34,7 +33,7 @@ impl PlanActivities {
         let mut ended = Vec::new();
         for run in &input.runs {
             if runs.is_over(&run.workflow_id).await? {
-                let outcome = self.outcome_of(&input.plan, run).await?;
+                let outcome = self.outcome_of(input, run).await?;
                 ended.push(EndedChild {
                     device: run.device.clone(),
                     attempt: run.attempt,
@@ -45,32 +44,36 @@ impl PlanActivities {
         Ok(CheckChildrenResult { ended })
     }
 
-    async fn outcome_of(&self, plan: &PlanId, run: &ChildRun) -> Outcome<DeviceOutcome> {
+    async fn outcome_of(
+        &self,
+        input: &CheckChildrenInput,
+        run: &ChildRun,
+    ) -> Outcome<DeviceOutcome> {
         let row = self
             .store
             .executions
-            .get_device_row(plan, &run.device)
+            .get_device_row(&input.plan, &run.device)
             .await?;
         match row {
             Some(row) if row.attempt >= run.attempt => Ok(row.result.outcome),
-            row => self.needs_human(plan, run, row).await,
+            _ => self.needs_human(input, run).await,
         }
     }
 
     async fn needs_human(
         &self,
-        plan: &PlanId,
+        input: &CheckChildrenInput,
         run: &ChildRun,
-        before: Option<DeviceRow>,
     ) -> Outcome<DeviceOutcome> {
         let executions = &self.store.executions;
-        let sealed = self.newest(plan).await?;
-        let mut planned = sealed.iter().flat_map(|sealed| &sealed.document.devices);
-        let planned = planned.find(|device| device.id == run.device);
         let at = self.clock.now();
-        let row = DeviceRow {
-            plan: plan.clone(),
-            ring: before.map_or(planned.map_or(0, |device| device.ring), |row| row.ring),
+        let undoes = DeviceRun::of_workflow(&run.workflow_id)
+            .is_some_and(|run| run.intent == Intent::RollBack);
+        let saved = SaveDeviceInput {
+            plan: input.plan.clone(),
+            client: input.client.clone(),
+            workflow_id: run.workflow_id.clone(),
+            ring: run.ring,
             attempt: run.attempt,
             result: DeviceResult {
                 device: run.device.clone(),
@@ -79,38 +82,16 @@ impl PlanActivities {
                 patches: Vec::new(),
                 evidence: None,
             },
-            at,
-        };
-        executions.put_device_row(row.clone()).await?;
-        let Some(sealed) = sealed else {
-            return Ok(DeviceOutcome::NeedsHuman);
-        };
-        let undoes = DeviceRun::of_workflow(&run.workflow_id)
-            .is_some_and(|run| run.intent == Intent::RollBack);
-        let saved = SaveDeviceInput {
-            plan: row.plan,
-            client: sealed.request.client,
-            workflow_id: run.workflow_id.clone(),
-            ring: row.ring,
-            attempt: row.attempt,
-            result: row.result,
-            kbs: sealed.document.actions.install,
+            kbs: input.kbs.clone(),
             jobs: Vec::new(),
             rollback_failed: undoes,
         };
+        // The row is taken for the end of the run, so the letter has to be there before it.
         if let Some(letter) = saved.dead_letter(at) {
             executions.put_dead_letter(letter).await?;
         }
+        executions.put_device_row(row_of(saved, at)).await?;
         Ok(DeviceOutcome::NeedsHuman)
-    }
-
-    /// Reads the newest revision of a plan.
-    async fn newest(&self, plan: &PlanId) -> Outcome<Option<SealedPlan>> {
-        let executions = &self.store.executions;
-        match executions.get_status(plan).await? {
-            Some(status) => Ok(executions.get_plan(plan, status.revision).await?),
-            None => Ok(None),
-        }
     }
 }
 

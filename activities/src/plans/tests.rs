@@ -1,6 +1,6 @@
 mod evidence;
 
-use clients::store::{DeviceRow, PolicyVersion};
+use clients::store::{DeadLetter, DeviceRow, LetterFilter, PolicyVersion};
 use contracts::{
     activities::{
         plans::{
@@ -13,6 +13,7 @@ use contracts::{
     failures,
 };
 use domain::{
+    dead_letter::LetterKind,
     guardrail::Verdict,
     ids::DeviceId,
     outcome::{DeviceOutcome, DeviceResult, PatchResult},
@@ -574,10 +575,16 @@ async fn a_run_that_is_over_without_a_result_needs_a_human() {
         .map(|n| ChildRun {
             workflow_id: format!("device-patch/first-plan/{n}"),
             device: id(n),
+            ring: 0,
             attempt: 1,
         })
         .collect();
-    let input = CheckChildrenInput { plan: plan(), runs };
+    let input = CheckChildrenInput {
+        plan: plan(),
+        client: client(),
+        kbs: vec!["KB5034441".parse().unwrap()],
+        runs,
+    };
     for _ in 0..2 {
         let found = activities
             .ended_children(&input, &OnlyFirstRuns)
@@ -604,4 +611,49 @@ async fn a_run_that_is_over_without_a_result_needs_a_human() {
     assert_eq!(written.result.outcome, DeviceOutcome::NeedsHuman);
     assert_eq!(written.at, NOW.parse().unwrap());
     assert_eq!(client().as_str().len(), 19);
+    // Nothing else of the plan is in the store, and yet there is a letter.
+    let letters = executions
+        .list_dead_letters(&LetterFilter::default(), None, 10)
+        .await;
+    let letters = letters.unwrap().items;
+    let devices: Vec<_> = letters.iter().map(|l| (l.device.clone(), l.kind)).collect();
+    assert_eq!(devices, [(Some(id(3)), LetterKind::DeviceNeedsHuman)]);
+    assert_eq!((letters[0].kbs.len(), &letters[0].client), (1, &client()));
+}
+
+#[tokio::test]
+async fn a_run_without_a_result_has_no_row_before_it_has_its_letter() {
+    let world = world().await;
+    let executions = &world.deps.store.executions;
+    let workflow_id = "device-patch/first-plan/3";
+    // A letter that is refused stands for a worker that dies while it writes.
+    let in_its_place = DeadLetter {
+        workflow_id: "device-patch/other/3".to_owned(),
+        ..DeadLetter::new(
+            LetterKind::DeviceNeedsHuman,
+            client(),
+            (workflow_id, "result"),
+            "in its place",
+            Timestamp::UNIX_EPOCH,
+        )
+    };
+    executions.put_dead_letter(in_its_place).await.unwrap();
+    let run = ChildRun {
+        workflow_id: workflow_id.to_owned(),
+        device: id(3),
+        ring: 0,
+        attempt: 1,
+    };
+    let input = CheckChildrenInput {
+        plan: plan(),
+        client: client(),
+        kbs: vec![],
+        runs: vec![run],
+    };
+    let activities = PlanActivities::new(&world.deps, world.guardrails());
+    let ended = activities.ended_children(&input, &OnlyFirstRuns).await;
+    assert!(ended.is_err(), "{ended:?}");
+    // The next try would take a row for the end of the run and write no letter.
+    let row = executions.get_device_row(&plan(), &id(3)).await.unwrap();
+    assert_eq!(row, None);
 }

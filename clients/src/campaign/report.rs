@@ -57,6 +57,13 @@ impl Classify for ReportError {
             Self::Unwritable { .. } => FailureKind::Bug,
         }
     }
+
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(error) => error.may_pass(),
+            other => other.kind().is_retryable(),
+        }
+    }
 }
 
 /// A report that is there.

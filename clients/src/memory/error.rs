@@ -114,6 +114,13 @@ impl Classify for MemoryError {
         }
     }
 
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::File(error) => error.may_pass(),
+            other => other.kind().is_retryable(),
+        }
+    }
+
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after, .. } => *retry_after,

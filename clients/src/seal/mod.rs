@@ -76,6 +76,13 @@ impl Classify for SealError {
             Self::Busy => FailureKind::Unavailable,
         }
     }
+
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(error) => error.may_pass(),
+            other => other.kind().is_retryable(),
+        }
+    }
 }
 
 /// Names the entry for people and for comparing: there is one of each.

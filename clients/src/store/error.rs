@@ -151,6 +151,13 @@ impl Classify for StoreError {
             Self::Corrupt { .. } => FailureKind::Malformed,
         }
     }
+
+    fn may_pass(&self) -> bool {
+        // Credentials are renewed, tables made and programs updated, and what was to be written is
+        // still to be written then.
+        self.kind().is_retryable()
+            || matches!(self, Self::Refused { .. } | Self::NewerVersion { .. })
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub mod vulnerabilities;
 pub mod windows;
 
 /// Activities of patch deployments and device runs, by name.
-pub const PATCHING: [&str; 31] = [
+pub const PATCHING: [&str; 32] = [
     "approvals.authorize",
     "inventory.sync_client",
     "inventory.sync_sites_page",
@@ -47,6 +47,7 @@ pub const PATCHING: [&str; 31] = [
     "store.append_audit",
     "store.save_status",
     "store.save_device",
+    "store.save_letter",
     "risk.assess",
     "bedrock.refine_risk",
     "superops.list_patches",

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use domain::{
     evidence::StoredEvidence,
     guardrail::GuardrailDecision,
-    ids::{DeviceId, KbId, PlanId},
+    ids::{ClientId, DeviceId, KbId, PlanId},
     outcome::DeviceOutcome,
     plan::PlanRequest,
     risk::DeviceSummary,
@@ -209,7 +209,11 @@ pub struct InstalledResult {
 pub struct CheckChildrenInput {
     /// Plan.
     pub plan: PlanId,
-    /// Runs: workflow id, device, attempt.
+    /// Client: a letter about a lost run must not depend on what else is in the store.
+    pub client: ClientId,
+    /// Patches of the plan.
+    pub kbs: Vec<KbId>,
+    /// Runs: workflow id, device, ring, attempt.
     pub runs: Vec<ChildRun>,
 }
 
@@ -220,6 +224,8 @@ pub struct ChildRun {
     pub workflow_id: String,
     /// Device.
     pub device: DeviceId,
+    /// Ring index.
+    pub ring: u32,
     /// Attempt.
     pub attempt: u32,
 }

@@ -27,40 +27,6 @@ pub struct Audited {
 pub struct SaveStatusInput {
     /// Status.
     pub status: DeploymentStatus,
-    /// What a person has to look at, found since the status was written last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub letters: Vec<NewLetter>,
-}
-
-/// A dead letter of a deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewLetter {
-    /// Kind.
-    pub kind: LetterKind,
-    /// Step of the workflow it comes from: one letter per step.
-    pub step: String,
-    /// Why, in words.
-    pub cause: String,
-}
-
-impl SaveStatusInput {
-    /// Makes the letters that are to be kept.
-    #[must_use]
-    pub fn dead_letters(&self, at: Timestamp) -> Vec<DeadLetter> {
-        let status = &self.status;
-        let letter = |new: &NewLetter| DeadLetter {
-            plan: Some(status.plan.clone()),
-            kbs: status.kbs.clone(),
-            ..DeadLetter::new(
-                new.kind,
-                status.client.clone(),
-                (&status.workflow_id, &new.step),
-                &new.cause,
-                at,
-            )
-        };
-        self.letters.iter().map(letter).collect()
-    }
 }
 
 /// How a device ended.
@@ -150,6 +116,12 @@ impl RecordActivities {
     pub fn save_device(_: SaveDeviceInput) -> Result<(), Infallible> {
         unimplemented!()
     }
+
+    /// Leaves to a person what no workflow can bring to an end.
+    #[activity(name = "store.save_letter")]
+    pub fn save_letter(_: DeadLetter) -> Result<(), Infallible> {
+        unimplemented!()
+    }
 }
 
-pub use record_activities::{AppendAudit, SaveDevice, SaveStatus};
+pub use record_activities::{AppendAudit, SaveDevice, SaveLetter, SaveStatus};

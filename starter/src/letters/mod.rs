@@ -38,7 +38,8 @@ pub enum LettersCommand {
     List(ListArgs),
     /// Show one letter: cause, and where to look
     Show(ShowArgs),
-    /// Try again under a new plan, which is checked and approved like any other
+    /// Try again: under a new plan, which is checked and approved like any other, or, when a seal, a report or
+    /// a campaign gave up, by starting it again
     Retry(RetryArgs),
     /// Close a letter that needs nothing more
     Drop(DropArgs),
@@ -47,14 +48,14 @@ pub enum LettersCommand {
 /// Which letters.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Only those of one client
+    /// Only those of one client; `provider` for what is done for all clients
     #[arg(long)]
     pub client: Option<ClientId>,
     /// Also those that were retried or dropped
     #[arg(long)]
     pub all: bool,
-    /// Only of this kind: device-needs-human, device-rollback-failed, notice-undelivered or
-    /// deployment-broken
+    /// Only of this kind: device-needs-human, device-rollback-failed, notice-undelivered,
+    /// deployment-broken, record-refused or workflow-failed
     #[arg(long)]
     pub kind: Option<LetterKind>,
 }
@@ -189,8 +190,8 @@ fn told(setup: &Setup, again: &Again, by: &PersonId) -> anyhow::Result<u8> {
     if setup.format.is_json() {
         output::json(&Report {
             letter: &again.letter,
-            plan: Some(&again.plan),
-            workflow_id: Some(ids::patch_deployment(&again.plan)),
+            plan: again.plan.as_ref(),
+            workflow_id: Some(again.workflow_id()),
             started: again.started,
             left_out: &again.left_out,
             words: &text,
@@ -208,7 +209,7 @@ fn told(setup: &Setup, again: &Again, by: &PersonId) -> anyhow::Result<u8> {
                 again.left_out.len()
             ));
         }
-        output::line(format!("next: autoops status {}", again.plan));
+        output::line(again.next_step());
     }
     Ok(0)
 }

@@ -8,7 +8,7 @@ use clients::store::{DeadLetter, Executions, LetterState, SealedPlan, Store, Sto
 use contracts::{ids, message::MAX_MESSAGE_BYTES};
 use domain::{
     audit::{Actor, AuditRecord},
-    dead_letter::LetterKind,
+    dead_letter::{LetterKind, Rerun},
     ids::{DeviceId, PersonId, PlanId},
     outcome::DeviceOutcome,
     people::{ControlAction, Identity},
@@ -32,11 +32,28 @@ pub(super) trait Starts: Sync {
         plan: &PlanId,
         request: &PlanRequest,
     ) -> impl Future<Output = anyhow::Result<Started>> + Send;
+
+    /// Starts a workflow that gave up at `since` again; one that was since then is left alone.
+    fn start_again(
+        &self,
+        workflow_id: &str,
+        again: &Rerun,
+        since: Timestamp,
+    ) -> impl Future<Output = anyhow::Result<Started>> + Send;
 }
 
 impl Starts for Temporal {
     async fn start(&self, plan: &PlanId, request: &PlanRequest) -> anyhow::Result<Started> {
         Temporal::start(self, plan, request).await
+    }
+
+    async fn start_again(
+        &self,
+        workflow_id: &str,
+        again: &Rerun,
+        since: Timestamp,
+    ) -> anyhow::Result<Started> {
+        Temporal::start_again(self, workflow_id, again, since).await
     }
 }
 
@@ -45,12 +62,20 @@ impl Starts for Temporal {
 pub(super) struct Again {
     /// The letter as it is now.
     pub(super) letter: DeadLetter,
-    /// The new plan.
-    pub(super) plan: PlanId,
+    /// The new plan; absent when the workflow itself was started again.
+    pub(super) plan: Option<PlanId>,
     /// It was started by this call.
     pub(super) started: bool,
     /// Devices that are left to a person.
     pub(super) left_out: Vec<DeviceId>,
+}
+
+impl Again {
+    /// Returns the workflow that tries again.
+    pub(super) fn workflow_id(&self) -> String {
+        let own = || self.letter.workflow_id.clone();
+        self.plan.as_ref().map_or_else(own, ids::patch_deployment)
+    }
 }
 
 /// Reads a letter that must be there.
@@ -89,11 +114,17 @@ impl<'a> Desk<'a> {
             .check(&letter.client, &args.by, ControlAction::Retry)
             .await?;
         if letter.state.is_open() {
-            let attempt = self.attempt(&letter, &args.by, now).await?;
+            let plan = match letter.kind {
+                LetterKind::WorkflowFailed => {
+                    rerun(&letter)?;
+                    None
+                }
+                _ => Some(self.attempt(&letter, &args.by, now).await?.plan),
+            };
             let state = LetterState::Retried {
                 by: args.by.clone(),
                 at: now,
-                plan: attempt.plan,
+                plan,
                 reason: args.reason.clone(),
             };
             letter = self.settle(&letter.id, state).await?;
@@ -103,11 +134,14 @@ impl<'a> Desk<'a> {
         };
         let (by, plan) = (by.clone(), plan.clone());
         self.write_down(&letter).await?;
+        let Some(plan) = plan else {
+            return start_again(starts, letter).await;
+        };
         // The store remembers for longer than Temporal.
         if executions.get_status(&plan).await?.is_some() {
             return Ok(Again {
                 letter,
-                plan,
+                plan: Some(plan),
                 started: false,
                 left_out: Vec::new(),
             });
@@ -122,7 +156,7 @@ impl<'a> Desk<'a> {
         })?;
         Ok(Again {
             letter,
-            plan,
+            plan: Some(plan),
             started: matches!(started, Started::Yes { .. }),
             left_out: attempt.left_out,
         })
@@ -298,6 +332,29 @@ impl<'a> Desk<'a> {
         }
         Ok((devices, left_out))
     }
+}
+
+/// Starts the workflow of a letter again, once in all.
+async fn start_again(starts: &impl Starts, letter: DeadLetter) -> anyhow::Result<Again> {
+    let started = starts.start_again(&letter.workflow_id, rerun(&letter)?, letter.at);
+    let started = started.await.with_context(|| {
+        format!(
+            "dead letter {} is marked as retried and {} is not started; the same command again starts it",
+            letter.id, letter.workflow_id
+        )
+    })?;
+    Ok(Again {
+        letter,
+        plan: None,
+        started: matches!(started, Started::Yes { .. }),
+        left_out: Vec::new(),
+    })
+}
+
+/// What a letter says is to be started again.
+fn rerun(letter: &DeadLetter) -> anyhow::Result<&Rerun> {
+    let again = letter.again.as_ref();
+    again.with_context(|| format!("dead letter {} names no workflow to start", letter.id))
 }
 
 struct Attempt {

@@ -1,7 +1,7 @@
 //! Dead letters in words.
 
 use clients::store::{DeadLetter, LetterState};
-use domain::ids::PersonId;
+use domain::ids::{PersonId, PlanId};
 
 use super::{device_of, plan_of, settle::Again};
 use crate::{output::short, words};
@@ -64,11 +64,26 @@ pub(super) fn describe(letter: &DeadLetter) -> Vec<String> {
             "not retried: {why}: autoops dead-letters drop {id} --by NAME --reason TEXT"
         )),
         (LetterState::Retried { plan, .. }, _) => {
-            lines.push(format!("next: autoops status {plan}"));
+            lines.push(next_step(plan.as_ref(), &letter.workflow_id));
         }
         (LetterState::Dropped { .. }, _) => {}
     }
     lines
+}
+
+/// Where to look after a retry.
+fn next_step(plan: Option<&PlanId>, workflow_id: &str) -> String {
+    match plan {
+        Some(plan) => format!("next: autoops status {plan}"),
+        None => format!("next: workflow {workflow_id} in the Temporal Web UI"),
+    }
+}
+
+impl Again {
+    /// Where to look now.
+    pub(super) fn next_step(&self) -> String {
+        next_step(self.plan.as_ref(), &self.letter.workflow_id)
+    }
 }
 
 /// Says what came of a retry, and whether it is as asked now.
@@ -79,13 +94,14 @@ pub(super) fn words_of(again: &Again, by: &PersonId) -> (bool, String) {
         started,
         ..
     } = again;
+    let what = plan.as_ref().map_or_else(
+        || format!("workflow {}", letter.workflow_id),
+        |plan| format!("plan {plan}"),
+    );
     let (id, state) = (&letter.id, &letter.state);
     let own = matches!(state, LetterState::Retried { by: who, .. } if who == by);
     match (started, own) {
-        (true, true) => (
-            true,
-            format!("dead letter {id} is retried: started plan {plan}"),
-        ),
+        (true, true) => (true, format!("dead letter {id} is retried: started {what}")),
         (true, false) => (
             true,
             format!("dead letter {id} was {state}, which had not been started: started it now"),
@@ -97,7 +113,8 @@ pub(super) fn words_of(again: &Again, by: &PersonId) -> (bool, String) {
         (false, false) => (
             false,
             format!(
-                "dead letter {id} was {state} before; nothing was started again: see autoops status {plan}"
+                "dead letter {id} was {state} before; nothing was started again; {}",
+                again.next_step()
             ),
         ),
     }

@@ -1,8 +1,10 @@
-use std::{collections::BTreeSet, sync::Mutex};
+use std::sync::Mutex;
 
 use clients::store::{DeviceRow, LetterState, SealedPlan, Store};
 use domain::{
     audit,
+    dead_letter::Rerun,
+    ledger::PROVIDER,
     outcome::{DeviceOutcome, DeviceResult},
     people::{Person, Role},
     plan::{PlanDocument, PlanRequest, PlannedActions, PlannedDevice},
@@ -24,6 +26,7 @@ fn now() -> Timestamp {
 #[derive(Debug, Default)]
 struct Server {
     started: Mutex<Vec<(PlanId, PlanRequest)>>,
+    again: Mutex<Vec<String>>,
     is_down: bool,
 }
 
@@ -39,6 +42,24 @@ impl Starts for Server {
         started.push((plan.clone(), request.clone()));
         Ok(Started::Yes { run_id: None })
     }
+
+    async fn start_again(
+        &self,
+        workflow_id: &str,
+        again: &Rerun,
+        since: Timestamp,
+    ) -> anyhow::Result<Started> {
+        if self.is_down {
+            anyhow::bail!("no Temporal server");
+        }
+        assert_eq!((again.workflow.as_str(), since), ("DailySeal", now()));
+        let mut started = self.again.lock().unwrap();
+        if started.iter().any(|known| known == workflow_id) {
+            return Ok(Started::Before);
+        }
+        started.push(workflow_id.to_owned());
+        Ok(Started::Yes { run_id: None })
+    }
 }
 
 /// A store in which plan `p` has run on devices 81 to 84 of client 7.
@@ -52,16 +73,17 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::embedded(&folder.path().join("store.db")).unwrap();
-        for (id, role) in [
-            ("tim", Role::Technician),
-            ("dana", Role::Approver),
-            ("vic", Role::Viewer),
+        for (id, role, clients) in [
+            ("tim", Role::Technician, &["7"][..]),
+            ("dana", Role::Approver, &["7"]),
+            ("vic", Role::Viewer, &["7"]),
+            ("sam", Role::Technician, &[]),
         ] {
             let person = Person {
                 id: id.parse().unwrap(),
                 name: String::new(),
                 role,
-                clients: BTreeSet::from(["7".parse().unwrap()]),
+                clients: clients.iter().map(|id| id.parse().unwrap()).collect(),
             };
             store.identities.put_person(person).await.unwrap();
         }
@@ -118,11 +140,20 @@ impl World {
     async fn letter(&self, kind: LetterKind) -> String {
         let workflow = match kind {
             LetterKind::DeviceNeedsHuman | LetterKind::DeviceRollbackFailed => "device-patch/p/81",
-            LetterKind::NoticeUndelivered | LetterKind::DeploymentBroken => "patch-deployment/p",
+            LetterKind::NoticeUndelivered
+            | LetterKind::DeploymentBroken
+            | LetterKind::RecordRefused => "patch-deployment/p",
+            LetterKind::WorkflowFailed => "daily-seal/nightly-2026-11-03T02:00:00Z",
         };
+        let of_all = kind == LetterKind::WorkflowFailed;
+        let again = of_all.then(|| Rerun {
+            workflow: "DailySeal".to_owned(),
+            input: json!({ "through": "2026-11-02" }),
+        });
+        let client = if of_all { PROVIDER } else { "7" };
         let letter = DeadLetter::new(
             kind,
-            "7".parse().unwrap(),
+            client.parse().unwrap(),
             (workflow, kind.as_str()),
             "disk full",
             now(),
@@ -130,6 +161,7 @@ impl World {
         let id = letter.id.clone();
         let letter = DeadLetter {
             kbs: vec!["KB5034441".parse().unwrap()],
+            again,
             ..letter
         };
         self.store.executions.put_dead_letter(letter).await.unwrap();
@@ -209,7 +241,8 @@ async fn a_retry_is_one_new_plan_for_the_device_and_whoever_comes_second_is_told
     let id = world.letter(LetterKind::DeviceNeedsHuman).await;
     let first = world.retry(&id, "tim").await.unwrap();
     assert!(first.started);
-    assert_eq!(world.started(), std::slice::from_ref(&first.plan));
+    let plan = first.plan.clone().unwrap();
+    assert_eq!(world.started(), std::slice::from_ref(&plan));
     let request = world.server.started.lock().unwrap()[0].1.clone();
     assert_eq!(request.devices.ids, ["81".parse().unwrap()]);
     assert_eq!(request.patches.len(), 1);
@@ -222,7 +255,7 @@ async fn a_retry_is_one_new_plan_for_the_device_and_whoever_comes_second_is_told
     let other = world.retry(&id, "dana").await.unwrap();
     let (good, text) = words_of(&other, &"dana".parse().unwrap());
     assert!(
-        !good && text.contains("by tim") && text.contains(first.plan.as_str()),
+        !good && text.contains("by tim") && text.contains(plan.as_str()),
         "{text}"
     );
     assert!(words(world.drop(&id, "dana").await).contains("retried by tim"));
@@ -274,7 +307,7 @@ async fn a_crash_right_after_the_mark_loses_neither_the_plan_nor_the_audit_entry
     let state = LetterState::Retried {
         by: "tim".parse().unwrap(),
         at: now(),
-        plan: plan.clone(),
+        plan: Some(plan.clone()),
         reason: None,
     };
     executions.settle_dead_letter(&id, state).await.unwrap();
@@ -289,6 +322,7 @@ async fn what_a_person_has_to_look_at_first_is_not_retried_and_may_be_dropped() 
     for (kind, expected) in [
         (LetterKind::DeviceRollbackFailed, "look at the device first"),
         (LetterKind::NoticeUndelivered, "tell the people"),
+        (LetterKind::RecordRefused, "only its record is missing"),
     ] {
         let id = world.letter(kind).await;
         let text = words(world.retry(&id, "dana").await);
@@ -305,7 +339,31 @@ async fn what_a_person_has_to_look_at_first_is_not_retried_and_may_be_dropped() 
         assert!(text.contains("dropped by tim"), "{text}");
     }
     assert_eq!(world.started(), []);
-    assert_eq!(world.audited().await, ["dead_letter_dropped by tim"; 2]);
+    assert_eq!(world.audited().await, ["dead_letter_dropped by tim"; 3]);
+}
+
+#[tokio::test]
+async fn a_seal_that_gave_up_is_started_again_once_by_who_works_for_all_clients() {
+    let mut world = World::new().await;
+    let id = world.letter(LetterKind::WorkflowFailed).await;
+    let text = words(world.retry(&id, "tim").await);
+    assert!(text.contains("does not work for this client"), "{text}");
+    world.server.is_down = true;
+    let text = words(world.retry(&id, "sam").await);
+    assert!(text.contains("the same command again starts it"), "{text}");
+    world.server.is_down = false;
+    for starts in [true, false] {
+        let again = world.retry(&id, "sam").await.unwrap();
+        assert_eq!((again.started, &again.plan), (starts, &None));
+        let (good, text) = words_of(&again, &"sam".parse().unwrap());
+        assert!(good && text.contains("retried"), "{text}");
+        assert!(again.next_step().contains("daily-seal/nightly"));
+    }
+    assert!(words(world.drop(&id, "sam").await).contains("retried by sam"));
+    let chain = "daily-seal/nightly-2026-11-03T02:00:00Z";
+    assert_eq!(*world.server.again.lock().unwrap(), [chain]);
+    let entries = world.store.actions.read_chain(chain, 0, 100).await.unwrap();
+    assert_eq!(entries.len(), 1, "{entries:?}");
 }
 
 #[tokio::test]
@@ -387,7 +445,8 @@ async fn a_letter_of_an_earlier_version_is_retried_too_and_an_unknown_one_is_nam
     let request = world.server.started.lock().unwrap()[0].1.clone();
     assert_eq!(request.devices.ids, ["83".parse().unwrap()]);
     assert_eq!(request.patches.len(), 2, "it names no patches, so all");
-    assert!(again.plan.as_str().starts_with("p-retry-"));
+    let plan = again.plan.unwrap();
+    assert!(plan.as_str().starts_with("p-retry-"));
     for text in [
         words(world.retry("nothing", "tim").await),
         words(world.drop("nothing", "tim").await),

@@ -2,6 +2,7 @@
 
 mod deployment;
 mod incidents;
+mod rerun;
 mod schedules;
 mod seal;
 mod trouble;

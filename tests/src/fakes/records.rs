@@ -54,9 +54,6 @@ impl FakeRecords {
         input: SaveStatusInput,
     ) -> Result<(), ActivityError> {
         let world = self.0.of(&ctx)?;
-        for letter in input.dead_letters(Timestamp::now()) {
-            keep(&world, letter).await?;
-        }
         let executions = world.ledger().executions;
         let put = executions.put_status(input.status.clone(), None).await;
         put.map_err(|e| failure("store.unavailable", &e.to_string(), true))?;
@@ -96,6 +93,17 @@ impl FakeRecords {
             m.rows.insert(row.result.device.clone(), row);
         });
         Ok(())
+    }
+
+    /// Keeps a dead letter in the world's store.
+    #[activity(definition = contracts::activities::records::SaveLetter)]
+    pub async fn save_letter(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        letter: DeadLetter,
+    ) -> Result<(), ActivityError> {
+        let world = self.0.of(&ctx)?;
+        keep(&world, letter).await
     }
 
     /// Computes the window by the real rules, unless the test has an opening of its own.

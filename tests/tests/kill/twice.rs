@@ -12,11 +12,12 @@ use autoops_tests::{
 use clients::{seal::check, store::LetterFilter};
 use contracts::{
     activities,
-    campaign::PatchCampaignResult,
+    campaign::{CampaignCarry, CampaignCounts, CampaignStep, PatchCampaignResult},
     ids,
     intel::{IntelSyncResult, SourceEnd, SourceReading},
     seal::DailySealResult,
 };
+use domain::dead_letter::LetterKind;
 use futures::future::join_all;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::de::DeserializeOwned;
@@ -98,6 +99,11 @@ const WRITES: [(&str, &str, &str); 38] = [
         "store.save_device",
         "row of the device, dead letter",
         "the row of the attempt is there already, and so is the letter of this id",
+    ),
+    (
+        "store.save_letter",
+        "dead letter",
+        "the letter of this id is there already",
     ),
     (
         "superops.run_script",
@@ -327,6 +333,7 @@ async fn left_behind(scene: Scene) -> (Vec<String>, Vec<String>) {
                 .map(|row| format!("{action} {} {}", row["device"], row["kb"])),
         );
     }
+    all.push(gave_up(&ground, away).await);
     all.extend(read_facts(&ground).await);
     for job in &jobs {
         all.extend(kept::of_devices(&ground, job).await);
@@ -369,6 +376,31 @@ async fn read_facts(ground: &Ground) -> Vec<String> {
         format!("{} read at {sources:?}: {vector:?}", record.id)
     });
     facts.collect()
+}
+
+/// Lets a campaign go on that nobody has drafted: it gives up, and leaves a letter.
+async fn gave_up(ground: &Ground, job: &Job) -> String {
+    let id = format!("patch-campaign/{}/given-up", job.client);
+    let carry = CampaignCarry {
+        id: "c-given-up".parse().unwrap(),
+        step: CampaignStep::Start { next: 0 },
+        done: CampaignCounts {
+            plans: 1,
+            ..CampaignCounts::default()
+        },
+    };
+    let input = wire::json(&json!({ "client": job.client, "carry": carry }));
+    let given_up = ended::<PatchCampaignResult>(&ground.client, "PatchCampaign", &id, input).await;
+    let (why, _) = given_up.unwrap_err();
+    let filter = LetterFilter {
+        kind: Some(LetterKind::WorkflowFailed),
+        ..LetterFilter::default()
+    };
+    let executions = &ground.store.executions;
+    let letters = executions.list_dead_letters(&filter, None, 10).await;
+    let letters = letters.unwrap().items;
+    let of: Vec<_> = letters.iter().map(|letter| &letter.workflow_id).collect();
+    format!("{why}: letters of {of:?}")
 }
 
 /// Starts a campaign for whom nothing could be done.

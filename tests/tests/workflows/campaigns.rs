@@ -7,8 +7,11 @@ use contracts::{
     failures::INVALID_INPUT,
 };
 use domain::campaign::{Degraded, PlanState};
+use futures::future::join_all;
 use serde_json::{Value, json};
 use temporalio_client::{UntypedWorkflow, WorkflowDescribeOptions, WorkflowGetResultOptions};
+
+use crate::letters::open_letters;
 
 fn id(world: &str) -> String {
     format!("patch-campaign/7001/{world}")
@@ -183,6 +186,35 @@ fn each_activity_of_a_campaign_may_fail_or_not_be_heard() {
                 assert_eq!(world.read(|m| m.installed_on().len()), 1, "{name}");
             }
         }
+    });
+}
+
+#[test]
+fn what_a_campaign_is_refused_for_good_is_counted_or_leaves_a_letter() {
+    run(async {
+        let each = CAMPAIGNS.into_iter().filter(|name| *name != REPORTING);
+        let each = each.map(|activity| async move {
+            let name = format!("campaign-{}-refused", activity.replace(['.', '_'], "-"));
+            let world = World::new(site().await, &name, 1);
+            world.change(|m| m.fail(activity, None, Lost::Refused("harness.unauthorized")));
+            let ended = campaign(&name, json!({})).await;
+            let letters = open_letters(&world).await.len();
+            match activity {
+                // Lists and the model can be done without.
+                "inventory.read_patch_list" => assert_eq!(ended.unwrap().counts.lists_failed, 1),
+                "inventory.read_software_list" => {
+                    assert_eq!(ended.unwrap().counts.software_failed, 1);
+                }
+                "campaign.prioritise" => assert!(ended.unwrap().counts.degraded),
+                _ => {
+                    assert_eq!(ended.unwrap_err().0, "harness.unauthorized", "{name}");
+                    assert_eq!(letters, 1, "{name}");
+                    return;
+                }
+            }
+            assert_eq!(letters, 0, "{name}");
+        });
+        join_all(each).await;
     });
 }
 

@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt, stream};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::deploying::rings_of;
+use crate::{deploying::rings_of, letters::open_letters, outages::device_status};
 
 /// Stories told at once: they mostly wait.
 static AT_ONCE: Semaphore = Semaphore::const_new(12);
@@ -36,6 +36,8 @@ enum Told {
     Silent,
     /// The answer to the first start of the script is lost, and it did not start.
     NotStarted,
+    /// People cannot be told anything.
+    Untold,
 }
 
 /// How a deployment ends.
@@ -83,8 +85,8 @@ const fn row(activity: &'static str, told: Told, refused: Ends, seen: &'static s
 }
 
 /// In the order of `contracts::activities::PATCHING`; the one of seals is in `sealing`.
-const TABLE: [Row; 31] = {
-    use Told::{ComesBack, NotStarted, Plain, Silent, StaysAway, Undone, WrongPlan};
+const TABLE: [Row; 32] = {
+    use Told::{ComesBack, NotStarted, Plain, Silent, StaysAway, Undone, Untold, WrongPlan};
     [
         row(
             "approvals.authorize",
@@ -128,18 +130,8 @@ const TABLE: [Row; 31] = {
             AS_EVER,
             "the lease ends by itself",
         ),
-        row(
-            "ledger.count",
-            Plain,
-            AS_EVER,
-            "one count is missing; guardrails and gates go on",
-        ),
-        row(
-            "notify.send",
-            Plain,
-            AS_EVER,
-            "people find it in lists and status",
-        ),
+        row("ledger.count", Plain, AS_EVER, "not counted in the ledger"),
+        row("notify.send", Plain, AS_EVER, "people were not told"),
         row("plans.check", Plain, Ends::Refused, "refused on demand"),
         row("plans.resolve", Plain, Ends::Refused, "refused on demand"),
         row("plans.seal", Plain, Ends::Refused, "refused on demand"),
@@ -170,18 +162,24 @@ const TABLE: [Row; 31] = {
             "plans could not be compared",
         ),
         row("policy.evaluate", Plain, Ends::Refused, "refused on demand"),
-        row("store.append_audit", Plain, AS_EVER, "audit entry refused"),
+        row(
+            "store.append_audit",
+            Plain,
+            AS_EVER,
+            "audit entries that are missing",
+        ),
         row(
             "store.save_status",
             Plain,
             AS_EVER,
-            "lists are old; the query is true",
+            "lists show an old state",
         ),
+        row("store.save_device", Plain, AS_EVER, "result verified of 81"),
         row(
-            "store.save_device",
-            Plain,
+            "store.save_letter",
+            Untold,
             AS_EVER,
-            "the row is missing; the audit trail has it",
+            "dead letter notice_undelivered",
         ),
         row("risk.assess", Plain, Ends::Refused, "refused on demand"),
         row(
@@ -215,12 +213,7 @@ const TABLE: [Row; 31] = {
             AS_EVER,
             "alerts of the wave are news",
         ),
-        row(
-            "nvd.lookup_cve",
-            Plain,
-            AS_EVER,
-            "the score is marked unavailable",
-        ),
+        row("nvd.lookup_cve", Plain, AS_EVER, "confidence 850 of 1000"),
         row(
             "windows.next_opening",
             Plain,
@@ -273,6 +266,7 @@ impl Told {
             m.device("81").needs_restart = self == Self::Plain;
             match self {
                 Self::Plain | Self::WrongPlan => {}
+                Self::Untold => m.fail("notify.send", None, Lost::Refused("notify.unauthorized")),
                 Self::ComesBack | Self::StaysAway => m.device("82").device.online = false,
                 Self::Undone => m.device("82").install = Install::Fails { installed: None },
                 Self::Silent => m.openings = [OpeningIn(Duration::from_secs(5))].into(),
@@ -286,7 +280,7 @@ impl Told {
                 r.waits.call_secs = 2;
                 r.patches[0].cves = vec!["CVE-2024-20666".parse().unwrap()];
                 match self {
-                    Self::Plain | Self::WrongPlan => {}
+                    Self::Plain | Self::WrongPlan | Self::Untold => {}
                     Self::ComesBack => r.waits.script_timeout_secs = 2,
                     Self::StaysAway => {
                         r.waits.script_timeout_secs = 2;
@@ -351,14 +345,43 @@ async fn survives(row: &Row, way: &Way) {
     let called = world.read(|m| m.calls_of(row.activity));
     assert!(called >= way.least_calls, "{name}: called {called} times");
     nothing_is_left(&name, row, way, &world, &deployment).await;
-    if way.is_for_good() && ends != AS_EVER {
-        let details = world.read(|m| {
-            let rows = m.rows.values().map(|r| r.result.detail.clone());
-            rows.collect::<Vec<_>>().join("; ")
-        });
-        let all = format!("{words}; {details}");
+    if way.is_for_good() {
+        let all = seen(&name, &world, &deployment).await;
+        let all = format!("{words}\n{all}");
         assert!(all.contains(row.seen), "{name}: {all}");
     }
+}
+
+/// All that a technician may look at: state, results, letters, the audit trail, the runs of devices.
+async fn seen(name: &str, world: &World, deployment: &Deployment) -> String {
+    let status = deployment.status().await;
+    let mut all = vec![status.note.clone()];
+    all.extend(status.trouble.clone());
+    if let Some(risk) = &status.risk {
+        all.push(format!("confidence {} of 1000", risk.confidence_permille));
+        all.extend(
+            risk.degraded
+                .then(|| "the risk is marked degraded".to_owned()),
+        );
+    }
+    for entry in world.chain(deployment.id()).await {
+        all.push(entry.record.detail.to_string());
+    }
+    let letters = open_letters(world).await;
+    all.extend(letters.into_iter().map(|letter| letter.cause));
+    let (rows, runs, announced) = world.read(|m| {
+        let rows = m.rows.values().map(|r| r.result.detail.clone());
+        let rows: Vec<_> = rows.collect();
+        (rows, m.scripts.len(), m.announced.len())
+    });
+    all.extend(rows);
+    if runs > 0 {
+        let run = device_status(name, "81").await;
+        all.push(run.note);
+        all.extend(run.trouble);
+        all.extend((announced == 0).then(|| "alerts of the wave are news".to_owned()));
+    }
+    all.join("\n")
 }
 
 /// How the first device ended; what could not be written down is not looked for.
@@ -408,7 +431,7 @@ async fn nothing_is_left(name: &str, row: &Row, way: &Way, world: &World, deploy
     let decided = audited.iter().filter(|w| *w == "decision_counted").count();
     assert!(decided <= 1, "{name}: {audited:?}");
     let told = world.read(|m| m.told());
-    let silent = row.activity == "notify.send" && way.is_for_good();
+    let silent = row.told == Told::Untold || row.activity == "notify.send" && way.is_for_good();
     let finished = told
         .iter()
         .filter(|k| **k == NoticeKind::DeploymentFinished)

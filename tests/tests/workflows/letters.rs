@@ -1,15 +1,31 @@
 //! What needs a person stays behind as a dead letter: once, with its cause and where to look.
 
-use autoops_tests::{FakeDevice, Install, Lost, Start, World, plan::KB, run, site};
+use autoops_tests::{
+    FakeDevice, Install, Lost, Start, World, deployment::failure_of, plan::KB, run, site, wire,
+};
 use clients::store::{DeadLetter, LetterFilter};
+use contracts::{
+    activities::{REPORTING, SEALING, campaign::ReportResult},
+    campaign::PatchCampaignResult,
+    queues,
+    seal::DailySealResult,
+};
 use domain::{
     dead_letter::LetterKind,
+    ledger::PROVIDER,
     outcome::{DeploymentOutcome, DeviceOutcome},
     script::ScriptOutcome,
 };
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use temporalio_client::{
+    UntypedWorkflow, WorkflowGetResultOptions, WorkflowIdReusePolicy, WorkflowStartOptions,
+};
+
+use crate::{campaigns, reports, sealing};
 
 /// The open letters of a world, newest first.
-async fn open_letters(world: &World) -> Vec<DeadLetter> {
+pub(crate) async fn open_letters(world: &World) -> Vec<DeadLetter> {
     let open = LetterFilter {
         open: true,
         ..LetterFilter::default()
@@ -124,5 +140,97 @@ fn a_deployment_that_cannot_go_on_leaves_a_letter_with_the_cause() {
         assert_eq!(letters[0].kind, LetterKind::DeploymentBroken);
         assert!(result.detail.contains(&letters[0].cause), "{result:?}");
         assert_eq!(result.counts.total(), 1, "what was begun has ended");
+    });
+}
+
+/// Starts the workflow of a letter again, as a retry does; nothing when that was done with success.
+async fn again<T: DeserializeOwned>(letter: &DeadLetter) -> Option<Result<T, (String, String)>> {
+    let again = letter.again.as_ref().unwrap();
+    let options = WorkflowStartOptions::new(queues::MAIN, letter.workflow_id.as_str())
+        .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicateFailedOnly)
+        .build();
+    let (workflow, input) = (&again.workflow, wire::json(&again.input));
+    let started = site()
+        .await
+        .client()
+        .start_workflow(UntypedWorkflow::new(workflow), input, options)
+        .await;
+    let started = started.ok()?;
+    let ended = started.get_result(WorkflowGetResultOptions::default());
+    Some(ended.await.map(|raw| wire::read(&raw)).map_err(failure_of))
+}
+
+#[test]
+fn a_seal_that_gives_up_leaves_a_letter_each_time_and_a_retry_seals_the_same_days() {
+    run(async {
+        let name = "letter-seal";
+        let world = sealing::world(name).await;
+        world.change(|m| m.fail(SEALING, None, Lost::Refused("audit.unauthorized")));
+        sealing::seal(name, None).await.unwrap_err();
+        let first = open_letters(&world).await;
+        assert_eq!(first.len(), 1, "{first:?}");
+        let letter = &first[0];
+        let of = (letter.kind, letter.client.as_str());
+        assert_eq!(of, (LetterKind::WorkflowFailed, PROVIDER));
+        assert!(letter.cause.contains("refused on demand"), "{letter:?}");
+        // A retry that fails as well leaves a letter of its own: the first one is settled by then.
+        let failed = again::<DailySealResult>(letter).await.unwrap();
+        assert!(failed.is_err(), "{failed:?}");
+        assert_eq!(open_letters(&world).await.len(), 2);
+        world.change(|m| m.faults.clear());
+        let sealed = again::<DailySealResult>(letter).await.unwrap().unwrap();
+        assert_eq!((sealed.sequence, sealed.entries), (1, 2));
+        assert!(again::<DailySealResult>(letter).await.is_none());
+    });
+}
+
+#[test]
+fn a_report_that_gives_up_leaves_a_letter_of_its_client() {
+    run(async {
+        let name = "letter-report";
+        let (world, campaign) = reports::world(name).await;
+        world.change(|m| m.fail(REPORTING, None, Lost::Refused("report.unauthorized")));
+        reports::report(name, json!({})).await.unwrap_err();
+        let letters = open_letters(&world).await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        assert_eq!(letters[0].client, campaign.client);
+        world.change(|m| m.faults.clear());
+        match again(&letters[0]).await.unwrap().unwrap() {
+            ReportResult::Written(written) => assert_eq!(written.campaign, campaign.id),
+            ReportResult::NoCampaign => panic!("nothing was reported"),
+        }
+    });
+}
+
+#[test]
+fn a_campaign_that_gives_up_leaves_a_letter_and_a_retry_goes_on_where_it_stood() {
+    run(async {
+        let name = "letter-campaign";
+        let world = World::new(site().await, name, 1);
+        world.change(|m| {
+            m.plays_deployments = true;
+            m.fail("campaign.draft", None, Lost::Refused("store.malformed"));
+        });
+        campaigns::campaign(name, json!({})).await.unwrap_err();
+        let lists = world.read(|m| m.calls_of("inventory.read_patch_list"));
+        let letters = open_letters(&world).await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        assert_eq!(letters[0].kind, LetterKind::WorkflowFailed);
+        world.change(|m| m.faults.clear());
+        let result: PatchCampaignResult = again(&letters[0]).await.unwrap().unwrap();
+        assert_eq!((result.counts.lists, result.counts.started), (1, 1));
+        let read = world.read(|m| m.calls_of("inventory.read_patch_list"));
+        assert_eq!(read, lists, "no list is read twice");
+    });
+}
+
+#[test]
+fn input_that_cannot_be_used_leaves_no_letter() {
+    run(async {
+        let name = "letter-input";
+        let world = sealing::world(name).await;
+        let wrong = json!({ "through": "soon" });
+        sealing::seal(name, Some(wrong)).await.unwrap_err();
+        assert_eq!(open_letters(&world).await, []);
     });
 }

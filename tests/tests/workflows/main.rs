@@ -22,6 +22,7 @@ mod letters;
 mod outages;
 mod reading;
 mod recording;
+mod refusals;
 mod reports;
 mod schedules;
 mod sealing;

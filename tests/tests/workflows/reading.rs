@@ -54,9 +54,13 @@ fn all_sources_are_read_to_their_end() {
 fn a_source_that_does_not_answer_does_not_hold_up_the_others() {
     run(async {
         for activity in READING {
-            for lost in [Lost::Retryable, Lost::Refused("harness.unauthorized")] {
+            for (word, lost) in [
+                ("away", Lost::Retryable),
+                ("unheard", Lost::Answer),
+                ("refused", Lost::Refused("harness.unauthorized")),
+            ] {
                 let refused = matches!(lost, Lost::Refused(_));
-                let name = format!("read-{}-{refused}", activity.replace(['.', '_'], "-"));
+                let name = format!("read-{}-{word}", activity.replace(['.', '_'], "-"));
                 let world = World::new(site().await, &name, 1);
                 let times = (!refused).then_some(1);
                 world.change(|m| m.fail(activity, times, lost.clone()));

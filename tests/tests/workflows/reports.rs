@@ -39,6 +39,8 @@ fn status(campaign: &Campaign, number: usize, at: Timestamp) -> DeploymentStatus
         kbs: vec![plan::KB.parse().unwrap()],
         stage: outcome.map_or(Stage::Deploying, |_| Stage::Done),
         note: HOSTILE.to_owned(),
+        trouble: None,
+        audit_gaps: 0,
         plan_hash: None,
         revision: 1,
         risk: None,

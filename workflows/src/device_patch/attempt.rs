@@ -4,7 +4,6 @@ use contracts::{
     activities::{
         inventory::{LeaseInput, ReleaseLease},
         policy::{Evaluate, EvaluateInput},
-        records::{AppendAudit, SaveDevice, SaveDeviceInput},
         superops::{ListPatches, ListPatchesInput, PatchRow},
     },
     device::{DevicePatchInput, DeviceStage, Intent, Stop},
@@ -12,7 +11,6 @@ use contracts::{
     search,
 };
 use domain::{
-    audit::{Actor, AuditRecord},
     guardrail::{ActionType, Verdict},
     ids::KbId,
     outcome::{DeviceOutcome, DeviceResult, PatchResult},
@@ -109,6 +107,7 @@ impl Attempt {
         self.write_down(&result).await;
         self.release_lease().await;
         self.tell_ledger(&result).await;
+        self.leave_unwritten().await;
         (result, ends.needs_new_approval)
     }
 
@@ -288,8 +287,10 @@ impl Attempt {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(", ");
+        let trouble = self.ctx.state(|s| s.trouble.clone());
+        let trouble = trouble.map_or(String::new(), |why| format!("**Trouble**: {why}\n\n"));
         self.ctx.set_current_details(format!(
-            "**{}**: {note}\n\nDevice `{}`, {kbs}, plan `{}` revision {}, attempt {}",
+            "**{}**: {note}\n\n{trouble}Device `{}`, {kbs}, plan `{}` revision {}, attempt {}",
             stage.as_str(),
             self.input.device,
             self.input.plan,
@@ -298,82 +299,21 @@ impl Attempt {
         ));
     }
 
-    /// Writes an audit entry; the store retries without limit.
-    pub(super) async fn audit(&self, what: &str, kbs: &[KbId], detail: &str) {
-        let digits = kbs.iter().map(KbId::digits).collect::<Vec<_>>();
-        let key = format!("{what}-{}", digits.join("-"));
-        let evidence = kbs.iter().map(ToString::to_string).collect();
-        let detail = serde_json::json!({ "device": self.input.device, "note": detail });
-        self.audit_as(Actor::Workflow, (what, &key), evidence, detail)
-            .await;
-    }
-
-    /// Writes an audit entry of somebody, under a key of its own.
-    pub(super) async fn audit_as(
-        &self,
-        actor: Actor,
-        (what, key): (&str, &str),
-        evidence: Vec<String>,
-        detail: serde_json::Value,
-    ) {
-        let record = AuditRecord {
-            chain: self.ctx.workflow_id().to_owned(),
-            key: key.to_owned(),
-            at: clock::now(&self.ctx),
-            client: self.input.client.clone(),
-            actor,
-            what: what.to_owned(),
-            evidence,
-            detail,
-            plan_hash: Some(self.input.plan_hash.clone()),
-            policy_version: None,
-            tokens: None,
-        };
-        let written = self.call(AppendAudit, record, options::store(what)).await;
-        if let Err(error) = written {
-            self.ctx
-                .state_mut(|s| s.note = format!("audit entry refused: {}", error.message));
-        }
-    }
-
-    async fn write_down(&self, result: &DeviceResult) {
-        self.audit(
-            &format!("device_{}", result.outcome.as_str()),
-            &self.input.kbs,
-            &result.detail,
-        )
-        .await;
-        let input = SaveDeviceInput {
-            plan: self.input.plan.clone(),
-            client: self.input.client.clone(),
-            workflow_id: self.ctx.workflow_id().to_owned(),
-            ring: self.input.ring,
-            attempt: self.input.attempt,
-            result: result.clone(),
-            kbs: self.input.kbs.clone(),
-            jobs: self.ctx.state(|s| s.jobs.clone()),
-            rollback_failed: self.input.intent == Intent::RollBack
-                || self.ctx.state(|s| s.rollback_failed),
-        };
-        let saved = self
-            .call(SaveDevice, input, options::store("write the result"))
-            .await;
-        if let Err(error) = saved {
-            self.ctx
-                .state_mut(|s| s.note = format!("result refused: {}", error.message));
-        }
-    }
-
     async fn release_lease(&self) {
         let input = LeaseInput {
             device: self.input.device.clone(),
             owner: self.ctx.workflow_id().to_owned(),
             life_secs: self.input.waits.lease_secs,
         };
-        // An own lease that cannot be given back ends by itself.
-        let _ = self
+        let given_back = self
             .call(ReleaseLease, input, options::store("give the lease back"))
             .await;
+        if let Err(failed) = given_back {
+            let why = failed.message;
+            self.note(&format!(
+                "the lease ends by itself, it could not be given back: {why}"
+            ));
+        }
     }
 
     /// Returns why to stop, once somebody has asked for it. A cancellation by hand is an abort.

@@ -7,7 +7,7 @@ use contracts::{
 use domain::{ids::KbId, ledger::Evidence, outcome::DeviceResult};
 
 use super::attempt::Attempt;
-use crate::{clock, options};
+use crate::clock;
 
 impl Attempt {
     /// Remembers that updates failed to install, or left the device unhealthy: how it ends does not
@@ -38,9 +38,9 @@ impl Attempt {
                 evidence,
                 at: clock::now(&self.ctx),
             };
-            let how = options::store(format!("tell the ledger of {kb}"));
+            let what = format!("tell the ledger of {kb}");
             // One that is not counted is missed by a test that needs many.
-            if let Err(error) = self.call(Count, input, how).await {
+            if let Err(error) = self.write(|| Count, input, &what).await {
                 self.ctx.state_mut(|s| {
                     s.note = format!("not counted in the ledger: {}", error.message)
                 });

@@ -19,6 +19,7 @@ mod start;
 mod undo;
 mod verify;
 mod waits;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,6 +39,7 @@ use domain::{
     outcome::DeviceResult,
     script::ScriptReport,
     triage::Expectation,
+    unwritten::Unwritten,
 };
 use jiff::Timestamp;
 use temporalio_workflow::{
@@ -74,6 +76,9 @@ pub struct DevicePatch {
     stop: Option<Stop>,
     /// What triage was told last.
     announced: Option<Expectation>,
+    /// What cannot be written down now, or never could.
+    trouble: Option<String>,
+    unwritten: Unwritten,
     /// Taken by this attempt.
     evidence: Option<StoredEvidence>,
     /// Who lets it be patched without evidence; not looked up yet.
@@ -145,6 +150,8 @@ impl DevicePatch {
         DevicePatchStatus {
             stage: self.stage,
             note: self.note.clone(),
+            trouble: self.trouble.clone(),
+            audit_gaps: self.unwritten.audit_gaps,
             jobs: self.jobs.clone(),
         }
     }

@@ -60,7 +60,7 @@ impl Attempt {
             life_secs: self.input.waits.lease_secs,
         };
         let answer = self
-            .call(AcquireLease, input, options::store("take the lease"))
+            .write(|| AcquireLease, input, "take the lease")
             .await
             .map_err(|e| Ends::failed("the lease could not be taken", &e))?;
         if let LeaseResult::Held { until } = answer {

@@ -213,13 +213,11 @@ impl Story {
             jobs: Vec::new(),
             rollback_failed: start.intent == Intent::RollBack,
         });
-        let saved = self
-            .call(SaveDevice, input, options::store("write the result"))
-            .await;
+        if let Err(failed) = self.write(|| SaveDevice, input, "write the result").await {
+            let what = format!("result needs_human of {}", start.device);
+            self.note_unwritten(|unwritten| unwritten.add_record(&what, &failed.message));
+        }
         self.s_mut(|s| {
-            if let Err(error) = saved {
-                s.carry.status.note = format!("result refused: {}", error.message);
-            }
             s.carry.finished.push(DeviceFinished {
                 device: start.device,
                 attempt: start.attempt,
@@ -295,6 +293,7 @@ impl Story {
         ChildRun {
             workflow_id: self.run_of(&start).workflow_id(),
             device: start.device,
+            ring: start.ring,
             attempt,
         }
     }

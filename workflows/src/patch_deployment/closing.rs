@@ -4,7 +4,6 @@ use contracts::{
     activities::{
         notify::NoticeKind,
         plans::{ListInstalled, PlanPageInput},
-        records::NewLetter,
     },
     deployment::DeploymentResult,
     device::{Intent, Stop},
@@ -184,6 +183,7 @@ impl Story {
         self.notify(NoticeKind::DeploymentFinished, words, vec![])
             .await;
         self.answer_everybody().await;
+        self.leave_unwritten().await;
         result
     }
 
@@ -216,12 +216,8 @@ impl Story {
                 let _ = self.ask_about_flights().await;
             }
         }
-        let letter = NewLetter {
-            kind: LetterKind::DeploymentBroken,
-            step: "broken".to_owned(),
-            cause: why.clone(),
-        };
-        self.show_with(vec![letter]).await;
+        self.leave_letter(LetterKind::DeploymentBroken, "broken", &why)
+            .await;
         self.early_result(
             DeploymentOutcome::Incomplete,
             format!("it could not go on: {why}"),
@@ -242,6 +238,7 @@ impl Story {
         .await;
         self.stage(Stage::Done, why).await;
         self.answer_everybody().await;
+        self.leave_unwritten().await;
     }
 
     /// Works messages off until nobody waits for an answer any more. Updates that keep on coming do not

@@ -3,7 +3,7 @@
 //!
 //! `run` reads as the story; each step is a module: `planning` (1 to 3), `asking` and `voting`
 //! (4), `rings`, `gates`, `children`, `evidence`, `watching` and `stragglers` (5 to 7), `closing` (8 and 9),
-//! `messages` and `inbox` (what people send), `show` (what they see).
+//! `messages` and `inbox` (what people send), `show` (what they see), `writing` (what is written down).
 
 #![expect(
     missing_debug_implementations,
@@ -24,6 +24,7 @@ mod state;
 mod stragglers;
 mod voting;
 mod watching;
+mod writing;
 
 use std::cell::RefCell;
 

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use contracts::{
     activities::{
         notify::{NoticeInput, NoticeKind, SendNotice},
-        records::{AppendAudit, NewLetter, SaveStatus, SaveStatusInput},
+        records::{SaveStatus, SaveStatusInput},
     },
     search,
 };
 use domain::{
-    audit::{Actor, AuditRecord},
+    audit::Actor,
     dead_letter::LetterKind,
     deployment::{DeploymentStatus, Stage},
 };
@@ -37,11 +37,6 @@ impl Story {
 
     /// Writes the status where people look.
     pub(super) async fn show(&self) {
-        self.show_with(Vec::new()).await;
-    }
-
-    /// Writes the status where people look, and what a person has to look at.
-    pub(super) async fn show_with(&self, letters: Vec<NewLetter>) {
         let now = clock::now(&self.ctx);
         let status = self.s_mut(|s| {
             let open = s.carry.book.open_request().cloned();
@@ -75,58 +70,10 @@ impl Story {
             self.ctx.upsert_search_attributes(attributes(&status));
         }
         self.ctx.set_current_details(details(&status));
-        let input = SaveStatusInput { status, letters };
-        let saved = self
-            .call(SaveStatus, input, options::store("save status"))
-            .await;
-        if let Err(error) = saved {
-            self.s_mut(|s| s.carry.status.note = format!("status not saved: {}", error.message));
-        }
-    }
-
-    /// Writes an audit entry. The store is retried without limit; what it refuses for good is shown.
-    pub(super) async fn audit(
-        &self,
-        what: &str,
-        actor: Actor,
-        evidence: Vec<String>,
-        detail: serde_json::Value,
-    ) {
-        self.audit_with_tokens(what, actor, evidence, detail, None)
-            .await;
-    }
-
-    pub(super) async fn audit_with_tokens(
-        &self,
-        what: &str,
-        actor: Actor,
-        evidence: Vec<String>,
-        detail: serde_json::Value,
-        tokens: Option<u64>,
-    ) {
-        let record = self.s_mut(|s| {
-            s.carry.audit_ordinal += 1;
-            let request = s.carry.book.request();
-            AuditRecord {
-                chain: s.carry.status.workflow_id.clone(),
-                key: format!("{}-{what}", s.carry.audit_ordinal),
-                at: clock::now(&self.ctx),
-                client: s.request.client.clone(),
-                actor,
-                what: what.to_owned(),
-                evidence,
-                detail,
-                plan_hash: s.carry.plan.as_ref().map(|p| p.hash.clone()),
-                policy_version: request.map(|r| r.policy_version.clone()),
-                tokens,
-            }
-        });
-        let written = self.call(AppendAudit, record, options::store(what)).await;
-        if let Err(error) = written {
-            self.s_mut(|s| {
-                s.carry.status.note = format!("audit entry refused: {}", error.message);
-            });
-        }
+        let input = SaveStatusInput { status };
+        let saved = self.write(|| SaveStatus, input, "save status").await;
+        let refused = saved.err().map(|failed| failed.message);
+        self.note_unwritten(|unwritten| unwritten.set_status(refused.as_deref()));
     }
 
     /// Tells people. A chat that is down does not hold the deployment up; a dead letter stays.
@@ -156,12 +103,9 @@ impl Story {
             let detail = serde_json::json!({ "notice": summary, "why": error.message });
             self.audit("notice_not_sent", Actor::Workflow, vec![], detail)
                 .await;
-            let letter = NewLetter {
-                kind: LetterKind::NoticeUndelivered,
-                step,
-                cause: format!("people were not told \"{summary}\": {}", error.message),
-            };
-            self.show_with(vec![letter]).await;
+            let cause = format!("people were not told \"{summary}\": {}", error.message);
+            self.leave_letter(LetterKind::NoticeUndelivered, &step, &cause)
+                .await;
         }
     }
 }
@@ -184,8 +128,11 @@ fn attributes(
 }
 
 /// Live details for the Web UI, in markdown.
-fn details(status: &DeploymentStatus) -> String {
+pub(super) fn details(status: &DeploymentStatus) -> String {
     let mut text = format!("**{}** {}\n\n", status.stage.as_str(), status.note);
+    if let Some(trouble) = &status.trouble {
+        let _ = writeln!(text, "**Trouble**: {trouble}\n");
+    }
     let kbs = status
         .kbs
         .iter()

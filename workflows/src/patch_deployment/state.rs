@@ -16,6 +16,7 @@ use domain::{
     outcome::OutcomeCounts,
     people::ControlAction,
     plan::PlanRequest,
+    unwritten::Unwritten,
 };
 use temporalio_workflow::WorkflowContextView;
 
@@ -183,6 +184,8 @@ fn fresh(
             kbs: request.patches.iter().map(|p| p.kb.clone()).collect(),
             stage: Stage::Planning,
             note: String::new(),
+            trouble: None,
+            audit_gaps: 0,
             plan_hash: None,
             revision: 0,
             risk: None,
@@ -234,5 +237,6 @@ fn fresh(
         found_on: None,
         waivers: Waivers::default(),
         without_evidence: BTreeMap::new(),
+        unwritten: Unwritten::default(),
     }
 }

@@ -21,18 +21,21 @@ const SHOW_EVERY_SECS: u64 = 2;
 impl Story {
     /// The run exists already: it was started before a crash or reset, so its result is read.
     pub(super) async fn read_result_of(&self, start: &Start) -> Result<(), WorkflowTermination> {
-        let runs = vec![self.child_run(start.device.clone(), start.attempt, start.intent)];
-        self.check_children(runs).await
+        let run = self.child_run(start.device.clone(), start.attempt, start.intent);
+        let ring = start.ring;
+        self.check_children(vec![ChildRun { ring, ..run }]).await
     }
 
     pub(super) async fn check_children(
         &self,
         runs: Vec<ChildRun>,
     ) -> Result<(), WorkflowTermination> {
-        let input = CheckChildrenInput {
-            plan: self.s(|s| s.plan_id.clone()),
+        let input = self.s(|s| CheckChildrenInput {
+            plan: s.plan_id.clone(),
+            client: s.request.client.clone(),
+            kbs: s.carry.status.kbs.clone(),
             runs,
-        };
+        });
         let answer = self
             .call(
                 CheckChildren,
@@ -65,7 +68,10 @@ impl Story {
                 } else {
                     Intent::Install
                 };
-                self.child_run(device, flight.attempt, intent)
+                ChildRun {
+                    ring: flight.ring,
+                    ..self.child_run(device, flight.attempt, intent)
+                }
             })
             .collect();
         if runs.is_empty() {

@@ -28,7 +28,7 @@ fn retried(by: &str, secs: i64) -> LetterState {
     LetterState::Retried {
         by: by.parse().unwrap(),
         at: at(secs),
-        plan: plan("p-retry-1"),
+        plan: Some(plan("p-retry-1")),
         reason: None,
     }
 }
@@ -57,6 +57,14 @@ pub(super) async fn a_dead_letter_is_kept_once_and_listed_newest_first(store: St
         letter(2, "8", K::DeviceNeedsHuman),
         letter(3, "7", K::DeviceRollbackFailed),
         letter(4, "7", K::DeviceNeedsHuman),
+        // Of all clients at once, and with all that it takes to start it again.
+        DeadLetter {
+            again: Some(Rerun {
+                workflow: "DailySeal".into(),
+                input: json!({ "through": "2026-11-03" }),
+            }),
+            ..letter(5, PROVIDER, K::WorkflowFailed)
+        },
     ];
     for letter in &all {
         executions.put_dead_letter(letter.clone()).await.unwrap();
@@ -69,6 +77,8 @@ pub(super) async fn a_dead_letter_is_kept_once_and_listed_newest_first(store: St
     executions.put_dead_letter(again).await.unwrap();
     let read = executions.get_dead_letter(&all[0].id).await.unwrap();
     assert_eq!(read.as_ref(), Some(&all[0]), "the first one stays");
+    let read = executions.get_dead_letter(&all[4].id).await.unwrap();
+    assert_eq!(read.as_ref(), Some(&all[4]));
     assert_eq!(executions.get_dead_letter("none").await.unwrap(), None);
     let foreign = DeadLetter {
         workflow_id: "device-patch/q/1".into(),
@@ -87,8 +97,8 @@ pub(super) async fn a_dead_letter_is_kept_once_and_listed_newest_first(store: St
         open,
     };
     for (filter, expected) in [
-        (filter(None, None, false), vec![4, 3, 2, 1]),
-        (filter(None, None, true), vec![3, 2, 1]),
+        (filter(None, None, false), vec![5, 4, 3, 2, 1]),
+        (filter(None, None, true), vec![5, 3, 2, 1]),
         (filter(Some("7"), None, false), vec![4, 3, 1]),
         (filter(Some("7"), None, true), vec![3, 1]),
         (filter(None, Some(K::DeviceNeedsHuman), true), vec![2, 1]),
@@ -96,6 +106,8 @@ pub(super) async fn a_dead_letter_is_kept_once_and_listed_newest_first(store: St
             filter(Some("7"), Some(K::DeviceNeedsHuman), false),
             vec![4, 1],
         ),
+        (filter(Some(PROVIDER), None, true), vec![5]),
+        (filter(None, Some(K::WorkflowFailed), true), vec![5]),
         (filter(Some("9"), None, false), vec![]),
         (filter(None, Some(K::NoticeUndelivered), false), vec![]),
     ] {

@@ -25,10 +25,11 @@ use std::{
 
 use domain::{
     audit::{self, Actor, AuditRecord, ChainHead},
-    dead_letter::LetterKind,
+    dead_letter::{LetterKind, Rerun},
     deployment::{DeploymentStatus, Stage},
     device::{Device, Platform},
     ids::{ClientId, DeviceId, PlanId},
+    ledger::PROVIDER,
     outcome::{DeviceOutcome, DeviceResult, OutcomeCounts},
     people::{Person, Role},
     plan::{
@@ -91,6 +92,8 @@ pub fn status(id: &str, of: &str, stage: Stage, started: i64, updated: i64) -> D
         kbs: vec!["5034441".parse().unwrap()],
         stage,
         note: format!("written at {updated}"),
+        trouble: None,
+        audit_gaps: 0,
         plan_hash: None,
         revision: 0,
         risk: None,

@@ -115,6 +115,8 @@ fn status(outcome: Option<DeploymentOutcome>, updated_at: &str) -> DeploymentSta
         kbs: vec![],
         stage: outcome.map_or(Stage::Deploying, |_| Stage::Done),
         note: HOSTILE.to_owned(),
+        trouble: None,
+        audit_gaps: 0,
         plan_hash: None,
         revision: 1,
         risk: None,

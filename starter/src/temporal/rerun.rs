@@ -1,0 +1,59 @@
+//! Starting a workflow that gave up again, as its dead letter says.
+
+use anyhow::{Context, bail};
+use contracts::queues;
+use domain::dead_letter::Rerun;
+use jiff::Timestamp;
+use temporalio_client::{
+    UntypedWorkflow, WorkflowDescribeOptions, WorkflowIdReusePolicy, WorkflowStartOptions,
+    errors::{WorkflowInteractionError, WorkflowStartError},
+};
+
+use super::{Started, Temporal, deployment::encode};
+
+impl Temporal {
+    /// Starts a workflow that gave up at `since` again, under its own id. One that was started since
+    /// then, by whomever, is left alone.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses it.
+    pub async fn start_again(
+        &self,
+        workflow_id: &str,
+        again: &Rerun,
+        since: Timestamp,
+    ) -> anyhow::Result<Started> {
+        let handle = self
+            .client
+            .get_workflow_handle::<UntypedWorkflow>(workflow_id);
+        match handle.describe(WorkflowDescribeOptions::default()).await {
+            Ok(last) => {
+                let began = last.start_time().map(Timestamp::try_from).transpose()?;
+                if began.is_some_and(|began| began > since) {
+                    return Ok(Started::Before);
+                }
+            }
+            // The server remembers less long than the store.
+            Err(WorkflowInteractionError::NotFound(_)) => {}
+            Err(error) => bail!("{workflow_id} cannot be looked up: {error}"),
+        }
+        let options = WorkflowStartOptions::new(queues::MAIN, workflow_id.to_owned())
+            .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicateFailedOnly)
+            .static_summary("started again because of a dead letter".to_owned())
+            .build();
+        let input = encode(&again.input)?;
+        let started = self
+            .client
+            .start_workflow(UntypedWorkflow::new(&again.workflow), input, options)
+            .await;
+        match started {
+            Ok(handle) => Ok(Started::Yes {
+                run_id: handle.run_id().map(str::to_owned),
+            }),
+            Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(Started::Before),
+            Err(error) => {
+                Err(error).with_context(|| format!("{workflow_id} cannot be started again"))
+            }
+        }
+    }
+}
