@@ -21,7 +21,7 @@ impl Triage {
         event: &Event,
         facts: &Facts<'_>,
     ) -> Option<(IncidentId, String)> {
-        let is_down = Symptom::of(&event.title).any(|symptom| symptom == Symptom::Down);
+        let is_down = Symptom::Down.is_in(&event.title);
         if let Some(id) = self.blackout {
             if self.correlator.incident(id).is_none_or(|one| one.live == 0) {
                 self.blackout = None;
@@ -52,10 +52,7 @@ impl Triage {
             Treatment::Expected { .. } | Treatment::Silenced { .. }
         );
         let event = &active.event;
-        if counts
-            && !event.machine.is_empty()
-            && Symptom::of(&event.title).any(|symptom| symptom == Symptom::Down)
-        {
+        if counts && !event.machine.is_empty() && Symptom::Down.is_in(&event.title) {
             let alerts = self.down.entry(event.machine.clone()).or_default();
             alerts.insert(alert.clone(), active.since.as_second());
         }
@@ -91,7 +88,7 @@ impl Triage {
     pub(super) fn look_for_blackout(&mut self, event: &Event, facts: &Facts<'_>) {
         let rule = facts.rules.rules().blackout;
         let now = event.at.as_second();
-        let is_down = Symptom::of(&event.title).any(|symptom| symptom == Symptom::Down);
+        let is_down = Symptom::Down.is_in(&event.title);
         if !is_down || rule.percent == 0 || facts.machines == 0 || self.blackout.is_some() {
             return;
         }

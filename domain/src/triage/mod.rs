@@ -16,6 +16,7 @@ mod placing;
 mod record;
 mod rules;
 mod state;
+mod symptoms;
 mod trial;
 mod waiting;
 
@@ -35,13 +36,14 @@ use crate::{
 };
 
 pub use self::{
-    expected::{Expectation, SUSPECTED, Step, Suspect, Symptom},
+    expected::{Expectation, SUSPECTED, Step, Suspect},
     outcome::{IncidentNews, Outcome},
     record::{Closing, IncidentKey, IncidentRecord, IncidentStatus, Order, OrderAnswer, OrderKind},
     rules::{
         BlackoutRule, FlappingRule, HoldRule, InhibitionRule, Maintenance, Matcher, ReadyRules,
         Rules, Silence, Silenced,
     },
+    symptoms::Symptom,
     trial::{Hits, Trial, try_on},
 };
 

@@ -493,10 +493,21 @@ fn rules_are_refused_by_field_with_the_place_in_a_pattern() {
 }
 
 #[test]
-fn symptoms_are_read_from_whole_words() {
-    let of = |title: &str| Symptom::of(title).collect::<Vec<_>>();
-    assert_eq!(of("Device is OFFLINE"), [Symptom::Down]);
-    assert_eq!(of("Service stopped: Spooler"), [Symptom::Service]);
-    assert_eq!(of("CPU usage 99 %"), [Symptom::Load]);
-    assert!(of("breakdown of costs").is_empty());
+fn a_server_that_could_not_download_hides_nothing_that_depends_on_it() {
+    let mut client = Client::new(json!({}));
+    client.topology.depends_on = vec![("82".to_owned(), "81".to_owned())];
+    for (number, title) in [
+        "Download failed: definitions of the virus scanner",
+        "Shutdown scheduled for tonight",
+        "Upstream proxy is slow",
+        "Service Spooler is down",
+        "Downtime of last month: 12 minutes",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        client.raise(u32::try_from(number).unwrap(), 0, title, "81");
+    }
+    let behind = client.raise(9, HOUR, "backup failed", "82");
+    assert_eq!(behind.treatment, Treatment::Incident);
 }
