@@ -25,6 +25,10 @@ const ROUTINE_PER_DAY: f64 = 8.0;
 /// What goes on is cut into incidents that each are so much longer than the one before.
 const GROWTH: i64 = 2;
 const LONGEST: Millis = 3_600 * SECOND;
+/// A device behind a switch behind a router is behind both.
+const STEPS: usize = 3;
+/// Machines that one device is behind, at most.
+const MOST_UPSTREAM: usize = 64;
 const CHANGES: usize = 256;
 /// Sets numbers of changes that have names apart from those that are counted.
 const WAVES: u32 = 1 << 31;
@@ -84,11 +88,27 @@ impl Correlator {
         }
     }
 
-    /// Lists what a device depends on.
+    /// Lists what a device depends on, directly or through others, the nearest first.
     pub fn upstream(&mut self, device: &str) -> Vec<String> {
         let device = self.names.device(device);
-        let upstream = self.depends_on.get(&device).filter(|_| device != OTHER);
-        let names = upstream.into_iter().flatten();
+        if device == OTHER {
+            return Vec::new();
+        }
+        let (mut found, mut begin) = (vec![device], 0);
+        for _ in 0..STEPS {
+            let nearer = begin..found.len();
+            begin = found.len();
+            for index in nearer {
+                let next = self.depends_on.get(&found[index]);
+                for one in next.into_iter().flatten() {
+                    // Two machines may state each other; many may stand on the way.
+                    if found.len() <= MOST_UPSTREAM && !found.contains(one) {
+                        found.push(*one);
+                    }
+                }
+            }
+        }
+        let names = found[1..].iter();
         let names = names.map(|one| self.names.device_name(*one).to_owned());
         names.collect()
     }

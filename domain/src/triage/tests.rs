@@ -296,6 +296,27 @@ fn machines_behind_one_that_is_down_are_shown_in_its_incident() {
 }
 
 #[test]
+fn a_router_that_is_down_explains_what_is_behind_its_switches_and_no_further() {
+    let mut client = Client::new(json!({}));
+    let behind = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+    client.topology.depends_on = vec![
+        behind("pc", "switch"),
+        behind("switch", "floor"),
+        behind("floor", "router"),
+        behind("camera", "pc"),
+        // What devices say of their site may close a circle.
+        behind("router", "switch"),
+    ];
+    let router = client.raise(1, 0, "router is down", "router");
+    let pc = client.raise(2, 30 * MINUTE, "backup failed", "pc");
+    let by = "router".to_owned();
+    assert_eq!(pc.treatment, Treatment::Inhibited { by });
+    assert_eq!(pc.incident, router.incident);
+    let camera = client.raise(3, 31 * MINUTE, "no picture", "camera");
+    assert_eq!(camera.treatment, Treatment::Incident, "four steps away");
+}
+
+#[test]
 fn when_most_machines_are_silent_the_monitoring_is_what_is_down() {
     let mut client = Client::new(json!({}));
     client.machines = 10;
