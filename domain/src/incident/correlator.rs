@@ -16,7 +16,7 @@ use super::{
     joining::Seen,
     names::{Hasher, Names, OTHER},
     ranking::{self, Anchor, NOTEWORTHY},
-    record::{Incident, IncidentId, KEPT, KindIn, Record, State},
+    record::{Incident, IncidentId, KEPT, KindIn, Record},
     state,
 };
 
@@ -102,7 +102,8 @@ impl Correlator {
                 let next = self.depends_on.get(&found[index]);
                 for one in next.into_iter().flatten() {
                     // Two machines may state each other; many may stand on the way.
-                    if found.len() <= MOST_UPSTREAM && !found.contains(one) {
+                    let is_new = *one != OTHER && !found.contains(one);
+                    if is_new && found.len() <= MOST_UPSTREAM {
                         found.push(*one);
                     }
                 }
@@ -167,11 +168,12 @@ impl Correlator {
                 hash(alert.address)
             },
             change: None,
+            lasting: alert.lasting,
         };
         self.counts.without_device += u64::from(seen.device == OTHER);
         let (habit, pair) = self.habits.note(seen.kind, seen.device, now);
         let (known, was_live) = (pair.incident, pair.live);
-        let id = self.place(seen, habit, known, alert.lasting);
+        let id = self.place(seen, habit, known);
         if let Some(pair) = self.habits.pair(seen.kind, seen.device) {
             pair.incident = Some(id);
             pair.live |= alert.lasting;
@@ -199,21 +201,12 @@ impl Correlator {
         id
     }
 
-    fn place(
-        &mut self,
-        seen: Seen,
-        habit: Habit,
-        known: Option<IncidentId>,
-        lasting: bool,
-    ) -> IncidentId {
+    fn place(&mut self, seen: Seen, habit: Habit, known: Option<IncidentId>) -> IncidentId {
         let now = self.now;
         if let Some(record) = known.and_then(|id| self.records.get_mut(&id)) {
-            let stays = record.live > 0 || lasting && record.lasting;
+            let stays = record.live > 0 || seen.lasting && record.lasting;
             if stays && !record.routine && !record.ended {
-                if record.state == State::Cleared {
-                    record.state = State::Open;
-                    record.reopened += 1;
-                }
+                record.open_again();
                 return record.id;
             }
             if !habit.starts && !record.routine {
@@ -229,10 +222,13 @@ impl Correlator {
             ..seen
         };
         if let Some((id, link)) = self.best(seen) {
-            if let Some(record) = self.records.get_mut(&id)
-                && record.links.len() < KEPT
-            {
-                record.links.push(link);
+            if let Some(record) = self.records.get_mut(&id) {
+                if seen.lasting {
+                    record.open_again();
+                }
+                if record.links.len() < KEPT {
+                    record.links.push(link);
+                }
             }
             return id;
         }

@@ -35,7 +35,7 @@ type Millis = i64;
 
 const SECOND: Millis = 1_000;
 
-/// What starts within this time of an incident's first alert may join it.
+/// What starts within this time of an incident's first alert may join it, if it is of the moment.
 const WINDOW: Millis = 10 * SECOND;
 /// Silence that ends an episode, and an incident whose alerts do not say when they clear.
 const QUIET: Millis = 60 * SECOND;

@@ -133,6 +133,14 @@ impl Record {
         now - self.opened < self.window
     }
 
+    /// An alert of it is there again, or another one.
+    pub(super) fn open_again(&mut self) {
+        if self.state == State::Cleared {
+            self.state = State::Open;
+            self.reopened += 1;
+        }
+    }
+
     pub(super) fn has_device(&self, device: u32) -> bool {
         self.devices.contains(&device)
     }

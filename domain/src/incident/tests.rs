@@ -98,6 +98,24 @@ fn devices_behind_one_that_failed_join_its_incident_for_minutes() {
 }
 
 #[test]
+fn what_lasts_is_noticed_minutes_apart_and_still_one_incident() {
+    let mut correlator = Correlator::new();
+    let first = correlator.observe(&lasting(0, "raid is degraded", "SRV01"));
+    // The RMM looks every few minutes; meanwhile the first one is over.
+    correlator.clear(2 * MINUTE * 1_000, "raid is degraded", "SRV01");
+    let second = correlator.observe(&lasting(5 * MINUTE, "backup failed", "SRV01"));
+    assert_eq!(second, first);
+    let open = correlator.incident(first).unwrap();
+    assert_eq!((open.state, open.live), (State::Open, 1));
+    let late = correlator.observe(&lasting(11 * MINUTE, "service stopped", "SRV01"));
+    assert_ne!(late, first);
+    // What is of the moment is noticed at the moment.
+    let moment = see(&mut correlator, 20 * MINUTE, "forbidden url", "WEB");
+    let next = see(&mut correlator, 20 * MINUTE + 11, "sql injection", "WEB");
+    assert_ne!(next, moment);
+}
+
+#[test]
 fn devices_of_one_recent_change_join() {
     let mut correlator = Correlator::new();
     let devices = vec!["PC1".to_owned(), "PC2".to_owned()];

@@ -296,6 +296,22 @@ fn machines_behind_one_that_is_down_are_shown_in_its_incident() {
 }
 
 #[test]
+fn devices_of_a_dead_switch_that_are_noticed_one_after_the_other_are_one_incident() {
+    let mut client = Client::new(json!({}));
+    let placed: Vec<Placement> = (0..6_u32)
+        .map(|n| {
+            let seconds = i64::from(n) * 100;
+            client.raise(n, seconds, "Asset is offline", &format!("pc{n}"))
+        })
+        .collect();
+    assert!(
+        placed.iter().all(|one| one.incident == placed[0].incident),
+        "{placed:?}"
+    );
+    assert_eq!(client.news(&placed[0]).incident.live, 6);
+}
+
+#[test]
 fn a_router_that_is_down_explains_what_is_behind_its_switches_and_no_further() {
     let mut client = Client::new(json!({}));
     let behind = |one: &str, other: &str| (one.to_owned(), other.to_owned());
@@ -321,8 +337,14 @@ fn when_most_machines_are_silent_the_monitoring_is_what_is_down() {
     let mut client = Client::new(json!({}));
     client.machines = 10;
     let mut all = Vec::new();
+    let words = [
+        "agent is offline",
+        "no response to ping",
+        "host unreachable",
+    ];
     for n in 0..8_u32 {
-        all.push(client.raise(n, i64::from(n) * 30, "agent is offline", &format!("m{n}")));
+        let title = words[n as usize % words.len()];
+        all.push(client.raise(n, i64::from(n) * 30, title, &format!("m{n}")));
     }
     let first = all[0].incident;
     assert!(
