@@ -407,3 +407,14 @@ pub enum Treatment {
     /// It was over before anybody had to know.
     Passed,
 }
+
+impl Treatment {
+    /// Whether it is in the incident of another alert, without counting.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        matches!(
+            self,
+            Self::Duplicate { .. } | Self::Inhibited { .. } | Self::Flapping { .. }
+        )
+    }
+}

@@ -14,6 +14,7 @@ use super::{
     habits::{Habit, Habits},
     input::{Alert, Change, Counts, Topology},
     joining::Seen,
+    live::KindOn,
     names::{Hasher, Names, OTHER},
     ranking::{self, Anchor, NOTEWORTHY},
     record::{Incident, IncidentId, KEPT, KindIn, Record},
@@ -44,7 +45,7 @@ pub(super) enum Due {
 /// incidents, up to limits. Serialised, it can be stored and goes on later.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Correlator {
-    version: Form<1>,
+    version: Form<2>,
     pub(super) names: Names,
     pub(super) habits: Habits,
     pub(super) now: Millis,
@@ -153,8 +154,19 @@ impl Correlator {
         }
     }
 
-    /// Takes in an alert. Returns the incident it is in, for good.
+    /// Takes in an alert that is new. Returns the incident it is in. If it lasts, it counts there until it is
+    /// [cleared](Self::clear).
     pub fn observe(&mut self, alert: &Alert<'_>) -> IncidentId {
+        self.take(alert, None)
+    }
+
+    /// Takes in an alert that happens again without having cleared, and counts in an incident. Returns the one
+    /// in which it counts now.
+    pub fn repeat(&mut self, alert: &Alert<'_>, counts_in: IncidentId) -> IncidentId {
+        self.take(alert, Some(counts_in))
+    }
+
+    fn take(&mut self, alert: &Alert<'_>, counts_in: Option<IncidentId>) -> IncidentId {
         self.counts.alerts += 1;
         self.counts.late += u64::from(alert.at_ms < self.now);
         self.advance(alert.at_ms);
@@ -172,7 +184,7 @@ impl Correlator {
         };
         self.counts.without_device += u64::from(seen.device == OTHER);
         let (habit, pair) = self.habits.note(seen.kind, seen.device, now);
-        let (known, was_live) = (pair.incident, pair.live);
+        let known = pair.incident;
         let id = self.place(seen, habit, known);
         if let Some(pair) = self.habits.pair(seen.kind, seen.device) {
             pair.incident = Some(id);
@@ -182,7 +194,6 @@ impl Correlator {
             record.alerts += 1;
             record.last = now;
             record.lasting |= alert.lasting;
-            record.live += u32::from(alert.lasting && !was_live);
             if known != Some(id) && !record.routine {
                 if seen.address != 0 && record.addresses.len() < KEPT {
                     record.addresses.push(seen.address);
@@ -198,13 +209,30 @@ impl Correlator {
                 self.set_anchor(anchor);
             }
         }
+        if alert.lasting {
+            self.count((seen.kind, seen.device), counts_in, id);
+        }
         id
+    }
+
+    /// Counts a live alert in one incident, and in no other.
+    fn count(&mut self, one: KindOn, before: Option<IncidentId>, now: IncidentId) {
+        let is_live = |record: &Record| record.live.has(one);
+        if before == Some(now) && self.records.get(&now).is_some_and(is_live) {
+            return;
+        }
+        if let Some(before) = before {
+            self.lower(one, before);
+        }
+        if let Some(record) = self.records.get_mut(&now) {
+            record.live.add(one);
+        }
     }
 
     fn place(&mut self, seen: Seen, habit: Habit, known: Option<IncidentId>) -> IncidentId {
         let now = self.now;
         if let Some(record) = known.and_then(|id| self.records.get_mut(&id)) {
-            let stays = record.live > 0 || seen.lasting && record.lasting;
+            let stays = !record.live.is_empty() || seen.lasting && record.lasting;
             if stays && !record.routine && !record.ended {
                 record.open_again();
                 return record.id;
@@ -376,7 +404,7 @@ impl Correlator {
             opened_ms: record.opened,
             last_ms: record.last,
             alerts: record.alerts,
-            live: record.live,
+            live: record.live.count(),
             reopened: record.reopened,
             routine: record.routine,
             goes_on_from: record.goes_on_from,

@@ -20,7 +20,7 @@ pub(super) struct Pair {
     last: Millis,
     /// Where its last alert went.
     pub(super) incident: Option<IncidentId>,
-    /// Whether it was raised by a source that says when it clears, and has not cleared.
+    /// Whether an alert of it may be live: then it is not forgotten.
     pub(super) live: bool,
 }
 
@@ -46,13 +46,6 @@ impl Habit {
         let of = |per_day: f64| -(per_day / (24.0 * 60.0)).min(1.0).ln();
         f64::midpoint(of(self.per_day_here), of(self.per_day))
     }
-}
-
-/// Pairs that moved to another incident.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Moved {
-    pub(super) pairs: u32,
-    pub(super) live: u32,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -121,15 +114,14 @@ impl Habits {
         &mut self,
         from: IncidentId,
         to: impl Fn(u32) -> Option<IncidentId>,
-    ) -> Moved {
-        let mut moved = Moved::default();
+    ) -> u32 {
+        let mut moved = 0;
         for ((_, device), pair) in &mut self.pairs {
             if pair.incident == Some(from)
                 && let Some(to) = to(*device)
             {
                 pair.incident = Some(to);
-                moved.pairs += 1;
-                moved.live += u32::from(pair.live);
+                moved += 1;
             }
         }
         moved

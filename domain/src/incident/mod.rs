@@ -11,6 +11,7 @@ mod input;
 mod joining;
 mod lifecycle;
 mod link;
+mod live;
 mod names;
 mod people;
 mod ranking;

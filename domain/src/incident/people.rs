@@ -1,8 +1,9 @@
 //! What people know better: two incidents are one, or one is two. Both are learnt for later.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
+    QUIET,
     correlator::{Correlator, Due},
     names::OTHER,
     record::{IncidentId, KEPT, Record, State},
@@ -39,6 +40,8 @@ impl Correlator {
         if let Some(record) = self.records.get_mut(&into) {
             record.take_in(gone);
         }
+        // One that was over goes on, and has to end anew.
+        self.due.push(Reverse((self.now + QUIET, into, Due::End)));
         self.weigh(into);
         true
     }
@@ -71,17 +74,16 @@ impl Correlator {
             .habits
             .move_all(id, |device| leaves(&device).then_some(new));
         (made.lasting, made.change) = (lasting, change);
-        made.live = moved.live;
-        made.alerts = u64::from(moved.pairs);
+        made.alerts = u64::from(moved);
         left.into_iter().for_each(|kind| made.add_kind(kind));
         if let Some(record) = self.records.get_mut(&id) {
             record.kinds.retain(|kind| !leaves(&kind.device));
             record.devices.retain(|device| !leaves(device));
-            record.live = record.live.saturating_sub(moved.live);
+            made.live = record.live.leave(|device| leaves(&device));
             record.alerts = record.alerts.saturating_sub(made.alerts).max(1);
-            if record.lasting && record.live == 0 && record.state == State::Open {
+            if record.lasting && record.live.is_empty() && record.state == State::Open {
                 record.state = State::Cleared;
-                self.due.push(std::cmp::Reverse((self.now, id, Due::End)));
+                self.due.push(Reverse((self.now, id, Due::End)));
             }
         }
         self.records.insert(new, made);
@@ -119,14 +121,14 @@ impl Record {
         self.opened = self.opened.min(other.opened);
         self.last = self.last.max(other.last);
         self.alerts += other.alerts;
-        self.live += other.live;
         self.lasting |= other.lasting;
         // A digest that people look at is no routine.
         self.routine &= other.routine;
         self.ended = false;
-        if other.live > 0 {
+        if !other.live.is_empty() {
             self.state = State::Open;
         }
+        self.live.take_in(other.live);
         other.kinds.into_iter().for_each(|kind| self.add_kind(kind));
         let room = KEPT.saturating_sub(self.links.len());
         self.links.extend(other.links.into_iter().take(room));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Millis, link::Link, ranking::Priority};
+use super::{Millis, link::Link, live::Live, ranking::Priority};
 
 /// Numbers the incidents of a client from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ pub(super) struct Record {
     pub(super) last: Millis,
     pub(super) window: Millis,
     pub(super) alerts: u64,
-    pub(super) live: u32,
+    pub(super) live: Live,
     pub(super) lasting: bool,
     pub(super) reopened: u32,
     pub(super) routine: bool,
@@ -111,7 +111,7 @@ impl Record {
             last: opened,
             window,
             alerts: 0,
-            live: 0,
+            live: Live::default(),
             lasting: false,
             reopened: 0,
             routine: false,

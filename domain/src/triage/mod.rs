@@ -15,6 +15,7 @@ mod outcome;
 mod placing;
 mod record;
 mod rules;
+mod speaking;
 mod state;
 mod symptoms;
 mod trial;
@@ -23,7 +24,7 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,7 @@ pub use self::{
 };
 
 use hold::Durations;
+use speaking::Speaking;
 
 /// In whose name the answer to an incident halts deployments.
 pub const RESPONSE: &str = "incident-response";
@@ -99,16 +101,13 @@ struct Aside {
 /// Triage of one client.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Triage {
-    version: Form<1>,
+    version: Form<2>,
     #[serde(with = "state::miner")]
     miner: Miner,
     correlator: Correlator,
     durations: Durations,
     active: BTreeMap<AlertId, Active>,
-    /// Which alert speaks for a kind on a machine.
-    speakers: BTreeMap<String, AlertId>,
-    /// Times at which a kind was raised on a machine, within the last hours, in seconds.
-    raised: BTreeMap<String, VecDeque<i64>>,
+    speaking: Speaking,
     /// When alerts that wait are looked at again.
     waiting: BTreeSet<(Timestamp, AlertId)>,
     asides: BTreeMap<IncidentId, Aside>,

@@ -8,18 +8,8 @@ use crate::{
     incident::{Alert, IncidentId},
 };
 
-/// Raises of one kind on one machine that are remembered.
-const RAISES: usize = 64;
-/// Kinds on machines whose raises are remembered.
-const REMEMBERED: usize = 50_000;
-
 /// What flaps and then stays for so long counts again.
 const CALM: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
-
-/// Names a kind on a machine.
-pub(super) fn pair_of(kind: &str, machine: &str) -> String {
-    format!("{kind} {machine}")
-}
 
 impl Triage {
     pub(super) fn raise(&mut self, event: &Event, facts: &Facts<'_>) {
@@ -29,8 +19,9 @@ impl Triage {
         let handle = self.miner.observe(event.title.as_bytes());
         let kind = self.miner.fingerprint(handle);
         let kind = kind.map(|kind| kind.to_string()).unwrap_or_default();
-        let pair = pair_of(&kind, &event.machine);
-        let times = self.note_raise(&pair, event.at, facts);
+        let pair = self.speaking.pair(&event.title, &event.machine);
+        let within = facts.rules.rules().flapping.within_secs;
+        let times = self.speaking.note_raise(&pair, event.at, within);
         let mut active = Active {
             event: event.clone(),
             since: event.at,
@@ -59,10 +50,8 @@ impl Triage {
             };
             return self.wait(active, until);
         }
-        let speaker = self
-            .speakers
-            .get(&pair)
-            .filter(|_| !event.machine.is_empty());
+        let speaker = self.speaking.speaker(&pair);
+        let speaker = speaker.filter(|_| !event.machine.is_empty());
         if let Some(speaker) = speaker.cloned()
             && let Some(known) = self.active.get_mut(&speaker)
         {
@@ -75,7 +64,7 @@ impl Triage {
             return self.hide(active);
         }
         if event.lasting {
-            self.speakers.insert(pair, event.alert.clone());
+            self.speaking.speak(pair, event.alert.clone());
         }
         if let Some((incident, by)) = self.behind(event, facts) {
             active.incident = Some(incident);
@@ -88,9 +77,8 @@ impl Triage {
         {
             active.incident = Some(incident);
             active.treatment = Treatment::Flapping { times };
-            let calm = event.at.checked_add(CALM).unwrap_or(event.at);
             self.hide(active);
-            return self.wake_at(&event.alert, calm);
+            return self.calm_down(&event.alert, event.at);
         }
         let hold = &facts.rules.rules().hold;
         if event.lasting
@@ -145,8 +133,35 @@ impl Triage {
         active.treatment = Treatment::Incident;
         self.touched.insert(id);
         let event = active.event.clone();
+        // What a wave has announced speaks for nobody until it is left over.
+        let pair = self.speaking.pair(&event.title, &event.machine);
+        let speaker = self.speaking.speaker(&pair);
+        if event.lasting && speaker.is_none_or(|speaker| !self.active.contains_key(speaker)) {
+            self.speaking.speak(pair, event.alert.clone());
+        }
         self.keep(active);
+        self.take_along(&event.alert, event.at);
         self.look_for_blackout(&event, facts);
+    }
+
+    /// Moves those that say the same to the incident of an alert.
+    pub(super) fn take_along(&mut self, alert: &AlertId, at: Timestamp) {
+        let Some(speaker) = self.active.get(alert) else {
+            return;
+        };
+        let (incident, same) = (speaker.incident, speaker.same.clone());
+        for other in &same {
+            let Some(active) = self.active.get_mut(other) else {
+                continue;
+            };
+            if active.incident == incident {
+                continue;
+            }
+            let before = std::mem::replace(&mut active.incident, incident);
+            self.unhide(before);
+            self.hide_in(incident);
+            self.place(other, at);
+        }
     }
 
     pub(super) fn repeat(&mut self, event: &Event, facts: &Facts<'_>) {
@@ -156,8 +171,7 @@ impl Triage {
         let severity = active.event.severity.max(event.severity);
         let worse = severity > active.event.severity;
         active.event.severity = severity;
-        let (id, lasting) = (active.incident, active.event.lasting);
-        let counts = active.treatment == Treatment::Incident;
+        let (id, counts) = (active.incident, active.treatment == Treatment::Incident);
         // What is held may have become too bad to wait.
         let hold = facts.rules.rules().hold;
         if worse
@@ -173,21 +187,23 @@ impl Triage {
         let Some(id) = id.filter(|_| counts) else {
             return;
         };
-        let seen = self.correlator.observe(&Alert {
+        // It counts as what it was raised as, and clears as that, whatever its source calls it now.
+        let raised = &active.event;
+        let again = Alert {
             at_ms: event.at.as_millisecond(),
-            title: &event.title,
-            device: &event.machine,
-            address: &event.address,
-            lasting,
-        });
-        if let Some(active) = self.active.get_mut(&event.alert) {
-            active.incident = Some(seen);
-        }
+            title: &raised.title,
+            device: &raised.machine,
+            address: &raised.address,
+            lasting: raised.lasting,
+        };
+        let seen = self.correlator.repeat(&again, id);
+        active.incident = Some(seen);
         let aside = self.asides.entry(seen).or_default();
         aside.severity = aside.severity.max(Some(severity));
         self.touched.extend([id, seen]);
         if seen != id {
             self.place(&event.alert, facts.now);
+            self.take_along(&event.alert, facts.now);
         }
     }
 
@@ -202,8 +218,6 @@ impl Triage {
             let lasted = event.at.duration_since(active.since).as_secs();
             self.durations.learn(&active.kind, lasted);
         }
-        let pair = pair_of(&active.kind, &active.event.machine);
-        let speaks = self.speakers.get(&pair) == Some(&event.alert);
         match &active.treatment {
             Treatment::Held { .. } | Treatment::Expected { .. } => {
                 self.passed(&active, event.at);
@@ -219,35 +233,34 @@ impl Triage {
             }
             Treatment::Silenced { .. } | Treatment::Passed => {}
             Treatment::Incident => {
-                // Another one that says the same goes on for it: then the pair has not cleared.
-                if !self.hand_over(&active, speaks.then_some(&pair)) && lasting {
+                // Another one that says the same goes on for it: then it counts on.
+                if !self.hand_over(&active, event.at)
+                    && lasting
+                    && let Some(incident) = active.incident
+                {
                     let event_ms = event.at.as_millisecond();
                     let (title, machine) = (&active.event.title, &active.event.machine);
-                    self.correlator.clear(event_ms, title, machine);
+                    self.correlator.clear(event_ms, incident, title, machine);
                 }
                 self.touched.extend(active.incident);
                 return;
             }
         }
-        if speaks {
-            self.hand_over(&active, Some(&pair));
-        }
+        self.hand_over(&active, event.at);
     }
 
-    /// Lets one of those that say the same speak for the pair, in the place of one that is over.
-    fn hand_over(&mut self, over: &Active, pair: Option<&String>) -> bool {
-        let Some(pair) = pair else {
-            return false;
-        };
-        self.speakers.remove(pair);
+    /// Lets one of those that say the same go on for one that is over, and speak if that did.
+    fn hand_over(&mut self, over: &Active, at: Timestamp) -> bool {
+        let pair = self.speaking.pair(&over.event.title, &over.event.machine);
+        let speaks = self.speaking.fall_silent(&pair, &over.event.alert);
         let mut same = over.same.clone();
-        let Some(next) = same
-            .pop_first()
-            .filter(|next| self.active.contains_key(next))
-        else {
+        same.retain(|other| self.active.contains_key(other));
+        let Some(next) = same.pop_first() else {
             return false;
         };
-        self.speakers.insert(pair.clone(), next.clone());
+        if speaks {
+            self.speaking.speak(pair, next.clone());
+        }
         for other in &same {
             if let Some(active) = self.active.get_mut(other) {
                 active.treatment = Treatment::Duplicate { of: next.clone() };
@@ -257,30 +270,25 @@ impl Triage {
             active.same = same;
             active.incident = over.incident;
             active.treatment = over.treatment.clone();
-            let at = active.event.at;
-            if let Treatment::Held { until, .. } = active.treatment {
-                self.wake_at(&next, until);
+            let raised_at = active.event.at;
+            match over.treatment {
+                Treatment::Held { until, .. } => self.wake_at(&next, until),
+                Treatment::Flapping { .. } => self.calm_down(&next, at),
+                _ => {}
             }
-            self.unhide(over.incident);
-            self.place(&next, at);
+            // One that is hidden itself stays hidden, for another reason.
+            if !over.treatment.is_hidden() {
+                self.unhide(over.incident);
+            }
+            self.place(&next, raised_at);
         }
         true
     }
 
-    /// Notes that an alert was raised; says how often that was within the time of the rule.
-    fn note_raise(&mut self, pair: &str, at: Timestamp, facts: &Facts<'_>) -> u32 {
-        let within = i64::from(facts.rules.rules().flapping.within_secs);
-        let now = at.as_second();
-        if self.raised.len() >= REMEMBERED && !self.raised.contains_key(pair) {
-            self.raised
-                .retain(|_, times| times.back().is_some_and(|last| now - last < within));
-        }
-        let times = self.raised.entry(pair.to_owned()).or_default();
-        times.push_back(now);
-        while times.len() > RAISES || times.front().is_some_and(|first| now - first > within) {
-            times.pop_front();
-        }
-        u32::try_from(times.len()).unwrap_or(u32::MAX)
+    /// Lets one that flaps count again when it stays.
+    fn calm_down(&mut self, alert: &AlertId, at: Timestamp) {
+        let calm = at.checked_add(CALM).unwrap_or(at);
+        self.wake_at(alert, calm);
     }
 
     /// Patch waves are changes that may cause alerts.
@@ -305,11 +313,15 @@ impl Triage {
 
     /// Keeps an alert in its incident without counting it.
     pub(super) fn hide(&mut self, active: Active) {
-        if let Some(incident) = active.incident {
+        self.hide_in(active.incident);
+        self.keep(active);
+    }
+
+    fn hide_in(&mut self, incident: Option<IncidentId>) {
+        if let Some(incident) = incident {
             self.asides.entry(incident).or_default().hidden += 1;
             self.touched.insert(incident);
         }
-        self.keep(active);
     }
 
     pub(super) fn unhide(&mut self, incident: Option<IncidentId>) {

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::alert::EventKind;
+use crate::{alert::EventKind, incident::State};
 
 mod moment;
 
@@ -130,7 +130,7 @@ fn an_alert_opens_an_incident_and_its_clearing_clears_it() {
     assert!(news.rank_so_far.is_some());
     client.clear(1, 10 * MINUTE);
     let news = client.news(&placed);
-    assert_eq!(news.incident.state, crate::incident::State::Cleared);
+    assert_eq!(news.incident.state, State::Cleared);
     assert!(!news.over, "it may come back");
     // Ranked after half an hour, over an hour after it cleared.
     client.turn(2 * HOUR, &[]);
@@ -162,6 +162,76 @@ fn the_same_of_the_same_machine_is_said_once_until_all_of_it_is_over() {
     );
     client.clear(2, 3 * HOUR);
     assert_eq!(client.news(&first).incident.live, 0);
+}
+
+#[test]
+fn two_services_of_a_machine_stay_two_matters_however_many_services_were_seen() {
+    let mut client = Client::new(json!({ "hold": { "enabled": false } }));
+    let services = [
+        "DHCP", "Netlogon", "Spooler", "Themes", "Audio", "Fax", "Search", "Print", "Time",
+    ];
+    let spooler = client.raise(90, 0, "service Spooler stopped", "81");
+    // By now the miner takes the name of a service for a parameter.
+    for (n, service) in (0..).zip(services) {
+        let begin = HOUR + i64::from(n) * 20 * MINUTE;
+        client.raise(
+            n,
+            begin,
+            &format!("service {service} stopped"),
+            &format!("m{n}"),
+        );
+    }
+    let dns = client.raise(91, 9 * HOUR, "service DNS stopped", "81");
+    assert_eq!(dns.treatment, Treatment::Incident);
+    assert_eq!(
+        dns.kind,
+        client.raise(92, 9 * HOUR, "service Web stopped", "82").kind
+    );
+    let again = client.raise(93, 10 * HOUR, "service Spooler stopped", "81");
+    assert_eq!(again.treatment, Treatment::Duplicate { of: id(90) });
+    for n in [90, 91, 92, 93] {
+        client.clear(n, 11 * HOUR);
+    }
+    client.turn(14 * HOUR, &[]);
+    for placed in [&spooler, &dns] {
+        let news = client.news(placed);
+        assert!(news.over && news.incident.live == 0, "{news:?}");
+    }
+}
+
+#[test]
+fn an_alert_that_its_source_calls_otherwise_later_still_clears() {
+    let mut client = Client::new(json!({}));
+    let placed = client.raise(1, 0, "disk C: is nearly full", "81");
+    let worse = Event {
+        severity: AlertSeverity::Critical,
+        ..event(
+            1,
+            EventKind::Repeated,
+            20 * MINUTE,
+            "disk C: has no room left",
+            "81",
+        )
+    };
+    client.turn(20 * MINUTE, &[worse]);
+    assert_eq!(client.news(&placed).severity, AlertSeverity::Critical);
+    client.clear(1, HOUR);
+    client.turn(3 * HOUR, &[]);
+    assert!(client.news(&placed).over, "{:?}", client.news(&placed));
+}
+
+#[test]
+fn an_incident_of_alerts_without_machine_ends_with_the_last_of_them() {
+    let mut client = Client::new(json!({}));
+    let first = client.raise(1, 0, "backup failed", "");
+    let second = client.raise(2, 30, "backup failed", "");
+    assert_eq!(first.incident, second.incident);
+    client.clear(1, 20 * MINUTE);
+    let news = client.news(&first);
+    assert_eq!((news.incident.state, news.incident.live), (State::Open, 1));
+    client.clear(2, HOUR);
+    client.turn(3 * HOUR, &[]);
+    assert!(client.news(&first).over);
 }
 
 #[test]
