@@ -109,22 +109,28 @@ impl Habits {
         self.pairs.get_mut(&(kind, device))
     }
 
-    /// Moves pairs of an incident to where `to` says, by device; says how many it moved.
-    pub(super) fn move_all(
-        &mut self,
-        from: IncidentId,
-        to: impl Fn(u32) -> Option<IncidentId>,
-    ) -> u32 {
-        let mut moved = 0;
+    /// Returns how many episodes of a pair there were before the last one.
+    pub(super) fn before(&self, kind: u32, device: u32) -> u32 {
+        let pair = self.pairs.get(&(kind, device));
+        pair.map_or(0, |pair| pair.episodes.saturating_sub(1))
+    }
+
+    /// Lists pairs whose last alert went to an incident.
+    pub(super) fn pairs_of(&self, incident: IncidentId) -> impl Iterator<Item = (u32, u32)> {
+        let pairs = self.pairs.iter();
+        let of = pairs.filter(move |(_, pair)| pair.incident == Some(incident));
+        of.map(|(kind_on, _)| *kind_on)
+    }
+
+    /// Moves pairs of an incident to where `to` says, by device.
+    pub(super) fn move_all(&mut self, from: IncidentId, to: impl Fn(u32) -> Option<IncidentId>) {
         for ((_, device), pair) in &mut self.pairs {
             if pair.incident == Some(from)
                 && let Some(to) = to(*device)
             {
                 pair.incident = Some(to);
-                moved += 1;
             }
         }
-        moved
     }
 
     /// Takes what is live in an incident as over.

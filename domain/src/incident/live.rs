@@ -71,4 +71,8 @@ impl Live {
         });
         left
     }
+
+    pub(super) fn kinds(&self) -> impl Iterator<Item = KindOn> {
+        self.alerts.keys().copied()
+    }
 }

@@ -27,6 +27,7 @@ pub use self::{
     correlator::Correlator,
     input::{Alert, Change, Counts, Topology},
     link::Link,
+    people::CannotSplit,
     ranking::{Priority, Reason},
     record::{Incident, IncidentId, State},
 };

@@ -12,6 +12,7 @@ mod blackout;
 mod expected;
 mod hold;
 mod outcome;
+mod people;
 mod placing;
 mod record;
 mod rules;

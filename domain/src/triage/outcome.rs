@@ -1,4 +1,4 @@
-//! What came of a turn, and what people change by hand.
+//! What came of a turn.
 
 use std::collections::BTreeSet;
 
@@ -96,85 +96,5 @@ impl Triage {
             merged_into: None,
             incident,
         }
-    }
-
-    /// Makes one incident of two, because a person says so; it is learnt. `false` when one of them is over.
-    pub fn merge(&mut self, from: IncidentId, into: IncidentId) -> bool {
-        self.join_incidents(from, into)
-    }
-
-    /// Takes machines out of an incident, because a person says so; it is learnt. Returns the new incident;
-    /// `None` when it is over, has nothing of these machines or nothing else.
-    pub fn split(&mut self, id: IncidentId, machines: &[&str]) -> Option<IncidentId> {
-        let new = self.correlator.split(id, machines)?;
-        let moved = self.active.iter_mut().filter(|(_, active)| {
-            active.incident == Some(id) && machines.contains(&active.event.machine.as_str())
-        });
-        let mut alerts = Vec::new();
-        let mut severity = None;
-        for (alert, active) in moved {
-            active.incident = Some(new);
-            severity = severity.max(Some(active.event.severity));
-            alerts.push((alert.clone(), active.event.at));
-        }
-        for (alert, at) in alerts {
-            self.place(&alert, at);
-        }
-        let old = self.asides.entry(id).or_default();
-        let leaves = |suspect: &Suspect| machines.contains(&suspect.device.as_str());
-        let suspects = old
-            .suspects
-            .iter()
-            .filter(|one| leaves(one))
-            .cloned()
-            .collect();
-        old.suspects.retain(|suspect| !leaves(suspect));
-        let aside = self.asides.entry(new).or_default();
-        (aside.severity, aside.suspects) = (severity, suspects);
-        self.touched.extend([id, new]);
-        Some(new)
-    }
-
-    /// Ends an incident although alerts of it are active, because a person says so. When one of them is
-    /// raised again, it opens another. `false` when it is over already.
-    pub fn close(&mut self, id: IncidentId) -> bool {
-        let closed = self.correlator.close(id);
-        if closed {
-            self.touched.insert(id);
-        }
-        closed
-    }
-
-    pub(super) fn join_incidents(&mut self, from: IncidentId, into: IncidentId) -> bool {
-        let Some(gone) = self.correlator.incident(from) else {
-            return false;
-        };
-        if !self.correlator.merge(from, into) {
-            return false;
-        }
-        let moved = self.active.iter_mut();
-        let moved = moved.filter(|(_, active)| active.incident == Some(from));
-        let moved: Vec<_> = moved
-            .map(|(alert, active)| {
-                active.incident = Some(into);
-                (alert.clone(), active.event.at)
-            })
-            .collect();
-        for (alert, at) in moved {
-            self.place(&alert, at);
-        }
-        let aside = self.asides.remove(&from).unwrap_or_default();
-        let joined = self.asides.entry(into).or_default();
-        joined.severity = joined.severity.max(aside.severity);
-        joined.suspects.extend(aside.suspects);
-        joined.hidden += aside.hidden;
-        joined.blackout |= aside.blackout;
-        if self.blackout == Some(from) {
-            self.blackout = Some(into);
-        }
-        self.touched.remove(&from);
-        self.touched.insert(into);
-        self.merged.push((gone, into));
-        true
     }
 }

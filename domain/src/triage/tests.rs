@@ -2,7 +2,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::{alert::EventKind, incident::State};
+use crate::{
+    alert::EventKind,
+    incident::{CannotSplit, State},
+};
 
 mod moment;
 
@@ -529,7 +532,8 @@ fn people_merge_split_and_close_and_it_is_learnt() {
     assert_eq!(third.incident, fourth.incident);
     let whole = IncidentId(third.incident.unwrap());
     let new = client.triage.split(whole, &["84"]).unwrap();
-    assert_eq!(client.triage.split(whole, &["84"]), None);
+    let again = client.triage.split(whole, &["84"]);
+    assert_eq!(again, Err(CannotSplit::NothingOfThem));
     client.note();
     assert_eq!(client.placed[&id(4)].incident, Some(new.0));
     assert_eq!(
@@ -567,6 +571,62 @@ fn people_merge_split_and_close_and_it_is_learnt() {
         "{:?}",
         client.incidents
     );
+}
+
+#[test]
+fn a_machine_is_taken_out_of_many_that_have_shown_the_same() {
+    let mut client = Client::new(json!({}));
+    let mut placed = Vec::new();
+    for n in 0..4_u32 {
+        placed.push(client.raise(n, i64::from(n), "Asset is offline", &format!("pc{n}")));
+    }
+    client.raise(9, 5, "Asset is offline", "pc2");
+    let whole = IncidentId(placed[0].incident.unwrap());
+    assert!(placed.iter().all(|one| one.incident == Some(whole.0)));
+    let own = client.triage.split(whole, &["pc2"]).unwrap();
+    client.note();
+    assert_eq!(client.placed[&id(2)].incident, Some(own.0));
+    let parts = [(whole, "pc0", 3), (own, "pc2", 1)];
+    for (part, device, live) in parts {
+        let news = &client.incidents[&part];
+        assert_eq!(news.incident.live, live, "{news:?}");
+        assert_eq!(news.incident.devices[0], device);
+        assert_eq!(news.incident.titles, ["Asset is offline"]);
+    }
+    // It is not learnt that offline machines never belong together.
+    let again: Vec<Placement> = (20..22_u32)
+        .map(|n| client.raise(n, 5 * HOUR, "Asset is offline", &format!("other{n}")))
+        .collect();
+    assert_eq!(again[0].incident, again[1].incident);
+    for n in [0, 1, 2, 3, 9, 20, 21] {
+        client.clear(n, 6 * HOUR);
+    }
+    client.turn(9 * HOUR, &[]);
+    for part in [whole, own] {
+        assert!(client.incidents[&part].over, "{part}");
+    }
+}
+
+#[test]
+fn who_cannot_be_taken_out_of_an_incident_is_told_why() {
+    let mut client = Client::new(json!({}));
+    client.topology.depends_on = vec![("82".to_owned(), "81".to_owned())];
+    let switch = client.raise(1, 0, "switch is offline", "81");
+    client.raise(2, 20 * MINUTE, "backup failed", "82");
+    let whole = IncidentId(switch.incident.unwrap());
+    let mut why = |machine: &str| {
+        let refused = client.triage.split(whole, &[machine]).unwrap_err();
+        refused.to_string()
+    };
+    assert_eq!(
+        why("82"),
+        "only shows alerts of 82 as hidden: they are behind 81, which is down; they are told when that is over"
+    );
+    assert_eq!(why("99"), "has no alert of these machines");
+    assert_eq!(why("81"), "has no alert of other machines");
+    client.triage.close(whole);
+    let over = client.triage.split(whole, &["81"]).unwrap_err();
+    assert_eq!(over.to_string(), "is over");
 }
 
 #[test]
