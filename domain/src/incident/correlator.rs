@@ -21,8 +21,6 @@ use super::{
     state,
 };
 
-/// A kind of alert with this many episodes a day on a device, or more, is routine there.
-const ROUTINE_PER_DAY: f64 = 8.0;
 /// What goes on is cut into incidents that each are so much longer than the one before.
 const GROWTH: i64 = 2;
 const LONGEST: Millis = 3_600 * SECOND;
@@ -181,6 +179,7 @@ impl Correlator {
             },
             change: None,
             lasting: alert.lasting,
+            routine_from: alert.routine_from,
         };
         self.counts.without_device += u64::from(seen.device == OTHER);
         let (habit, pair) = self.habits.note(seen.kind, seen.device, now);
@@ -242,7 +241,8 @@ impl Correlator {
                 return self.follow(id);
             }
         }
-        if habit.per_day_here >= ROUTINE_PER_DAY {
+        let routine_from = seen.routine_from.map(f64::from);
+        if routine_from.is_some_and(|least| habit.per_day_here >= least) {
             return self.gather();
         }
         let seen = Seen {
@@ -366,6 +366,18 @@ impl Correlator {
         let id = self.habits.pair(kind, device)?.incident?;
         let record = self.records.get(&id)?;
         (!record.routine && !record.ended).then_some(id)
+    }
+
+    /// Whether an incident only gathers what is usual.
+    #[must_use]
+    pub fn is_routine(&self, id: IncidentId) -> bool {
+        self.records.get(&id).is_some_and(|record| record.routine)
+    }
+
+    /// Returns about how often a day a kind of alert comes on a device.
+    pub fn per_day(&mut self, title: &str, device: &str) -> u32 {
+        let (kind, device) = (self.names.kind(title), self.names.device(device));
+        self.habits.per_day(kind, device, self.now)
     }
 
     /// Returns when an incident is ranked or ends next, Unix milliseconds, if nothing comes.

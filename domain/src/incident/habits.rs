@@ -48,6 +48,13 @@ impl Habit {
     }
 }
 
+/// Returns how many episodes a day are expected after so many within a time.
+fn per_day(episodes: u32, within: Millis) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a time span in hours")]
+    let hours = within as f64 / (3_600 * SECOND) as f64;
+    (f64::from(episodes) + ASSUMED_EPISODES) * 24.0 / (hours + ASSUMED_HOURS)
+}
+
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Anywhere {
     episodes: u32,
@@ -72,11 +79,7 @@ impl Habits {
         if self.pairs.len() >= PAIRS && !self.pairs.contains_key(&(kind, device)) {
             self.forget();
         }
-        #[expect(clippy::cast_precision_loss, reason = "a time span in hours")]
-        let hours = (now - since) as f64 / (3_600 * SECOND) as f64;
-        let rate = |episodes: u32| {
-            (f64::from(episodes) + ASSUMED_EPISODES) * 24.0 / (hours + ASSUMED_HOURS)
-        };
+        let rate = |episodes: u32| per_day(episodes, now - since);
         let anywhere = self.kinds.entry(kind);
         let anywhere = anywhere.or_insert(Anywhere {
             episodes: 0,
@@ -107,6 +110,19 @@ impl Habits {
 
     pub(super) fn pair(&mut self, kind: u32, device: u32) -> Option<&mut Pair> {
         self.pairs.get_mut(&(kind, device))
+    }
+
+    /// Returns about how many episodes a day a pair has.
+    pub(super) fn per_day(&self, kind: u32, device: u32, now: Millis) -> u32 {
+        let episodes = self.before(kind, device);
+        let rate = per_day(episodes, now - self.since.unwrap_or(now));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates"
+        )]
+        let whole = rate as u32;
+        whole
     }
 
     /// Returns how many episodes of a pair there were before the last one.

@@ -26,6 +26,8 @@ pub struct Alert<'a> {
     pub address: &'a str,
     /// Whether its source will tell when it clears.
     pub lasting: bool,
+    /// With so many episodes a day of its kind on its device, or more, it is only gathered; `None`: never.
+    pub routine_from: Option<u32>,
 }
 
 /// What is known of the network of a client.

@@ -25,6 +25,7 @@ pub(super) struct Seen {
     pub(super) change: Option<(u32, Millis)>,
     /// Whether its source will tell when it clears.
     pub(super) lasting: bool,
+    pub(super) routine_from: Option<u32>,
 }
 
 impl Seen {

@@ -41,6 +41,8 @@ const SECOND: Millis = 1_000;
 const WINDOW: Millis = 10 * SECOND;
 /// Silence that ends an episode, and an incident whose alerts do not say when they clear.
 const QUIET: Millis = 60 * SECOND;
+/// A kind of alert with this many episodes a day on a device, or more, is routine there, unless told otherwise.
+pub const ROUTINE_PER_DAY: u32 = 8;
 /// Routine alerts of this time are one digest.
 const DIGEST: Millis = 300 * SECOND;
 /// An incident is ranked so long after its first alert: what happens around it can be seen by then.

@@ -56,7 +56,7 @@ impl Correlator {
                 record.goes_on_in = Some(into).filter(|into| *into != record.id);
             }
         }
-        if self.digest == Some(from) {
+        if self.digest == Some(from) || self.digest == Some(into) {
             self.digest = None;
         }
         self.anchors.retain(|anchor| anchor.id != from);
@@ -178,7 +178,7 @@ impl Record {
         self.alerts += other.alerts;
         self.lasting |= other.lasting;
         // A digest that people look at is no routine.
-        self.routine &= other.routine;
+        self.routine = false;
         self.ended = false;
         if !other.live.is_empty() {
             self.state = State::Open;

@@ -67,6 +67,7 @@ fn play_with(
             device: step.device,
             address: "",
             lasting: step.lasting,
+            routine_from: Some(ROUTINE_PER_DAY),
         };
         let id = correlator.observe(&alert);
         last.insert((step.title, step.device), id);

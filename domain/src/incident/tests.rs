@@ -9,6 +9,7 @@ fn alert<'a>(at: i64, title: &'a str, device: &'a str) -> Alert<'a> {
         device,
         address: "",
         lasting: false,
+        routine_from: Some(ROUTINE_PER_DAY),
     }
 }
 

@@ -35,9 +35,11 @@ impl Triage {
         let mut upstream = self.correlator.upstream(&event.machine).into_iter();
         upstream.find_map(|by| {
             let alerts = self.down.get(&by)?;
-            let incident = alerts
+            let mut incidents = alerts
                 .keys()
-                .find_map(|alert| self.active.get(alert)?.incident)?;
+                .filter_map(|alert| self.active.get(alert)?.incident);
+            // What is usual is in a digest, and nobody is told of what is hidden there.
+            let incident = incidents.find(|id| !self.correlator.is_routine(*id))?;
             Some((incident, by))
         })
     }
@@ -104,6 +106,7 @@ impl Triage {
         }
         let alerts = self.down.values().flat_map(|alerts| alerts.keys());
         let incidents = alerts.filter_map(|alert| self.active.get(alert)?.incident);
+        let incidents = incidents.filter(|id| !self.correlator.is_routine(*id));
         let incidents: std::collections::BTreeSet<IncidentId> = incidents.collect();
         let mut incidents = incidents.into_iter();
         let Some(first) = incidents.next() else {

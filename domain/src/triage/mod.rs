@@ -2,8 +2,8 @@
 //!
 //! Each alert that is raised goes down one list, and the first answer counts: announced by a patch wave,
 //! silenced by people, the same as another one, behind something that is down, part of a blackout of the
-//! monitoring, flapping, held because its kind is soon over. What is left joins an incident. Nothing is
-//! thrown away: each alert has a [`Placement`] that says what was done with it and why, and what waits is
+//! monitoring, flapping, held because its kind is soon over. What is left joins an incident, or a digest
+//! where it is usual. Nothing is thrown away: each alert has a [`Placement`] that says what was done with it and why, and what waits is
 //! looked at again when its time is over.
 //!
 //! Pure and of one client. Serialised, it can be stored and goes on as if nothing had happened.
@@ -15,6 +15,7 @@ mod outcome;
 mod people;
 mod placing;
 mod record;
+mod routine;
 mod rules;
 mod speaking;
 mod state;
@@ -43,7 +44,7 @@ pub use self::{
     record::{Closing, IncidentKey, IncidentRecord, IncidentStatus, Order, OrderAnswer, OrderKind},
     rules::{
         BlackoutRule, FlappingRule, HoldRule, InhibitionRule, Maintenance, Matcher, ReadyRules,
-        Rules, Silence, Silenced,
+        RoutineRule, Rules, Silence, Silenced,
     },
     symptoms::Symptom,
     trial::{Hits, Trial, try_on},

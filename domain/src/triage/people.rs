@@ -6,6 +6,16 @@ use crate::{
     incident::{CannotSplit, IncidentId},
 };
 
+impl Active {
+    /// People look at incidents that they arrange: what is in them is not routine any more.
+    fn move_to(&mut self, incident: IncidentId) {
+        self.incident = Some(incident);
+        if self.treatment.counts() {
+            self.treatment = Treatment::Incident;
+        }
+    }
+}
+
 impl Triage {
     /// Makes one incident of two, because a person says so; it is learnt. `false` when one of them is over.
     pub fn merge(&mut self, from: IncidentId, into: IncidentId) -> bool {
@@ -36,7 +46,7 @@ impl Triage {
         let (mut alerts, mut hidden, mut severity) = (Vec::new(), 0, None);
         for (alert, active) in &mut self.active {
             if active.incident == Some(id) && leaves(active) {
-                active.incident = Some(new);
+                active.move_to(new);
                 hidden += u32::from(active.treatment.is_hidden());
                 severity = severity.max(Some(active.event.severity));
                 alerts.push((alert.clone(), active.event.at));
@@ -98,7 +108,7 @@ impl Triage {
         let moved = moved.filter(|(_, active)| active.incident == Some(from));
         let moved: Vec<_> = moved
             .map(|(alert, active)| {
-                active.incident = Some(into);
+                active.move_to(into);
                 (alert.clone(), active.event.at)
             })
             .collect();

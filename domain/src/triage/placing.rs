@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{Active, Facts, Suspect, Triage};
+use super::{
+    Active, Facts, Suspect, Triage,
+    routine::{counted_in, must_tell, routine_from},
+};
 use crate::{
     alert::{AlertId, Event, Treatment},
     incident::{Alert, IncidentId},
@@ -10,6 +13,18 @@ use crate::{
 
 /// What flaps and then stays for so long counts again.
 const CALM: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
+
+/// An alert as the correlator sees it.
+fn as_seen(event: &Event, at: Timestamp, routine_from: Option<u32>) -> Alert<'_> {
+    Alert {
+        at_ms: at.as_millisecond(),
+        title: &event.title,
+        device: &event.machine,
+        address: &event.address,
+        lasting: event.lasting,
+        routine_from,
+    }
+}
 
 impl Triage {
     pub(super) fn raise(&mut self, event: &Event, facts: &Facts<'_>) {
@@ -51,7 +66,12 @@ impl Triage {
             return self.wait(active, until);
         }
         let speaker = self.speaking.speaker(&pair);
-        let speaker = speaker.filter(|_| !event.machine.is_empty());
+        // What people are to be told of hides behind nothing that is kept from them.
+        let speaker = speaker.filter(|speaker| {
+            let speaker = self.active.get(*speaker);
+            let speaks = speaker.is_some_and(|one| !must_tell(&one.treatment, &active, facts));
+            speaks && !event.machine.is_empty()
+        });
         if let Some(speaker) = speaker.cloned()
             && let Some(known) = self.active.get_mut(&speaker)
         {
@@ -99,13 +119,8 @@ impl Triage {
     pub(super) fn join(&mut self, mut active: Active, facts: &Facts<'_>) {
         self.note_changes(&active.event, facts);
         let event = &active.event;
-        let id = self.correlator.observe(&Alert {
-            at_ms: event.at.as_millisecond(),
-            title: &event.title,
-            device: &event.machine,
-            address: &event.address,
-            lasting: event.lasting,
-        });
+        let seen = as_seen(event, event.at, routine_from(&active, facts));
+        let id = self.correlator.observe(&seen);
         active.incident = Some(id);
         let aside = self.asides.entry(id).or_default();
         aside.severity = aside.severity.max(Some(event.severity));
@@ -130,7 +145,7 @@ impl Triage {
                 }
             }
         }
-        active.treatment = Treatment::Incident;
+        active.treatment = counted_in(id, &active.event, &mut self.correlator);
         self.touched.insert(id);
         let event = active.event.clone();
         // What a wave has announced speaks for nobody until it is left over.
@@ -171,33 +186,23 @@ impl Triage {
         let severity = active.event.severity.max(event.severity);
         let worse = severity > active.event.severity;
         active.event.severity = severity;
-        let (id, counts) = (active.incident, active.treatment == Treatment::Incident);
-        // What is held may have become too bad to wait.
-        let hold = facts.rules.rules().hold;
-        if worse
-            && severity >= hold.never_from
-            && matches!(active.treatment, Treatment::Held { .. })
-        {
-            self.sleep(&event.alert);
-            if let Some(active) = self.active.get(&event.alert).cloned() {
-                self.join(active, facts);
-            }
+        let Some(active) = self.active.get(&event.alert) else {
             return;
+        };
+        // What is kept from people may have become too bad for that.
+        if worse && must_tell(self.kept_as(active), active, facts) {
+            return self.tell(&event.alert, facts);
         }
-        let Some(id) = id.filter(|_| counts) else {
+        let Some(id) = active.incident.filter(|_| active.treatment.counts()) else {
             return;
         };
         // It counts as what it was raised as, and clears as that, whatever its source calls it now.
-        let raised = &active.event;
-        let again = Alert {
-            at_ms: event.at.as_millisecond(),
-            title: &raised.title,
-            device: &raised.machine,
-            address: &raised.address,
-            lasting: raised.lasting,
-        };
+        let again = as_seen(&active.event, event.at, routine_from(active, facts));
         let seen = self.correlator.repeat(&again, id);
-        active.incident = Some(seen);
+        let treatment = counted_in(seen, &active.event, &mut self.correlator);
+        if let Some(active) = self.active.get_mut(&event.alert) {
+            (active.incident, active.treatment) = (Some(seen), treatment);
+        }
         let aside = self.asides.entry(seen).or_default();
         aside.severity = aside.severity.max(Some(severity));
         self.touched.extend([id, seen]);
@@ -232,7 +237,7 @@ impl Triage {
                 self.unhide(active.incident)
             }
             Treatment::Silenced { .. } | Treatment::Passed => {}
-            Treatment::Incident => {
+            Treatment::Incident | Treatment::Routine { .. } => {
                 // Another one that says the same goes on for it: then it counts on.
                 if !self.hand_over(&active, event.at)
                     && lasting

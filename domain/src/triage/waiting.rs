@@ -145,7 +145,10 @@ impl Triage {
                     self.join(Active { event, ..active }, facts);
                 }
             },
-            Treatment::Incident | Treatment::Duplicate { .. } | Treatment::Passed => {}
+            Treatment::Incident
+            | Treatment::Routine { .. }
+            | Treatment::Duplicate { .. }
+            | Treatment::Passed => {}
         }
     }
 
