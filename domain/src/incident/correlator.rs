@@ -12,7 +12,7 @@ use crate::form::Form;
 use super::{
     DIGEST, Millis, QUIET, RANKED_AFTER_SECS, SECOND, WINDOW,
     habits::{Habit, Habits},
-    input::{Alert, Change, Counts, Topology},
+    input::{Alert, Change, Counts, Stakes, Topology},
     joining::Seen,
     live::KindOn,
     names::{Hasher, Names, OTHER},
@@ -345,6 +345,13 @@ impl Correlator {
             self.anchors.remove(0);
         }
         self.anchors.push(anchor);
+    }
+
+    /// Says what makes an incident matter. A rank that was given does not change any more.
+    pub fn set_stakes(&mut self, id: IncidentId, stakes: Stakes) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.stakes = stakes;
+        }
     }
 
     /// Returns an incident that is not finished.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    alert::NAME_BYTES,
+    alert::{AlertSeverity, NAME_BYTES},
     input::{InvalidInput, Problem},
 };
 
@@ -100,6 +100,15 @@ pub struct Change {
     pub at_ms: i64,
     /// The devices it was made on.
     pub devices: Vec<String>,
+}
+
+/// What makes an incident matter beside how unusual it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stakes {
+    /// The worst of its alerts; where nobody says so, it plays no part.
+    pub severity: Option<AlertSeverity>,
+    /// An update that it may come from, in words.
+    pub suspect: Option<String>,
 }
 
 /// What a correlator has seen, counted.

@@ -25,7 +25,7 @@ mod tests;
 
 pub use self::{
     correlator::Correlator,
-    input::{Alert, Change, Counts, Topology},
+    input::{Alert, Change, Counts, Stakes, Topology},
     link::Link,
     people::CannotSplit,
     ranking::{Priority, Reason},

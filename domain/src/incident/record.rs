@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Millis, link::Link, live::Live, ranking::Priority};
+use super::{Millis, input::Stakes, link::Link, live::Live, ranking::Priority};
 
 /// Numbers the incidents of a client from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,6 +98,7 @@ pub(super) struct Record {
     pub(super) links: Vec<Link>,
     /// How surprising its alerts are.
     pub(super) surprise: f64,
+    pub(super) stakes: Stakes,
     pub(super) priority: Option<Priority>,
 }
 
@@ -124,6 +125,7 @@ impl Record {
             change: None,
             links: Vec::new(),
             surprise: 0.0,
+            stakes: Stakes::default(),
             priority: None,
         }
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Suspect, Triage};
+use super::{Aside, Suspect, Triage};
 use crate::{
     alert::{AlertId, AlertSeverity, Placement},
-    incident::{Incident, IncidentId, Priority},
+    incident::{Incident, IncidentId, Priority, Stakes},
 };
 
 /// What is new about an incident.
@@ -38,6 +38,15 @@ pub struct Outcome {
     pub placements: Vec<(AlertId, Placement)>,
     /// Incidents that changed, each once, by number.
     pub incidents: Vec<IncidentNews>,
+}
+
+impl Aside {
+    /// Returns updates that may be the cause, those that were left over first.
+    fn suspects(&self) -> Vec<Suspect> {
+        let mut suspects: Vec<Suspect> = self.suspects.iter().cloned().collect();
+        suspects.sort_by_key(|suspect| !suspect.left_over);
+        suspects
+    }
 }
 
 impl Triage {
@@ -78,10 +87,19 @@ impl Triage {
         }
     }
 
+    /// Tells correlation what makes an incident matter.
+    pub(super) fn weigh(&mut self, id: IncidentId) {
+        let Some(aside) = self.asides.get(&id) else {
+            return;
+        };
+        let suspect = aside.suspects().first().map(Suspect::words);
+        let severity = aside.severity;
+        self.correlator.set_stakes(id, Stakes { severity, suspect });
+    }
+
     fn news(&self, incident: Incident, over: bool) -> IncidentNews {
         let aside = self.asides.get(&incident.id).cloned().unwrap_or_default();
-        let mut suspects: Vec<Suspect> = aside.suspects.into_iter().collect();
-        suspects.sort_by_key(|suspect| !suspect.left_over);
+        let suspects = aside.suspects();
         let rank_so_far = match incident.priority {
             Some(_) => None,
             None => self.correlator.rank_so_far(incident.id),

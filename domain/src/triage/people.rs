@@ -63,6 +63,8 @@ impl Triage {
         old.hidden = old.hidden.saturating_sub(hidden);
         let aside = self.asides.entry(new).or_default();
         (aside.severity, aside.suspects, aside.hidden) = (severity, suspects, hidden);
+        self.weigh(id);
+        self.weigh(new);
         self.touched.extend([id, new]);
         Ok(new)
     }
@@ -121,6 +123,7 @@ impl Triage {
         joined.suspects.extend(aside.suspects);
         joined.hidden += aside.hidden;
         joined.blackout |= aside.blackout;
+        self.weigh(into);
         if self.blackout == Some(from) {
             self.blackout = Some(into);
         }

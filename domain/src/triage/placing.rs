@@ -146,6 +146,7 @@ impl Triage {
             }
         }
         active.treatment = counted_in(id, &active.event, &mut self.correlator);
+        self.weigh(id);
         self.touched.insert(id);
         let event = active.event.clone();
         // What a wave has announced speaks for nobody until it is left over.
@@ -205,6 +206,7 @@ impl Triage {
         }
         let aside = self.asides.entry(seen).or_default();
         aside.severity = aside.severity.max(Some(severity));
+        self.weigh(seen);
         self.touched.extend([id, seen]);
         if seen != id {
             self.place(&event.alert, facts.now);

@@ -577,6 +577,47 @@ fn what_a_wave_announced_is_held_and_what_is_left_over_accuses_it() {
 }
 
 #[test]
+fn what_is_bad_or_may_be_the_work_of_an_update_is_read_first() {
+    let mut client = Client::new(json!({}));
+    client.expectations = vec![wave(0, 30 * MINUTE)];
+    let mut ranked = |number, severity, machine: &str, seconds| {
+        let alert = Event {
+            severity,
+            ..event(
+                number,
+                EventKind::Raised,
+                seconds,
+                "raid is degraded",
+                machine,
+            )
+        };
+        client.turn(seconds, &[alert]);
+        let placed = client.placed[&id(number)].clone();
+        client.clear(number, seconds + MINUTE);
+        client.turn(seconds + 2 * HOUR, &[]);
+        let rank = client.news(&placed).incident.priority.clone().unwrap();
+        let sum: u32 = rank.reasons.iter().map(|reason| reason.points).sum();
+        assert_eq!(rank.points, sum);
+        let reasons = rank.reasons.into_iter();
+        let reasons = reasons.map(|reason| (reason.text, reason.points));
+        reasons.skip(1).collect::<Vec<_>>()
+    };
+    let reason = |text: &str, points| (text.to_owned(), points);
+    assert_eq!(
+        ranked(1, AlertSeverity::Critical, "81", HOUR),
+        [
+            reason("an alert of it is critical", 600),
+            reason("suspect: KB5034441, ring 2", 400),
+        ]
+    );
+    assert_eq!(
+        ranked(2, AlertSeverity::High, "82", 8 * HOUR),
+        [reason("an alert of it is of high severity", 200)]
+    );
+    assert!(ranked(3, AlertSeverity::Medium, "83", 16 * HOUR).is_empty());
+}
+
+#[test]
 fn a_wave_that_needs_longer_is_waited_for() {
     let mut client = Client::new(json!({}));
     client.expectations = vec![wave(0, 30 * MINUTE)];
