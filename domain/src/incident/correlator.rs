@@ -12,7 +12,7 @@ use crate::form::Form;
 use super::{
     DIGEST, Millis, QUIET, RANKED_AFTER_SECS, SECOND, WINDOW,
     habits::{Habit, Habits},
-    input::{Alert, Change, Counts, Stakes, Topology},
+    input::{Alert, Counts, Stakes},
     joining::Seen,
     live::KindOn,
     names::{Hasher, Names, OTHER},
@@ -23,14 +23,7 @@ use super::{
 
 /// What goes on is cut into incidents that each are so much longer than the one before.
 const GROWTH: i64 = 2;
-const LONGEST: Millis = 3_600 * SECOND;
-/// A device behind a switch behind a router is behind both.
-const STEPS: usize = 3;
-/// Machines that one device is behind, at most.
-const MOST_UPSTREAM: usize = 64;
-const CHANGES: usize = 256;
-/// Sets numbers of changes that have names apart from those that are counted.
-const WAVES: u32 = 1 << 31;
+pub(super) const LONGEST: Millis = 3_600 * SECOND;
 const ANCHORS: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,7 +49,7 @@ pub struct Correlator {
     pub(super) sites: HashMap<u32, u32, Hasher>,
     pub(super) depends_on: HashMap<u32, Vec<u32>, Hasher>,
     pub(super) changes: VecDeque<(Millis, u32, Vec<u32>)>,
-    changes_seen: u32,
+    pub(super) changes_seen: u32,
     pub(super) finished: Vec<Incident>,
     #[serde(skip)]
     pub(super) changed: Vec<IncidentId>,
@@ -70,86 +63,6 @@ impl Correlator {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Replaces what is known of the network.
-    pub fn set_topology(&mut self, topology: &Topology) {
-        self.sites.clear();
-        self.depends_on.clear();
-        for (device, site) in &topology.sites {
-            let device = self.names.device(device);
-            let site = hash(site);
-            self.sites.insert(device, site);
-        }
-        for (device, upstream) in &topology.depends_on {
-            let (device, upstream) = (self.names.device(device), self.names.device(upstream));
-            self.depends_on.entry(device).or_default().push(upstream);
-        }
-    }
-
-    /// Lists what a device depends on, directly or through others, the nearest first.
-    pub fn upstream(&mut self, device: &str) -> Vec<String> {
-        let device = self.names.device(device);
-        if device == OTHER {
-            return Vec::new();
-        }
-        let (mut found, mut begin) = (vec![device], 0);
-        for _ in 0..STEPS {
-            let nearer = begin..found.len();
-            begin = found.len();
-            for index in nearer {
-                let next = self.depends_on.get(&found[index]);
-                for one in next.into_iter().flatten() {
-                    // Two machines may state each other; many may stand on the way.
-                    let is_new = *one != OTHER && !found.contains(one);
-                    if is_new && found.len() <= MOST_UPSTREAM {
-                        found.push(*one);
-                    }
-                }
-            }
-        }
-        let names = found[1..].iter();
-        let names = names.map(|one| self.names.device_name(*one).to_owned());
-        names.collect()
-    }
-
-    /// Takes note of a change.
-    pub fn note_change(&mut self, change: &Change) {
-        let devices = change.devices.iter().map(|name| self.names.device(name));
-        let devices = devices.filter(|device| *device != OTHER).collect();
-        self.changes_seen += 1;
-        self.changes
-            .push_back((change.at_ms, self.changes_seen, devices));
-        if self.changes.len() > CHANGES {
-            self.changes.pop_front();
-        }
-    }
-
-    /// Takes note that a change with this name has reached a device. Devices that it reaches within an hour
-    /// have it in common.
-    pub fn note_wave(&mut self, name: &str, at_ms: i64, device: &str) {
-        let (change, device) = (hash(name) | WAVES, self.names.device(device));
-        if device == OTHER {
-            return;
-        }
-        let known = self.changes.iter_mut();
-        let known = known
-            .rev()
-            .find(|(at, known, _)| *known == change && (at_ms - at).abs() <= LONGEST);
-        match known {
-            Some((at, _, devices)) => {
-                *at = at_ms.max(*at);
-                if !devices.contains(&device) {
-                    devices.push(device);
-                }
-            }
-            None => {
-                self.changes.push_back((at_ms, change, vec![device]));
-                if self.changes.len() > CHANGES {
-                    self.changes.pop_front();
-                }
-            }
-        }
     }
 
     /// Takes in an alert that is new. Returns the incident it is in. If it lasts, it counts there until it is
@@ -436,7 +349,7 @@ impl Correlator {
 }
 
 /// Returns a number for a text that is only compared.
-fn hash(text: &str) -> u32 {
+pub(super) fn hash(text: &str) -> u32 {
     use std::hash::BuildHasher;
     let wide = Hasher::default().hash_one(text);
     u32::try_from(wide >> 32).unwrap_or(0).max(1)

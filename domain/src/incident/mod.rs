@@ -13,6 +13,7 @@ mod lifecycle;
 mod link;
 mod live;
 mod names;
+mod network;
 mod people;
 mod ranking;
 mod record;

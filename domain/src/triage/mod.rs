@@ -9,6 +9,7 @@
 //! Pure and of one client. Serialised, it can be stored and goes on as if nothing had happened.
 
 mod blackout;
+mod ending;
 mod expected;
 mod hold;
 mod outcome;

@@ -1,4 +1,4 @@
-//! What is done with an alert that is raised, repeats or clears.
+//! What is done with an alert that is raised or repeats.
 
 use jiff::Timestamp;
 
@@ -7,12 +7,9 @@ use super::{
     routine::{counted_in, must_tell, routine_from},
 };
 use crate::{
-    alert::{AlertId, Event, Treatment},
+    alert::{AlertId, AlertSeverity, Event, Treatment},
     incident::{Alert, IncidentId},
 };
-
-/// What flaps and then stays for so long counts again.
-const CALM: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
 
 /// An alert as the correlator sees it.
 fn as_seen(event: &Event, at: Timestamp, routine_from: Option<u32>) -> Alert<'_> {
@@ -81,6 +78,9 @@ impl Triage {
             }
             active.incident = known.incident;
             active.treatment = Treatment::Duplicate { of: speaker };
+            if let Some(incident) = active.incident {
+                self.heed(incident, event.severity);
+            }
             return self.hide(active);
         }
         if event.lasting {
@@ -194,9 +194,15 @@ impl Triage {
         if worse && must_tell(self.kept_as(active), active, facts) {
             return self.tell(&event.alert, facts);
         }
-        let Some(id) = active.incident.filter(|_| active.treatment.counts()) else {
+        let Some(id) = active.incident else {
             return;
         };
+        if !active.treatment.counts() {
+            if matches!(active.treatment, Treatment::Duplicate { .. }) {
+                self.heed(id, severity);
+            }
+            return;
+        }
         // It counts as what it was raised as, and clears as that, whatever its source calls it now.
         let again = as_seen(&active.event, event.at, routine_from(active, facts));
         let seen = self.correlator.repeat(&again, id);
@@ -204,98 +210,12 @@ impl Triage {
         if let Some(active) = self.active.get_mut(&event.alert) {
             (active.incident, active.treatment) = (Some(seen), treatment);
         }
-        let aside = self.asides.entry(seen).or_default();
-        aside.severity = aside.severity.max(Some(severity));
-        self.weigh(seen);
+        self.heed(seen, severity);
         self.touched.extend([id, seen]);
         if seen != id {
             self.place(&event.alert, facts.now);
             self.take_along(&event.alert, facts.now);
         }
-    }
-
-    pub(super) fn clear(&mut self, event: &Event) {
-        self.sleep(&event.alert);
-        let Some(active) = self.active.remove(&event.alert) else {
-            return;
-        };
-        self.note_up(&event.alert, &active.event.machine, event.at);
-        let lasting = active.event.lasting;
-        if lasting {
-            let lasted = event.at.duration_since(active.since).as_secs();
-            self.durations.learn(&active.kind, lasted);
-        }
-        match &active.treatment {
-            Treatment::Held { .. } | Treatment::Expected { .. } => {
-                self.passed(&active, event.at);
-            }
-            Treatment::Duplicate { of } => {
-                if let Some(speaker) = self.active.get_mut(of) {
-                    speaker.same.remove(&event.alert);
-                }
-                self.unhide(active.incident);
-            }
-            Treatment::Inhibited { .. } | Treatment::Flapping { .. } => {
-                self.unhide(active.incident)
-            }
-            Treatment::Silenced { .. } | Treatment::Passed => {}
-            Treatment::Incident | Treatment::Routine { .. } => {
-                // Another one that says the same goes on for it: then it counts on.
-                if !self.hand_over(&active, event.at)
-                    && lasting
-                    && let Some(incident) = active.incident
-                {
-                    let event_ms = event.at.as_millisecond();
-                    let (title, machine) = (&active.event.title, &active.event.machine);
-                    self.correlator.clear(event_ms, incident, title, machine);
-                }
-                self.touched.extend(active.incident);
-                return;
-            }
-        }
-        self.hand_over(&active, event.at);
-    }
-
-    /// Lets one of those that say the same go on for one that is over, and speak if that did.
-    fn hand_over(&mut self, over: &Active, at: Timestamp) -> bool {
-        let pair = self.speaking.pair(&over.event.title, &over.event.machine);
-        let speaks = self.speaking.fall_silent(&pair, &over.event.alert);
-        let mut same = over.same.clone();
-        same.retain(|other| self.active.contains_key(other));
-        let Some(next) = same.pop_first() else {
-            return false;
-        };
-        if speaks {
-            self.speaking.speak(pair, next.clone());
-        }
-        for other in &same {
-            if let Some(active) = self.active.get_mut(other) {
-                active.treatment = Treatment::Duplicate { of: next.clone() };
-            }
-        }
-        if let Some(active) = self.active.get_mut(&next) {
-            active.same = same;
-            active.incident = over.incident;
-            active.treatment = over.treatment.clone();
-            let raised_at = active.event.at;
-            match over.treatment {
-                Treatment::Held { until, .. } => self.wake_at(&next, until),
-                Treatment::Flapping { .. } => self.calm_down(&next, at),
-                _ => {}
-            }
-            // One that is hidden itself stays hidden, for another reason.
-            if !over.treatment.is_hidden() {
-                self.unhide(over.incident);
-            }
-            self.place(&next, raised_at);
-        }
-        true
-    }
-
-    /// Lets one that flaps count again when it stays.
-    fn calm_down(&mut self, alert: &AlertId, at: Timestamp) {
-        let calm = at.checked_add(CALM).unwrap_or(at);
-        self.wake_at(alert, calm);
     }
 
     /// Patch waves are changes that may cause alerts.
@@ -322,6 +242,14 @@ impl Triage {
     pub(super) fn hide(&mut self, active: Active) {
         self.hide_in(active.incident);
         self.keep(active);
+    }
+
+    /// An alert of an incident, or one that says the same, is so bad.
+    fn heed(&mut self, id: IncidentId, severity: AlertSeverity) {
+        let aside = self.asides.entry(id).or_default();
+        aside.severity = aside.severity.max(Some(severity));
+        self.weigh(id);
+        self.touched.insert(id);
     }
 
     fn hide_in(&mut self, incident: Option<IncidentId>) {
@@ -353,19 +281,10 @@ impl Triage {
             self.placed.insert(alert.clone(), placement);
         }
     }
-
-    /// An alert that nobody had to know was over in time.
-    fn passed(&mut self, active: &Active, at: Timestamp) {
-        let placement = crate::alert::Placement {
-            treatment: Treatment::Passed,
-            ..active.placement(at)
-        };
-        self.placed.insert(active.event.alert.clone(), placement);
-    }
 }
 
 impl Active {
-    fn placement(&self, at: Timestamp) -> crate::alert::Placement {
+    pub(super) fn placement(&self, at: Timestamp) -> crate::alert::Placement {
         crate::alert::Placement {
             incident: self.incident.map(|id| id.0),
             treatment: self.treatment.clone(),
