@@ -5,7 +5,7 @@ use std::hint::black_box;
 use autoops_domain::{
     cause::{Anomaly, Graph, Measure, Metrics, Node, by_alerts, by_metrics},
     fingerprint::Miner,
-    incident::{Alert, Correlator},
+    incident::{Alert, Correlator, ROUTINE_PER_DAY},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -76,6 +76,7 @@ fn incidents(criterion: &mut Criterion) {
                     device: &devices[n * 13 % devices.len()],
                     address: "10.0.0.1",
                     lasting: false,
+                    routine_from: Some(ROUTINE_PER_DAY),
                 });
                 black_box(correlator.take_finished());
             }

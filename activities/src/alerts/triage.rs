@@ -213,13 +213,11 @@ fn carry_out(triage: &mut Triage, order: &Order) -> OrderAnswer {
         OrderKind::Split { incident, machines } => {
             let machines: Vec<&str> = machines.iter().map(String::as_str).collect();
             match triage.split(incident.number(), &machines) {
-                Some(new) => OrderAnswer::Done {
+                Ok(new) => OrderAnswer::Done {
                     incident: Some(IncidentKey::new(incident.client().clone(), new)),
                 },
-                None => OrderAnswer::Refused {
-                    why: format!(
-                        "incident {incident} is over, has nothing of these machines, or nothing else"
-                    ),
+                Err(why) => OrderAnswer::Refused {
+                    why: format!("incident {incident} {why}"),
                 },
             }
         }

@@ -89,7 +89,7 @@ pub const CAMPAIGNS: [&str; 8] = [
 ];
 
 /// Activities of alerts and incidents, by name.
-pub const ALERTING: [&str; 16] = [
+pub const ALERTING: [&str; 17] = [
     "alerts.begin_poll",
     "superops.read_alerts",
     "alerts.miss",

@@ -385,6 +385,11 @@ pub enum Treatment {
         /// Times within the last hour.
         times: u32,
     },
+    /// It is usual here, and only gathered.
+    Routine {
+        /// About so often a day.
+        per_day: u32,
+    },
     /// A rule of people silences it.
     Silenced {
         /// The rule.
@@ -406,4 +411,21 @@ pub enum Treatment {
     },
     /// It was over before anybody had to know.
     Passed,
+}
+
+impl Treatment {
+    /// Whether it counts in an incident, or in a digest of what is usual.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        matches!(self, Self::Incident | Self::Routine { .. })
+    }
+
+    /// Whether it is in the incident of another alert, without counting.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        matches!(
+            self,
+            Self::Duplicate { .. } | Self::Inhibited { .. } | Self::Flapping { .. }
+        )
+    }
 }

@@ -4,6 +4,7 @@ use super::{
     MESSAGE_BYTES,
     lexer::{Lexer, Token, is_sign},
     parameter::Parameter,
+    template::Fingerprint,
     words,
 };
 
@@ -46,6 +47,12 @@ impl Shape {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Names it; equal for messages of the same shape.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_key(&self.key)
     }
 
     /// Returns what the parameters hold, in order.

@@ -12,22 +12,18 @@ use crate::form::Form;
 use super::{
     DIGEST, Millis, QUIET, RANKED_AFTER_SECS, SECOND, WINDOW,
     habits::{Habit, Habits},
-    input::{Alert, Change, Counts, Topology},
+    input::{Alert, Counts, Stakes},
     joining::Seen,
+    live::KindOn,
     names::{Hasher, Names, OTHER},
     ranking::{self, Anchor, NOTEWORTHY},
-    record::{Incident, IncidentId, KEPT, KindIn, Record, State},
+    record::{Incident, IncidentId, KEPT, KindIn, Record},
     state,
 };
 
-/// A kind of alert with this many episodes a day on a device, or more, is routine there.
-const ROUTINE_PER_DAY: f64 = 8.0;
 /// What goes on is cut into incidents that each are so much longer than the one before.
 const GROWTH: i64 = 2;
-const LONGEST: Millis = 3_600 * SECOND;
-const CHANGES: usize = 256;
-/// Sets numbers of changes that have names apart from those that are counted.
-const WAVES: u32 = 1 << 31;
+pub(super) const LONGEST: Millis = 3_600 * SECOND;
 const ANCHORS: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,7 +36,7 @@ pub(super) enum Due {
 /// incidents, up to limits. Serialised, it can be stored and goes on later.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Correlator {
-    version: Form<1>,
+    version: Form<2>,
     pub(super) names: Names,
     pub(super) habits: Habits,
     pub(super) now: Millis,
@@ -53,7 +49,7 @@ pub struct Correlator {
     pub(super) sites: HashMap<u32, u32, Hasher>,
     pub(super) depends_on: HashMap<u32, Vec<u32>, Hasher>,
     pub(super) changes: VecDeque<(Millis, u32, Vec<u32>)>,
-    changes_seen: u32,
+    pub(super) changes_seen: u32,
     pub(super) finished: Vec<Incident>,
     #[serde(skip)]
     pub(super) changed: Vec<IncidentId>,
@@ -69,71 +65,19 @@ impl Correlator {
         Self::default()
     }
 
-    /// Replaces what is known of the network.
-    pub fn set_topology(&mut self, topology: &Topology) {
-        self.sites.clear();
-        self.depends_on.clear();
-        for (device, site) in &topology.sites {
-            let device = self.names.device(device);
-            let site = hash(site);
-            self.sites.insert(device, site);
-        }
-        for (device, upstream) in &topology.depends_on {
-            let (device, upstream) = (self.names.device(device), self.names.device(upstream));
-            self.depends_on.entry(device).or_default().push(upstream);
-        }
-    }
-
-    /// Lists what a device depends on.
-    pub fn upstream(&mut self, device: &str) -> Vec<String> {
-        let device = self.names.device(device);
-        let upstream = self.depends_on.get(&device).filter(|_| device != OTHER);
-        let names = upstream.into_iter().flatten();
-        let names = names.map(|one| self.names.device_name(*one).to_owned());
-        names.collect()
-    }
-
-    /// Takes note of a change.
-    pub fn note_change(&mut self, change: &Change) {
-        let devices = change.devices.iter().map(|name| self.names.device(name));
-        let devices = devices.filter(|device| *device != OTHER).collect();
-        self.changes_seen += 1;
-        self.changes
-            .push_back((change.at_ms, self.changes_seen, devices));
-        if self.changes.len() > CHANGES {
-            self.changes.pop_front();
-        }
-    }
-
-    /// Takes note that a change with this name has reached a device. Devices that it reaches within an hour
-    /// have it in common.
-    pub fn note_wave(&mut self, name: &str, at_ms: i64, device: &str) {
-        let (change, device) = (hash(name) | WAVES, self.names.device(device));
-        if device == OTHER {
-            return;
-        }
-        let known = self.changes.iter_mut();
-        let known = known
-            .rev()
-            .find(|(at, known, _)| *known == change && (at_ms - at).abs() <= LONGEST);
-        match known {
-            Some((at, _, devices)) => {
-                *at = at_ms.max(*at);
-                if !devices.contains(&device) {
-                    devices.push(device);
-                }
-            }
-            None => {
-                self.changes.push_back((at_ms, change, vec![device]));
-                if self.changes.len() > CHANGES {
-                    self.changes.pop_front();
-                }
-            }
-        }
-    }
-
-    /// Takes in an alert. Returns the incident it is in, for good.
+    /// Takes in an alert that is new. Returns the incident it is in. If it lasts, it counts there until it is
+    /// [cleared](Self::clear).
     pub fn observe(&mut self, alert: &Alert<'_>) -> IncidentId {
+        self.take(alert, None)
+    }
+
+    /// Takes in an alert that happens again without having cleared, and counts in an incident. Returns the one
+    /// in which it counts now.
+    pub fn repeat(&mut self, alert: &Alert<'_>, counts_in: IncidentId) -> IncidentId {
+        self.take(alert, Some(counts_in))
+    }
+
+    fn take(&mut self, alert: &Alert<'_>, counts_in: Option<IncidentId>) -> IncidentId {
         self.counts.alerts += 1;
         self.counts.late += u64::from(alert.at_ms < self.now);
         self.advance(alert.at_ms);
@@ -147,11 +91,13 @@ impl Correlator {
                 hash(alert.address)
             },
             change: None,
+            lasting: alert.lasting,
+            routine_from: alert.routine_from,
         };
         self.counts.without_device += u64::from(seen.device == OTHER);
         let (habit, pair) = self.habits.note(seen.kind, seen.device, now);
-        let (known, was_live) = (pair.incident, pair.live);
-        let id = self.place(seen, habit, known, alert.lasting);
+        let known = pair.incident;
+        let id = self.place(seen, habit, known);
         if let Some(pair) = self.habits.pair(seen.kind, seen.device) {
             pair.incident = Some(id);
             pair.live |= alert.lasting;
@@ -160,7 +106,6 @@ impl Correlator {
             record.alerts += 1;
             record.last = now;
             record.lasting |= alert.lasting;
-            record.live += u32::from(alert.lasting && !was_live);
             if known != Some(id) && !record.routine {
                 if seen.address != 0 && record.addresses.len() < KEPT {
                     record.addresses.push(seen.address);
@@ -176,24 +121,32 @@ impl Correlator {
                 self.set_anchor(anchor);
             }
         }
+        if alert.lasting {
+            self.count((seen.kind, seen.device), counts_in, id);
+        }
         id
     }
 
-    fn place(
-        &mut self,
-        seen: Seen,
-        habit: Habit,
-        known: Option<IncidentId>,
-        lasting: bool,
-    ) -> IncidentId {
+    /// Counts a live alert in one incident, and in no other.
+    fn count(&mut self, one: KindOn, before: Option<IncidentId>, now: IncidentId) {
+        let is_live = |record: &Record| record.live.has(one);
+        if before == Some(now) && self.records.get(&now).is_some_and(is_live) {
+            return;
+        }
+        if let Some(before) = before {
+            self.lower(one, before);
+        }
+        if let Some(record) = self.records.get_mut(&now) {
+            record.live.add(one);
+        }
+    }
+
+    fn place(&mut self, seen: Seen, habit: Habit, known: Option<IncidentId>) -> IncidentId {
         let now = self.now;
         if let Some(record) = known.and_then(|id| self.records.get_mut(&id)) {
-            let stays = record.live > 0 || lasting && record.lasting;
+            let stays = !record.live.is_empty() || seen.lasting && record.lasting;
             if stays && !record.routine && !record.ended {
-                if record.state == State::Cleared {
-                    record.state = State::Open;
-                    record.reopened += 1;
-                }
+                record.open_again();
                 return record.id;
             }
             if !habit.starts && !record.routine {
@@ -201,7 +154,8 @@ impl Correlator {
                 return self.follow(id);
             }
         }
-        if habit.per_day_here >= ROUTINE_PER_DAY {
+        let routine_from = seen.routine_from.map(f64::from);
+        if routine_from.is_some_and(|least| habit.per_day_here >= least) {
             return self.gather();
         }
         let seen = Seen {
@@ -209,10 +163,13 @@ impl Correlator {
             ..seen
         };
         if let Some((id, link)) = self.best(seen) {
-            if let Some(record) = self.records.get_mut(&id)
-                && record.links.len() < KEPT
-            {
-                record.links.push(link);
+            if let Some(record) = self.records.get_mut(&id) {
+                if seen.lasting {
+                    record.open_again();
+                }
+                if record.links.len() < KEPT {
+                    record.links.push(link);
+                }
             }
             return id;
         }
@@ -303,6 +260,13 @@ impl Correlator {
         self.anchors.push(anchor);
     }
 
+    /// Says what makes an incident matter. A rank that was given does not change any more.
+    pub fn set_stakes(&mut self, id: IncidentId, stakes: Stakes) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.stakes = stakes;
+        }
+    }
+
     /// Returns an incident that is not finished.
     #[must_use]
     pub fn incident(&self, id: IncidentId) -> Option<Incident> {
@@ -322,6 +286,18 @@ impl Correlator {
         let id = self.habits.pair(kind, device)?.incident?;
         let record = self.records.get(&id)?;
         (!record.routine && !record.ended).then_some(id)
+    }
+
+    /// Whether an incident only gathers what is usual.
+    #[must_use]
+    pub fn is_routine(&self, id: IncidentId) -> bool {
+        self.records.get(&id).is_some_and(|record| record.routine)
+    }
+
+    /// Returns about how often a day a kind of alert comes on a device.
+    pub fn per_day(&mut self, title: &str, device: &str) -> u32 {
+        let (kind, device) = (self.names.kind(title), self.names.device(device));
+        self.habits.per_day(kind, device, self.now)
     }
 
     /// Returns when an incident is ranked or ends next, Unix milliseconds, if nothing comes.
@@ -360,7 +336,7 @@ impl Correlator {
             opened_ms: record.opened,
             last_ms: record.last,
             alerts: record.alerts,
-            live: record.live,
+            live: record.live.count(),
             reopened: record.reopened,
             routine: record.routine,
             goes_on_from: record.goes_on_from,
@@ -374,7 +350,7 @@ impl Correlator {
 }
 
 /// Returns a number for a text that is only compared.
-fn hash(text: &str) -> u32 {
+pub(super) fn hash(text: &str) -> u32 {
     use std::hash::BuildHasher;
     let wide = Hasher::default().hash_one(text);
     u32::try_from(wide >> 32).unwrap_or(0).max(1)

@@ -20,7 +20,7 @@ pub(super) struct Pair {
     last: Millis,
     /// Where its last alert went.
     pub(super) incident: Option<IncidentId>,
-    /// Whether it was raised by a source that says when it clears, and has not cleared.
+    /// Whether an alert of it may be live: then it is not forgotten.
     pub(super) live: bool,
 }
 
@@ -48,11 +48,11 @@ impl Habit {
     }
 }
 
-/// Pairs that moved to another incident.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Moved {
-    pub(super) pairs: u32,
-    pub(super) live: u32,
+/// Returns how many episodes a day are expected after so many within a time.
+fn per_day(episodes: u32, within: Millis) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a time span in hours")]
+    let hours = within as f64 / (3_600 * SECOND) as f64;
+    (f64::from(episodes) + ASSUMED_EPISODES) * 24.0 / (hours + ASSUMED_HOURS)
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -79,11 +79,7 @@ impl Habits {
         if self.pairs.len() >= PAIRS && !self.pairs.contains_key(&(kind, device)) {
             self.forget();
         }
-        #[expect(clippy::cast_precision_loss, reason = "a time span in hours")]
-        let hours = (now - since) as f64 / (3_600 * SECOND) as f64;
-        let rate = |episodes: u32| {
-            (f64::from(episodes) + ASSUMED_EPISODES) * 24.0 / (hours + ASSUMED_HOURS)
-        };
+        let rate = |episodes: u32| per_day(episodes, now - since);
         let anywhere = self.kinds.entry(kind);
         let anywhere = anywhere.or_insert(Anywhere {
             episodes: 0,
@@ -116,23 +112,41 @@ impl Habits {
         self.pairs.get_mut(&(kind, device))
     }
 
-    /// Moves pairs of an incident to where `to` says, by device; says how many it moved.
-    pub(super) fn move_all(
-        &mut self,
-        from: IncidentId,
-        to: impl Fn(u32) -> Option<IncidentId>,
-    ) -> Moved {
-        let mut moved = Moved::default();
+    /// Returns about how many episodes a day a pair has.
+    pub(super) fn per_day(&self, kind: u32, device: u32, now: Millis) -> u32 {
+        let episodes = self.before(kind, device);
+        let rate = per_day(episodes, now - self.since.unwrap_or(now));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates"
+        )]
+        let whole = rate as u32;
+        whole
+    }
+
+    /// Returns how many episodes of a pair there were before the last one.
+    pub(super) fn before(&self, kind: u32, device: u32) -> u32 {
+        let pair = self.pairs.get(&(kind, device));
+        pair.map_or(0, |pair| pair.episodes.saturating_sub(1))
+    }
+
+    /// Lists pairs whose last alert went to an incident.
+    pub(super) fn pairs_of(&self, incident: IncidentId) -> impl Iterator<Item = (u32, u32)> {
+        let pairs = self.pairs.iter();
+        let of = pairs.filter(move |(_, pair)| pair.incident == Some(incident));
+        of.map(|(kind_on, _)| *kind_on)
+    }
+
+    /// Moves pairs of an incident to where `to` says, by device.
+    pub(super) fn move_all(&mut self, from: IncidentId, to: impl Fn(u32) -> Option<IncidentId>) {
         for ((_, device), pair) in &mut self.pairs {
             if pair.incident == Some(from)
                 && let Some(to) = to(*device)
             {
                 pair.incident = Some(to);
-                moved.pairs += 1;
-                moved.live += u32::from(pair.live);
             }
         }
-        moved
     }
 
     /// Takes what is live in an incident as over.

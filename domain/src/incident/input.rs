@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    alert::NAME_BYTES,
+    alert::{AlertSeverity, NAME_BYTES},
     input::{InvalidInput, Problem},
 };
 
@@ -26,6 +26,8 @@ pub struct Alert<'a> {
     pub address: &'a str,
     /// Whether its source will tell when it clears.
     pub lasting: bool,
+    /// With so many episodes a day of its kind on its device, or more, it is only gathered; `None`: never.
+    pub routine_from: Option<u32>,
 }
 
 /// What is known of the network of a client.
@@ -98,6 +100,15 @@ pub struct Change {
     pub at_ms: i64,
     /// The devices it was made on.
     pub devices: Vec<String>,
+}
+
+/// What makes an incident matter beside how unusual it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stakes {
+    /// The worst of its alerts; where nobody says so, it plays no part.
+    pub severity: Option<AlertSeverity>,
+    /// An update that it may come from, in words.
+    pub suspect: Option<String>,
 }
 
 /// What a correlator has seen, counted.

@@ -8,7 +8,8 @@ use super::{
     record::{IncidentId, Record},
 };
 
-/// Devices behind one that failed, and devices of one change, are noticed within this time.
+/// Devices behind one that failed, devices of one change, and what lasts are noticed within this time: tools
+/// that watch for what lasts look every few minutes.
 const SLOW_WINDOW: Millis = 600 * SECOND;
 /// How long a change is suspected.
 const SUSPECTED: Millis = 3_600 * SECOND;
@@ -22,6 +23,16 @@ pub(super) struct Seen {
     pub(super) device: u32,
     pub(super) address: u32,
     pub(super) change: Option<(u32, Millis)>,
+    /// Whether its source will tell when it clears.
+    pub(super) lasting: bool,
+    pub(super) routine_from: Option<u32>,
+}
+
+impl Seen {
+    /// Returns the time within which others of its incident begin.
+    fn window(self) -> Millis {
+        if self.lasting { SLOW_WINDOW } else { WINDOW }
+    }
 }
 
 impl Correlator {
@@ -53,7 +64,9 @@ impl Correlator {
             kinds.any(|kind| self.lesson(kind.kind, seen.kind) == Some(false))
         };
         let records = newest.filter_map(|id| self.records.get(id));
-        let records = records.filter(|record| !apart(record));
+        // What lasts would be lost in one that is over.
+        let over = |record: &Record| record.ended && seen.lasting;
+        let records = records.filter(|record| !over(record) && !apart(record));
         let links = records.map(|record| (record.id, self.link(record, seen)));
         links
             .filter(|(_, link)| link.score() >= ENOUGH)
@@ -74,7 +87,7 @@ impl Correlator {
             _ => 0,
         };
         let slow = topology == DEPENDS || change > 0;
-        let window = if slow { SLOW_WINDOW } else { WINDOW };
+        let window = if slow { SLOW_WINDOW } else { seen.window() };
         let age = self.now - record.opened;
         Link {
             time: Link::time_of(age, window),
@@ -90,7 +103,7 @@ impl Correlator {
         }
         let upstream = |device: &u32| self.depends_on.get(device).into_iter().flatten();
         let below = |one: &u32, other: u32| upstream(one).any(|device| *device == other);
-        if record.has_device(seen.device) && self.now - record.opened < WINDOW {
+        if record.has_device(seen.device) && self.now - record.opened < seen.window() {
             SAME_DEVICE
         } else if upstream(&seen.device).any(|device| record.has_device(*device))
             || record

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use super::{
     Millis, QUIET, REOPEN,
     correlator::{Correlator, Due},
+    live::KindOn,
     ranking,
     record::{Incident, IncidentId, State},
 };
@@ -13,23 +14,32 @@ use super::{
 const LATEST: Millis = 253_402_300_799_999;
 
 impl Correlator {
-    /// Takes note that an alert cleared.
-    pub fn clear(&mut self, at_ms: i64, title: &str, device: &str) {
+    /// Takes note that an alert cleared, which counts in this incident: wherever others of its kind and device
+    /// went meanwhile.
+    pub fn clear(&mut self, at_ms: i64, id: IncidentId, title: &str, device: &str) {
         self.advance(at_ms);
-        let (kind, device) = (self.names.kind(title), self.names.device(device));
-        let Some(pair) = self.habits.pair(kind, device).filter(|pair| pair.live) else {
+        let one = (self.names.kind(title), self.names.device(device));
+        self.lower(one, id);
+    }
+
+    /// Counts one alert less in an incident.
+    pub(super) fn lower(&mut self, one: KindOn, id: IncidentId) {
+        let Some(record) = self.records.get_mut(&id) else {
             return;
         };
-        pair.live = false;
-        let record = pair.incident.and_then(|id| self.records.get_mut(&id));
-        if let Some(record) = record {
-            record.live = record.live.saturating_sub(1);
-            record.last = self.now;
-            if record.live == 0 {
-                record.state = State::Cleared;
-                self.due
-                    .push(Reverse((self.now + REOPEN, record.id, Due::End)));
-            }
+        if !record.live.remove(one) {
+            return;
+        }
+        record.last = self.now;
+        if record.live.is_empty() {
+            record.state = State::Cleared;
+            self.due.push(Reverse((self.now + REOPEN, id, Due::End)));
+        }
+        let others = record.live.has(one);
+        if let Some(pair) = self.habits.pair(one.0, one.1)
+            && pair.incident == Some(id)
+        {
+            pair.live = others;
         }
     }
 
@@ -69,7 +79,7 @@ impl Correlator {
         let Some(record) = self.records.get_mut(&id) else {
             return;
         };
-        if record.live > 0 {
+        if !record.live.is_empty() {
             // It ends when its alerts clear.
             return;
         }
@@ -98,7 +108,7 @@ impl Correlator {
         let Some(record) = self.records.get_mut(&id).filter(|record| !record.ended) else {
             return false;
         };
-        record.live = 0;
+        record.live.clear();
         if record.state == State::Open {
             record.state = State::Quiet;
         }
@@ -130,8 +140,8 @@ impl Correlator {
     /// Ranks and ends everything, as if nothing came any more, and returns what was left.
     pub fn finish(&mut self) -> Vec<Incident> {
         for record in self.records.values_mut() {
-            if record.live > 0 {
-                record.live = 0;
+            if !record.live.is_empty() {
+                record.live.clear();
                 self.due
                     .push(Reverse((record.last + QUIET, record.id, Due::End)));
             }

@@ -11,8 +11,10 @@ mod input;
 mod joining;
 mod lifecycle;
 mod link;
+mod live;
 mod names;
 mod near;
+mod network;
 mod people;
 mod ranking;
 mod record;
@@ -25,9 +27,10 @@ mod tests;
 
 pub use self::{
     correlator::Correlator,
-    input::{Alert, Change, Counts, Topology},
+    input::{Alert, Change, Counts, Stakes, Topology},
     link::{ENOUGH, Link},
     near::{Comparison, Side},
+    people::CannotSplit,
     ranking::{Priority, Reason},
     record::{Incident, IncidentId, State},
 };
@@ -37,10 +40,12 @@ type Millis = i64;
 
 const SECOND: Millis = 1_000;
 
-/// What starts within this time of an incident's first alert may join it.
+/// What starts within this time of an incident's first alert may join it, if it is of the moment.
 const WINDOW: Millis = 10 * SECOND;
 /// Silence that ends an episode, and an incident whose alerts do not say when they clear.
 const QUIET: Millis = 60 * SECOND;
+/// A kind of alert with this many episodes a day on a device, or more, is routine there, unless told otherwise.
+pub const ROUTINE_PER_DAY: u32 = 8;
 /// Routine alerts of this time are one digest.
 const DIGEST: Millis = 300 * SECOND;
 /// An incident is ranked so long after its first alert: what happens around it can be seen by then.

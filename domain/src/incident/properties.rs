@@ -51,11 +51,14 @@ fn play_with(
 ) -> (Vec<(i64, IncidentId)>, Vec<Incident>, i64) {
     let mut correlator = Correlator::new();
     let (mut now, mut placed, mut ended) = (0, Vec::new(), Vec::new());
+    let mut last = BTreeMap::new();
     for step in steps {
         correlator = between(correlator);
         now += step.wait;
         if step.clear {
-            correlator.clear(now, step.title, step.device);
+            if let Some(id) = last.get(&(step.title, step.device)) {
+                correlator.clear(now, *id, step.title, step.device);
+            }
             continue;
         }
         let alert = Alert {
@@ -64,8 +67,11 @@ fn play_with(
             device: step.device,
             address: "",
             lasting: step.lasting,
+            routine_from: Some(ROUTINE_PER_DAY),
         };
-        placed.push((now, correlator.observe(&alert)));
+        let id = correlator.observe(&alert);
+        last.insert((step.title, step.device), id);
+        placed.push((now, id));
         ended.extend(correlator.take_finished());
     }
     ended.extend(correlator.finish());

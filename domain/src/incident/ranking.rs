@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::AlertSeverity;
+
 use super::{
     Millis, RANKED_AFTER_SECS, SECOND,
     names::Names,
@@ -18,6 +20,10 @@ pub(super) const NOTEWORTHY: f64 = 12.0;
 /// How much of it, and how much for a digest, which has nothing else.
 const NEAR: f64 = 0.5;
 const NEAR_DIGEST: f64 = 1.0;
+/// Points for the worst severity, and for an update that may be the cause.
+const CRITICAL: u32 = 600;
+const HIGH: u32 = 200;
+const SUSPECT: u32 = 400;
 /// How long an incident lifts later ones; earlier ones as long as ranking waits.
 const AFTERWARDS: Millis = 3_600 * SECOND;
 const BEFOREHAND: Millis = RANKED_AFTER_SECS * SECOND;
@@ -106,6 +112,7 @@ pub(super) fn rank(record: &Record, anchors: &[Anchor], names: &Names, at: Milli
             points: points(weight * (near - NOTEWORTHY)),
         });
     }
+    reasons.extend(of_stakes(record));
     Priority {
         points: reasons.iter().map(|reason| reason.points).sum(),
         ranked_at_ms: at,
@@ -128,6 +135,21 @@ fn nearest<'a>(record: &Record, anchors: &'a [Anchor]) -> Option<(&'a Anchor, f6
     let near = others.map(|anchor| (anchor, anchor.surprise * left(anchor)));
     near.filter(|(_, near)| *near > NOTEWORTHY)
         .max_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
+/// What is bad, or may be the work of an update, is read first. A digest is only usual, however bad it sounds.
+fn of_stakes(record: &Record) -> impl Iterator<Item = Reason> {
+    let severity = match record.stakes.severity {
+        Some(AlertSeverity::Critical) => Some((CRITICAL, "an alert of it is critical")),
+        Some(AlertSeverity::High) => Some((HIGH, "an alert of it is of high severity")),
+        _ => None,
+    };
+    let severity = severity.map(|(points, text)| (points, text.to_owned()));
+    let suspect = record.stakes.suspect.clone();
+    let suspect = suspect.map(|suspect| (SUSPECT, suspect));
+    let both = severity.into_iter().chain(suspect);
+    both.filter(|_| !record.routine)
+        .map(|(points, text)| Reason { text, points })
 }
 
 fn of_kinds(record: &Record, names: &Names) -> Vec<Reason> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Millis, link::Link, ranking::Priority};
+use super::{Millis, input::Stakes, link::Link, live::Live, ranking::Priority};
 
 /// Numbers the incidents of a client from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ pub(super) struct Record {
     pub(super) last: Millis,
     pub(super) window: Millis,
     pub(super) alerts: u64,
-    pub(super) live: u32,
+    pub(super) live: Live,
     pub(super) lasting: bool,
     pub(super) reopened: u32,
     pub(super) routine: bool,
@@ -103,6 +103,7 @@ pub(super) struct Record {
     pub(super) links: Vec<Link>,
     /// How surprising its alerts are.
     pub(super) surprise: f64,
+    pub(super) stakes: Stakes,
     pub(super) priority: Option<Priority>,
 }
 
@@ -116,7 +117,7 @@ impl Record {
             last: opened,
             window,
             alerts: 0,
-            live: 0,
+            live: Live::default(),
             lasting: false,
             reopened: 0,
             routine: false,
@@ -130,6 +131,7 @@ impl Record {
             change: None,
             links: Vec::new(),
             surprise: 0.0,
+            stakes: Stakes::default(),
             priority: None,
         }
     }
@@ -137,6 +139,14 @@ impl Record {
     /// Tells whether alerts of its first moments may still join.
     pub(super) fn takes(&self, now: Millis) -> bool {
         now - self.opened < self.window
+    }
+
+    /// An alert of it is there again, or another one.
+    pub(super) fn open_again(&mut self) {
+        if self.state == State::Cleared {
+            self.state = State::Open;
+            self.reopened += 1;
+        }
     }
 
     pub(super) fn has_device(&self, device: u32) -> bool {

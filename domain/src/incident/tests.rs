@@ -9,6 +9,7 @@ fn alert<'a>(at: i64, title: &'a str, device: &'a str) -> Alert<'a> {
         device,
         address: "",
         lasting: false,
+        routine_from: Some(ROUTINE_PER_DAY),
     }
 }
 
@@ -95,6 +96,24 @@ fn devices_behind_one_that_failed_join_its_incident_for_minutes() {
         links[0].words(),
         "one depends on the other, at the same time"
     );
+}
+
+#[test]
+fn what_lasts_is_noticed_minutes_apart_and_still_one_incident() {
+    let mut correlator = Correlator::new();
+    let first = correlator.observe(&lasting(0, "raid is degraded", "SRV01"));
+    // The RMM looks every few minutes; meanwhile the first one is over.
+    correlator.clear(2 * MINUTE * 1_000, first, "raid is degraded", "SRV01");
+    let second = correlator.observe(&lasting(5 * MINUTE, "backup failed", "SRV01"));
+    assert_eq!(second, first);
+    let open = correlator.incident(first).unwrap();
+    assert_eq!((open.state, open.live), (State::Open, 1));
+    let late = correlator.observe(&lasting(11 * MINUTE, "service stopped", "SRV01"));
+    assert_ne!(late, first);
+    // What is of the moment is noticed at the moment.
+    let moment = see(&mut correlator, 20 * MINUTE, "forbidden url", "WEB");
+    let next = see(&mut correlator, 20 * MINUTE + 11, "sql injection", "WEB");
+    assert_ne!(next, moment);
 }
 
 #[test]
@@ -243,23 +262,53 @@ fn an_incident_stays_open_until_its_alerts_clear() {
     );
     // A repeat, hours later, is the same alert.
     assert_eq!(
-        correlator.observe(&lasting(300 * MINUTE, "disk is failing", "SRV01")),
+        correlator.repeat(&lasting(300 * MINUTE, "disk is failing", "SRV01"), id),
         id
     );
     let open = correlator.incident(id).unwrap();
     assert_eq!((open.state, open.live, open.alerts), (State::Open, 2, 3));
-    correlator.clear(301 * MINUTE * 1_000, "disk is failing", "SRV01");
+    correlator.clear(301 * MINUTE * 1_000, id, "disk is failing", "SRV01");
     assert_eq!(correlator.incident(id).unwrap().state, State::Open);
-    correlator.clear(302 * MINUTE * 1_000, "backup failed", "SRV01");
-    correlator.clear(302 * MINUTE * 1_000, "backup failed", "SRV01");
+    correlator.clear(302 * MINUTE * 1_000, id, "backup failed", "SRV01");
+    correlator.clear(302 * MINUTE * 1_000, id, "backup failed", "SRV01");
     assert_eq!(correlator.incident(id).unwrap().state, State::Cleared);
+}
+
+#[test]
+fn two_alerts_of_one_kind_on_one_device_are_over_when_both_are() {
+    let mut correlator = Correlator::new();
+    // No tool says which machine it is.
+    let id = correlator.observe(&lasting(0, "backup failed", ""));
+    assert_eq!(correlator.observe(&lasting(5, "backup failed", "")), id);
+    correlator.clear(MINUTE * 1_000, id, "backup failed", "");
+    let open = correlator.incident(id).unwrap();
+    assert_eq!((open.state, open.live), (State::Open, 1));
+    correlator.clear(2 * MINUTE * 1_000, id, "backup failed", "");
+    assert_eq!(correlator.incident(id).unwrap().state, State::Cleared);
+}
+
+#[test]
+fn an_alert_clears_where_it_counts_whoever_has_joined_whom() {
+    let mut correlator = Correlator::new();
+    let one = correlator.observe(&lasting(0, "disk is failing", "SRV01"));
+    let two = correlator.observe(&lasting(30, "certificate expired", "WEB"));
+    assert!(correlator.merge(two, one));
+    correlator.clear(MINUTE * 1_000, one, "disk is failing", "SRV01");
+    assert_eq!(correlator.incident(one).unwrap().live, 1);
+    let own = correlator.split(one, &["WEB"]).unwrap();
+    correlator.clear(2 * MINUTE * 1_000, own, "certificate expired", "WEB");
+    for id in [one, own] {
+        assert_eq!(correlator.incident(id).unwrap().live, 0);
+    }
+    let ended = correlator.finish().len();
+    assert_eq!(ended, 2);
 }
 
 #[test]
 fn a_cleared_incident_opens_again_within_an_hour_only() {
     let mut correlator = Correlator::new();
     let id = correlator.observe(&lasting(0, "disk is failing", "SRV01"));
-    correlator.clear(10 * MINUTE * 1_000, "disk is failing", "SRV01");
+    correlator.clear(10 * MINUTE * 1_000, id, "disk is failing", "SRV01");
     assert_eq!(
         correlator.observe(&lasting(40 * MINUTE, "disk is failing", "SRV01")),
         id
@@ -269,7 +318,7 @@ fn a_cleared_incident_opens_again_within_an_hour_only() {
         (again.state, again.reopened, again.live),
         (State::Open, 1, 1)
     );
-    correlator.clear(50 * MINUTE * 1_000, "disk is failing", "SRV01");
+    correlator.clear(50 * MINUTE * 1_000, id, "disk is failing", "SRV01");
     let later = correlator.observe(&lasting(120 * MINUTE, "disk is failing", "SRV01"));
     assert_ne!(later, id);
     let finished = correlator.take_finished();
@@ -322,9 +371,9 @@ fn any_number_of_devices_is_bounded_and_counted() {
 #[test]
 fn what_another_version_stored_is_refused() {
     let mut stored = serde_json::to_value(Correlator::new()).unwrap();
-    stored["version"] = 2.into();
+    stored["version"] = 1.into();
     let error = serde_json::from_value::<Correlator>(stored).unwrap_err();
-    assert_eq!(error.to_string(), "version 2 is not allowed: 1");
+    assert_eq!(error.to_string(), "version 1 is not allowed: 2");
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Triage {
         event: &Event,
         facts: &Facts<'_>,
     ) -> Option<(IncidentId, String)> {
-        let is_down = Symptom::of(&event.title).any(|symptom| symptom == Symptom::Down);
+        let is_down = Symptom::Down.is_in(&event.title);
         if let Some(id) = self.blackout {
             if self.correlator.incident(id).is_none_or(|one| one.live == 0) {
                 self.blackout = None;
@@ -35,9 +35,11 @@ impl Triage {
         let mut upstream = self.correlator.upstream(&event.machine).into_iter();
         upstream.find_map(|by| {
             let alerts = self.down.get(&by)?;
-            let incident = alerts
+            let mut incidents = alerts
                 .keys()
-                .find_map(|alert| self.active.get(alert)?.incident)?;
+                .filter_map(|alert| self.active.get(alert)?.incident);
+            // What is usual is in a digest, and nobody is told of what is hidden there.
+            let incident = incidents.find(|id| !self.correlator.is_routine(*id))?;
             Some((incident, by))
         })
     }
@@ -52,10 +54,7 @@ impl Triage {
             Treatment::Expected { .. } | Treatment::Silenced { .. }
         );
         let event = &active.event;
-        if counts
-            && !event.machine.is_empty()
-            && Symptom::of(&event.title).any(|symptom| symptom == Symptom::Down)
-        {
+        if counts && !event.machine.is_empty() && Symptom::Down.is_in(&event.title) {
             let alerts = self.down.entry(event.machine.clone()).or_default();
             alerts.insert(alert.clone(), active.since.as_second());
         }
@@ -91,7 +90,7 @@ impl Triage {
     pub(super) fn look_for_blackout(&mut self, event: &Event, facts: &Facts<'_>) {
         let rule = facts.rules.rules().blackout;
         let now = event.at.as_second();
-        let is_down = Symptom::of(&event.title).any(|symptom| symptom == Symptom::Down);
+        let is_down = Symptom::Down.is_in(&event.title);
         if !is_down || rule.percent == 0 || facts.machines == 0 || self.blackout.is_some() {
             return;
         }
@@ -107,6 +106,7 @@ impl Triage {
         }
         let alerts = self.down.values().flat_map(|alerts| alerts.keys());
         let incidents = alerts.filter_map(|alert| self.active.get(alert)?.incident);
+        let incidents = incidents.filter(|id| !self.correlator.is_routine(*id));
         let incidents: std::collections::BTreeSet<IncidentId> = incidents.collect();
         let mut incidents = incidents.into_iter();
         let Some(first) = incidents.next() else {

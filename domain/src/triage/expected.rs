@@ -3,113 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Symptom;
 use crate::{
     ids::{DeviceId, KbId, PlanId},
     plan::{HealthSpec, Waits},
 };
-
-/// A kind of sign that an installation or a restart gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Symptom {
-    /// The device does not answer.
-    Down,
-    /// It was restarted.
-    Restart,
-    /// A service stopped.
-    Service,
-    /// Processor, memory or disk are busy.
-    Load,
-}
-
-impl Symptom {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Down, Self::Restart, Self::Service, Self::Load];
-
-    /// Words of titles that speak of it: one of the first, and one of the second where there are any.
-    fn words(self) -> (&'static [&'static str], &'static [&'static str]) {
-        match self {
-            Self::Down => (
-                &[
-                    "offline",
-                    "down",
-                    "unreachable",
-                    "heartbeat",
-                    "no response",
-                    "not responding",
-                    "not reachable",
-                    "not communicating",
-                    "lost contact",
-                    "connection lost",
-                    "agent disconnected",
-                ],
-                &[],
-            ),
-            Self::Restart => (
-                &[
-                    "reboot",
-                    "restart",
-                    "booted",
-                    "unexpected shutdown",
-                    "uptime",
-                ],
-                &[],
-            ),
-            Self::Service => (
-                &["service", "daemon", "process"],
-                &[
-                    "stopped",
-                    "not running",
-                    "failed",
-                    "terminated",
-                    "crashed",
-                    "hung",
-                ],
-            ),
-            Self::Load => (
-                &[
-                    "cpu",
-                    "processor",
-                    "memory",
-                    "disk queue",
-                    "disk active",
-                    "load average",
-                    "i/o",
-                ],
-                &[],
-            ),
-        }
-    }
-
-    /// Returns the kinds of signs that a title speaks of.
-    pub fn of(title: &str) -> impl Iterator<Item = Self> {
-        let title = title.to_lowercase();
-        Self::ALL.into_iter().filter(move |symptom| {
-            let (any, and) = symptom.words();
-            let has = |words: &[&str]| words.iter().any(|word| has_word(&title, word));
-            has(any) && (and.is_empty() || has(and))
-        })
-    }
-
-    /// Returns the word of it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Down => "down",
-            Self::Restart => "restart",
-            Self::Service => "service",
-            Self::Load => "load",
-        }
-    }
-}
-
-/// The word begins a word of the text: `down` is in `downtime`, not in `breakdown`.
-fn has_word(text: &str, word: &str) -> bool {
-    text.match_indices(word).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        before.is_none_or(|c| !c.is_alphanumeric())
-    })
-}
 
 /// What a device of a patch wave is going to show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,7 +96,7 @@ impl Expectation {
         self.device.as_str() == machine
             && self.from <= at
             && at <= self.until
-            && Symptom::of(title).any(|symptom| self.symptoms.contains(&symptom))
+            && self.symptoms.iter().any(|symptom| symptom.is_in(title))
     }
 
     /// Tells whether an alert on its device may come from it, expected or not.

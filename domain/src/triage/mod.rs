@@ -2,27 +2,32 @@
 //!
 //! Each alert that is raised goes down one list, and the first answer counts: announced by a patch wave,
 //! silenced by people, the same as another one, behind something that is down, part of a blackout of the
-//! monitoring, flapping, held because its kind is soon over. What is left joins an incident. Nothing is
-//! thrown away: each alert has a [`Placement`] that says what was done with it and why, and what waits is
+//! monitoring, flapping, held because its kind is soon over. What is left joins an incident, or a digest
+//! where it is usual. Nothing is thrown away: each alert has a [`Placement`] that says what was done with it and why, and what waits is
 //! looked at again when its time is over.
 //!
 //! Pure and of one client. Serialised, it can be stored and goes on as if nothing had happened.
 
 mod blackout;
+mod ending;
 mod expected;
 mod hold;
 mod outcome;
+mod people;
 mod placing;
 mod record;
+mod routine;
 mod rules;
+mod speaking;
 mod state;
+mod symptoms;
 mod trial;
 mod waiting;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -35,17 +40,19 @@ use crate::{
 };
 
 pub use self::{
-    expected::{Expectation, SUSPECTED, Step, Suspect, Symptom},
+    expected::{Expectation, SUSPECTED, Step, Suspect},
     outcome::{IncidentNews, Outcome},
     record::{Closing, IncidentKey, IncidentRecord, IncidentStatus, Order, OrderAnswer, OrderKind},
     rules::{
         BlackoutRule, FlappingRule, HoldRule, InhibitionRule, Maintenance, Matcher, ReadyRules,
-        Rules, Silence, Silenced,
+        RoutineRule, Rules, Silence, Silenced,
     },
+    symptoms::Symptom,
     trial::{Hits, Trial, try_on},
 };
 
 use hold::Durations;
+use speaking::Speaking;
 
 /// In whose name the answer to an incident halts deployments.
 pub const RESPONSE: &str = "incident-response";
@@ -97,16 +104,13 @@ struct Aside {
 /// Triage of one client.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Triage {
-    version: Form<1>,
+    version: Form<2>,
     #[serde(with = "state::miner")]
     miner: Miner,
     correlator: Correlator,
     durations: Durations,
     active: BTreeMap<AlertId, Active>,
-    /// Which alert speaks for a kind on a machine.
-    speakers: BTreeMap<String, AlertId>,
-    /// Times at which a kind was raised on a machine, within the last hours, in seconds.
-    raised: BTreeMap<String, VecDeque<i64>>,
+    speaking: Speaking,
     /// When alerts that wait are looked at again.
     waiting: BTreeSet<(Timestamp, AlertId)>,
     asides: BTreeMap<IncidentId, Aside>,

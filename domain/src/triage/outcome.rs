@@ -1,13 +1,13 @@
-//! What came of a turn, and what people change by hand.
+//! What came of a turn.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Suspect, Triage};
+use super::{Aside, Suspect, Triage};
 use crate::{
     alert::{AlertId, AlertSeverity, Placement},
-    incident::{Incident, IncidentId, Priority},
+    incident::{Incident, IncidentId, Priority, Stakes},
 };
 
 /// What is new about an incident.
@@ -38,6 +38,15 @@ pub struct Outcome {
     pub placements: Vec<(AlertId, Placement)>,
     /// Incidents that changed, each once, by number.
     pub incidents: Vec<IncidentNews>,
+}
+
+impl Aside {
+    /// Returns updates that may be the cause, those that were left over first.
+    fn suspects(&self) -> Vec<Suspect> {
+        let mut suspects: Vec<Suspect> = self.suspects.iter().cloned().collect();
+        suspects.sort_by_key(|suspect| !suspect.left_over);
+        suspects
+    }
 }
 
 impl Triage {
@@ -78,10 +87,19 @@ impl Triage {
         }
     }
 
+    /// Tells correlation what makes an incident matter.
+    pub(super) fn weigh(&mut self, id: IncidentId) {
+        let Some(aside) = self.asides.get(&id) else {
+            return;
+        };
+        let suspect = aside.suspects().first().map(Suspect::words);
+        let severity = aside.severity;
+        self.correlator.set_stakes(id, Stakes { severity, suspect });
+    }
+
     fn news(&self, incident: Incident, over: bool) -> IncidentNews {
         let aside = self.asides.get(&incident.id).cloned().unwrap_or_default();
-        let mut suspects: Vec<Suspect> = aside.suspects.into_iter().collect();
-        suspects.sort_by_key(|suspect| !suspect.left_over);
+        let suspects = aside.suspects();
         let rank_so_far = match incident.priority {
             Some(_) => None,
             None => self.correlator.rank_so_far(incident.id),
@@ -96,85 +114,5 @@ impl Triage {
             merged_into: None,
             incident,
         }
-    }
-
-    /// Makes one incident of two, because a person says so; it is learnt. `false` when one of them is over.
-    pub fn merge(&mut self, from: IncidentId, into: IncidentId) -> bool {
-        self.join_incidents(from, into)
-    }
-
-    /// Takes machines out of an incident, because a person says so; it is learnt. Returns the new incident;
-    /// `None` when it is over, has nothing of these machines or nothing else.
-    pub fn split(&mut self, id: IncidentId, machines: &[&str]) -> Option<IncidentId> {
-        let new = self.correlator.split(id, machines)?;
-        let moved = self.active.iter_mut().filter(|(_, active)| {
-            active.incident == Some(id) && machines.contains(&active.event.machine.as_str())
-        });
-        let mut alerts = Vec::new();
-        let mut severity = None;
-        for (alert, active) in moved {
-            active.incident = Some(new);
-            severity = severity.max(Some(active.event.severity));
-            alerts.push((alert.clone(), active.event.at));
-        }
-        for (alert, at) in alerts {
-            self.place(&alert, at);
-        }
-        let old = self.asides.entry(id).or_default();
-        let leaves = |suspect: &Suspect| machines.contains(&suspect.device.as_str());
-        let suspects = old
-            .suspects
-            .iter()
-            .filter(|one| leaves(one))
-            .cloned()
-            .collect();
-        old.suspects.retain(|suspect| !leaves(suspect));
-        let aside = self.asides.entry(new).or_default();
-        (aside.severity, aside.suspects) = (severity, suspects);
-        self.touched.extend([id, new]);
-        Some(new)
-    }
-
-    /// Ends an incident although alerts of it are active, because a person says so. When one of them is
-    /// raised again, it opens another. `false` when it is over already.
-    pub fn close(&mut self, id: IncidentId) -> bool {
-        let closed = self.correlator.close(id);
-        if closed {
-            self.touched.insert(id);
-        }
-        closed
-    }
-
-    pub(super) fn join_incidents(&mut self, from: IncidentId, into: IncidentId) -> bool {
-        let Some(gone) = self.correlator.incident(from) else {
-            return false;
-        };
-        if !self.correlator.merge(from, into) {
-            return false;
-        }
-        let moved = self.active.iter_mut();
-        let moved = moved.filter(|(_, active)| active.incident == Some(from));
-        let moved: Vec<_> = moved
-            .map(|(alert, active)| {
-                active.incident = Some(into);
-                (alert.clone(), active.event.at)
-            })
-            .collect();
-        for (alert, at) in moved {
-            self.place(&alert, at);
-        }
-        let aside = self.asides.remove(&from).unwrap_or_default();
-        let joined = self.asides.entry(into).or_default();
-        joined.severity = joined.severity.max(aside.severity);
-        joined.suspects.extend(aside.suspects);
-        joined.hidden += aside.hidden;
-        joined.blackout |= aside.blackout;
-        if self.blackout == Some(from) {
-            self.blackout = Some(into);
-        }
-        self.touched.remove(&from);
-        self.touched.insert(into);
-        self.merged.push((gone, into));
-        true
     }
 }

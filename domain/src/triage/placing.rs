@@ -1,24 +1,26 @@
-//! What is done with an alert that is raised, repeats or clears.
+//! What is done with an alert that is raised or repeats.
 
 use jiff::Timestamp;
 
-use super::{Active, Facts, Suspect, Triage};
+use super::{
+    Active, Facts, Suspect, Triage,
+    routine::{counted_in, must_tell, routine_from},
+};
 use crate::{
-    alert::{AlertId, Event, Treatment},
+    alert::{AlertId, AlertSeverity, Event, Treatment},
     incident::{Alert, IncidentId},
 };
 
-/// Raises of one kind on one machine that are remembered.
-const RAISES: usize = 64;
-/// Kinds on machines whose raises are remembered.
-const REMEMBERED: usize = 50_000;
-
-/// What flaps and then stays for so long counts again.
-const CALM: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
-
-/// Names a kind on a machine.
-pub(super) fn pair_of(kind: &str, machine: &str) -> String {
-    format!("{kind} {machine}")
+/// An alert as the correlator sees it.
+fn as_seen(event: &Event, at: Timestamp, routine_from: Option<u32>) -> Alert<'_> {
+    Alert {
+        at_ms: at.as_millisecond(),
+        title: &event.title,
+        device: &event.machine,
+        address: &event.address,
+        lasting: event.lasting,
+        routine_from,
+    }
 }
 
 impl Triage {
@@ -29,8 +31,9 @@ impl Triage {
         let handle = self.miner.observe(event.title.as_bytes());
         let kind = self.miner.fingerprint(handle);
         let kind = kind.map(|kind| kind.to_string()).unwrap_or_default();
-        let pair = pair_of(&kind, &event.machine);
-        let times = self.note_raise(&pair, event.at, facts);
+        let pair = self.speaking.pair(&event.title, &event.machine);
+        let within = facts.rules.rules().flapping.within_secs;
+        let times = self.speaking.note_raise(&pair, event.at, within);
         let mut active = Active {
             event: event.clone(),
             since: event.at,
@@ -59,10 +62,13 @@ impl Triage {
             };
             return self.wait(active, until);
         }
-        let speaker = self
-            .speakers
-            .get(&pair)
-            .filter(|_| !event.machine.is_empty());
+        let speaker = self.speaking.speaker(&pair);
+        // What people are to be told of hides behind nothing that is kept from them.
+        let speaker = speaker.filter(|speaker| {
+            let speaker = self.active.get(*speaker);
+            let speaks = speaker.is_some_and(|one| !must_tell(&one.treatment, &active, facts));
+            speaks && !event.machine.is_empty()
+        });
         if let Some(speaker) = speaker.cloned()
             && let Some(known) = self.active.get_mut(&speaker)
         {
@@ -72,10 +78,13 @@ impl Triage {
             }
             active.incident = known.incident;
             active.treatment = Treatment::Duplicate { of: speaker };
+            if let Some(incident) = active.incident {
+                self.heed(incident, event.severity);
+            }
             return self.hide(active);
         }
         if event.lasting {
-            self.speakers.insert(pair, event.alert.clone());
+            self.speaking.speak(pair, event.alert.clone());
         }
         if let Some((incident, by)) = self.behind(event, facts) {
             active.incident = Some(incident);
@@ -88,9 +97,8 @@ impl Triage {
         {
             active.incident = Some(incident);
             active.treatment = Treatment::Flapping { times };
-            let calm = event.at.checked_add(CALM).unwrap_or(event.at);
             self.hide(active);
-            return self.wake_at(&event.alert, calm);
+            return self.calm_down(&event.alert, event.at);
         }
         let hold = &facts.rules.rules().hold;
         if event.lasting
@@ -111,13 +119,8 @@ impl Triage {
     pub(super) fn join(&mut self, mut active: Active, facts: &Facts<'_>) {
         self.note_changes(&active.event, facts);
         let event = &active.event;
-        let id = self.correlator.observe(&Alert {
-            at_ms: event.at.as_millisecond(),
-            title: &event.title,
-            device: &event.machine,
-            address: &event.address,
-            lasting: event.lasting,
-        });
+        let seen = as_seen(event, event.at, routine_from(&active, facts));
+        let id = self.correlator.observe(&seen);
         active.incident = Some(id);
         let aside = self.asides.entry(id).or_default();
         aside.severity = aside.severity.max(Some(event.severity));
@@ -142,11 +145,39 @@ impl Triage {
                 }
             }
         }
-        active.treatment = Treatment::Incident;
+        active.treatment = counted_in(id, &active.event, &mut self.correlator);
+        self.weigh(id);
         self.touched.insert(id);
         let event = active.event.clone();
+        // What a wave has announced speaks for nobody until it is left over.
+        let pair = self.speaking.pair(&event.title, &event.machine);
+        let speaker = self.speaking.speaker(&pair);
+        if event.lasting && speaker.is_none_or(|speaker| !self.active.contains_key(speaker)) {
+            self.speaking.speak(pair, event.alert.clone());
+        }
         self.keep(active);
+        self.take_along(&event.alert, event.at);
         self.look_for_blackout(&event, facts);
+    }
+
+    /// Moves those that say the same to the incident of an alert.
+    pub(super) fn take_along(&mut self, alert: &AlertId, at: Timestamp) {
+        let Some(speaker) = self.active.get(alert) else {
+            return;
+        };
+        let (incident, same) = (speaker.incident, speaker.same.clone());
+        for other in &same {
+            let Some(active) = self.active.get_mut(other) else {
+                continue;
+            };
+            if active.incident == incident {
+                continue;
+            }
+            let before = std::mem::replace(&mut active.incident, incident);
+            self.unhide(before);
+            self.hide_in(incident);
+            self.place(other, at);
+        }
     }
 
     pub(super) fn repeat(&mut self, event: &Event, facts: &Facts<'_>) {
@@ -156,131 +187,35 @@ impl Triage {
         let severity = active.event.severity.max(event.severity);
         let worse = severity > active.event.severity;
         active.event.severity = severity;
-        let (id, lasting) = (active.incident, active.event.lasting);
-        let counts = active.treatment == Treatment::Incident;
-        // What is held may have become too bad to wait.
-        let hold = facts.rules.rules().hold;
-        if worse
-            && severity >= hold.never_from
-            && matches!(active.treatment, Treatment::Held { .. })
-        {
-            self.sleep(&event.alert);
-            if let Some(active) = self.active.get(&event.alert).cloned() {
-                self.join(active, facts);
+        let Some(active) = self.active.get(&event.alert) else {
+            return;
+        };
+        // What is kept from people may have become too bad for that.
+        if worse && must_tell(self.kept_as(active), active, facts) {
+            return self.tell(&event.alert, facts);
+        }
+        let Some(id) = active.incident else {
+            return;
+        };
+        if !active.treatment.counts() {
+            if matches!(active.treatment, Treatment::Duplicate { .. }) {
+                self.heed(id, severity);
             }
             return;
         }
-        let Some(id) = id.filter(|_| counts) else {
-            return;
-        };
-        let seen = self.correlator.observe(&Alert {
-            at_ms: event.at.as_millisecond(),
-            title: &event.title,
-            device: &event.machine,
-            address: &event.address,
-            lasting,
-        });
+        // It counts as what it was raised as, and clears as that, whatever its source calls it now.
+        let again = as_seen(&active.event, event.at, routine_from(active, facts));
+        let seen = self.correlator.repeat(&again, id);
+        let treatment = counted_in(seen, &active.event, &mut self.correlator);
         if let Some(active) = self.active.get_mut(&event.alert) {
-            active.incident = Some(seen);
+            (active.incident, active.treatment) = (Some(seen), treatment);
         }
-        let aside = self.asides.entry(seen).or_default();
-        aside.severity = aside.severity.max(Some(severity));
+        self.heed(seen, severity);
         self.touched.extend([id, seen]);
         if seen != id {
             self.place(&event.alert, facts.now);
+            self.take_along(&event.alert, facts.now);
         }
-    }
-
-    pub(super) fn clear(&mut self, event: &Event) {
-        self.sleep(&event.alert);
-        let Some(active) = self.active.remove(&event.alert) else {
-            return;
-        };
-        self.note_up(&event.alert, &active.event.machine, event.at);
-        let lasting = active.event.lasting;
-        if lasting {
-            let lasted = event.at.duration_since(active.since).as_secs();
-            self.durations.learn(&active.kind, lasted);
-        }
-        let pair = pair_of(&active.kind, &active.event.machine);
-        let speaks = self.speakers.get(&pair) == Some(&event.alert);
-        match &active.treatment {
-            Treatment::Held { .. } | Treatment::Expected { .. } => {
-                self.passed(&active, event.at);
-            }
-            Treatment::Duplicate { of } => {
-                if let Some(speaker) = self.active.get_mut(of) {
-                    speaker.same.remove(&event.alert);
-                }
-                self.unhide(active.incident);
-            }
-            Treatment::Inhibited { .. } | Treatment::Flapping { .. } => {
-                self.unhide(active.incident)
-            }
-            Treatment::Silenced { .. } | Treatment::Passed => {}
-            Treatment::Incident => {
-                // Another one that says the same goes on for it: then the pair has not cleared.
-                if !self.hand_over(&active, speaks.then_some(&pair)) && lasting {
-                    let event_ms = event.at.as_millisecond();
-                    let (title, machine) = (&active.event.title, &active.event.machine);
-                    self.correlator.clear(event_ms, title, machine);
-                }
-                self.touched.extend(active.incident);
-                return;
-            }
-        }
-        if speaks {
-            self.hand_over(&active, Some(&pair));
-        }
-    }
-
-    /// Lets one of those that say the same speak for the pair, in the place of one that is over.
-    fn hand_over(&mut self, over: &Active, pair: Option<&String>) -> bool {
-        let Some(pair) = pair else {
-            return false;
-        };
-        self.speakers.remove(pair);
-        let mut same = over.same.clone();
-        let Some(next) = same
-            .pop_first()
-            .filter(|next| self.active.contains_key(next))
-        else {
-            return false;
-        };
-        self.speakers.insert(pair.clone(), next.clone());
-        for other in &same {
-            if let Some(active) = self.active.get_mut(other) {
-                active.treatment = Treatment::Duplicate { of: next.clone() };
-            }
-        }
-        if let Some(active) = self.active.get_mut(&next) {
-            active.same = same;
-            active.incident = over.incident;
-            active.treatment = over.treatment.clone();
-            let at = active.event.at;
-            if let Treatment::Held { until, .. } = active.treatment {
-                self.wake_at(&next, until);
-            }
-            self.unhide(over.incident);
-            self.place(&next, at);
-        }
-        true
-    }
-
-    /// Notes that an alert was raised; says how often that was within the time of the rule.
-    fn note_raise(&mut self, pair: &str, at: Timestamp, facts: &Facts<'_>) -> u32 {
-        let within = i64::from(facts.rules.rules().flapping.within_secs);
-        let now = at.as_second();
-        if self.raised.len() >= REMEMBERED && !self.raised.contains_key(pair) {
-            self.raised
-                .retain(|_, times| times.back().is_some_and(|last| now - last < within));
-        }
-        let times = self.raised.entry(pair.to_owned()).or_default();
-        times.push_back(now);
-        while times.len() > RAISES || times.front().is_some_and(|first| now - first > within) {
-            times.pop_front();
-        }
-        u32::try_from(times.len()).unwrap_or(u32::MAX)
     }
 
     /// Patch waves are changes that may cause alerts.
@@ -305,11 +240,23 @@ impl Triage {
 
     /// Keeps an alert in its incident without counting it.
     pub(super) fn hide(&mut self, active: Active) {
-        if let Some(incident) = active.incident {
+        self.hide_in(active.incident);
+        self.keep(active);
+    }
+
+    /// An alert of an incident, or one that says the same, is so bad.
+    fn heed(&mut self, id: IncidentId, severity: AlertSeverity) {
+        let aside = self.asides.entry(id).or_default();
+        aside.severity = aside.severity.max(Some(severity));
+        self.weigh(id);
+        self.touched.insert(id);
+    }
+
+    fn hide_in(&mut self, incident: Option<IncidentId>) {
+        if let Some(incident) = incident {
             self.asides.entry(incident).or_default().hidden += 1;
             self.touched.insert(incident);
         }
-        self.keep(active);
     }
 
     pub(super) fn unhide(&mut self, incident: Option<IncidentId>) {
@@ -334,19 +281,10 @@ impl Triage {
             self.placed.insert(alert.clone(), placement);
         }
     }
-
-    /// An alert that nobody had to know was over in time.
-    fn passed(&mut self, active: &Active, at: Timestamp) {
-        let placement = crate::alert::Placement {
-            treatment: Treatment::Passed,
-            ..active.placement(at)
-        };
-        self.placed.insert(active.event.alert.clone(), placement);
-    }
 }
 
 impl Active {
-    fn placement(&self, at: Timestamp) -> crate::alert::Placement {
+    pub(super) fn placement(&self, at: Timestamp) -> crate::alert::Placement {
         crate::alert::Placement {
             incident: self.incident.map(|id| id.0),
             treatment: self.treatment.clone(),

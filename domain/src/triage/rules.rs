@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     alert::{AlertSeverity, AlertSource, Event},
+    incident::ROUTINE_PER_DAY,
     input::{InvalidInput, Problem},
     plan::WindowSpec,
     windows,
@@ -30,6 +31,8 @@ pub struct Rules {
     pub hold: HoldRule,
     /// What comes and goes.
     pub flapping: FlappingRule,
+    /// What is usual.
+    pub routine: RoutineRule,
     /// What lies behind something that is down.
     pub inhibition: InhibitionRule,
     /// The monitoring itself.
@@ -131,6 +134,28 @@ impl Default for FlappingRule {
         Self {
             times: 5,
             within_secs: 3_600,
+        }
+    }
+}
+
+/// What is usual on a machine, and only gathered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoutineRule {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// Episodes of a kind on one machine in a day, or more.
+    pub per_day: u32,
+    /// Alerts of this severity and above are always told.
+    pub never_from: AlertSeverity,
+}
+
+impl Default for RoutineRule {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            per_day: ROUTINE_PER_DAY,
+            never_from: AlertSeverity::Critical,
         }
     }
 }
@@ -290,6 +315,7 @@ impl Rules {
                 60,
                 86_400,
             ),
+            ("routine.per_day", self.routine.per_day, 2, 1_440),
             ("blackout.percent", self.blackout.percent, 0, 100),
             ("blackout.least", self.blackout.least, 2, 10_000),
             ("blackout.within_secs", self.blackout.within_secs, 60, 7_200),

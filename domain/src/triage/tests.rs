@@ -2,12 +2,17 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::alert::EventKind;
+use crate::{alert::EventKind, incident::State};
 
+mod behind;
 mod moment;
+mod people;
+mod routine;
+mod same;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
 
 fn at(seconds: i64) -> Timestamp {
     "2026-11-28T12:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
@@ -130,7 +135,7 @@ fn an_alert_opens_an_incident_and_its_clearing_clears_it() {
     assert!(news.rank_so_far.is_some());
     client.clear(1, 10 * MINUTE);
     let news = client.news(&placed);
-    assert_eq!(news.incident.state, crate::incident::State::Cleared);
+    assert_eq!(news.incident.state, State::Cleared);
     assert!(!news.over, "it may come back");
     // Ranked after half an hour, over an hour after it cleared.
     client.turn(2 * HOUR, &[]);
@@ -138,30 +143,6 @@ fn an_alert_opens_an_incident_and_its_clearing_clears_it() {
     assert!(news.over && news.incident.priority.is_some());
     assert_eq!(client.triage.next_due(), None);
     assert_eq!(client.triage.active(), 0);
-}
-
-#[test]
-fn the_same_of_the_same_machine_is_said_once_until_all_of_it_is_over() {
-    let mut client = Client::new(json!({}));
-    let first = client.raise(1, 0, "disk C: is 91 % full", "81");
-    let second = client.raise(2, 40, "disk C: is 93 % full", "81");
-    assert_eq!(second.treatment, Treatment::Duplicate { of: id(1) });
-    assert_eq!(second.incident, first.incident);
-    assert_eq!(client.news(&first).hidden, 1);
-    // Another machine is another matter.
-    let other = client.raise(3, HOUR, "disk C: is 93 % full", "82");
-    assert_eq!(other.treatment, Treatment::Incident);
-    client.clear(1, 2 * HOUR);
-    assert_eq!(client.placed[&id(2)].treatment, Treatment::Incident);
-    assert_eq!(
-        (
-            client.news(&first).incident.live,
-            client.news(&first).hidden
-        ),
-        (1, 0)
-    );
-    client.clear(2, 3 * HOUR);
-    assert_eq!(client.news(&first).incident.live, 0);
 }
 
 #[test]
@@ -269,67 +250,6 @@ fn in_a_maintenance_window_nothing_is_news() {
 }
 
 #[test]
-fn machines_behind_one_that_is_down_are_shown_in_its_incident() {
-    let mut client = Client::new(json!({}));
-    client.topology.depends_on = vec![
-        ("82".to_owned(), "81".to_owned()),
-        ("83".to_owned(), "81".to_owned()),
-    ];
-    let switch = client.raise(1, 0, "switch is offline", "81");
-    let behind = client.raise(2, 20 * MINUTE, "device offline", "82");
-    assert_eq!(
-        behind.treatment,
-        Treatment::Inhibited {
-            by: "81".to_owned()
-        }
-    );
-    assert_eq!(behind.incident, switch.incident);
-    let third = client.raise(3, 21 * MINUTE, "backup failed", "83");
-    assert_eq!(third.incident, switch.incident);
-    assert_eq!(client.news(&switch).hidden, 2);
-    // The switch is back; one of the two is not.
-    client.clear(1, 30 * MINUTE);
-    client.clear(3, 31 * MINUTE);
-    client.turn(36 * MINUTE, &[]);
-    assert_eq!(client.placed[&id(2)].treatment, Treatment::Incident);
-    assert_eq!(client.news(&switch).hidden, 0);
-}
-
-#[test]
-fn when_most_machines_are_silent_the_monitoring_is_what_is_down() {
-    let mut client = Client::new(json!({}));
-    client.machines = 10;
-    let mut all = Vec::new();
-    for n in 0..8_u32 {
-        all.push(client.raise(n, i64::from(n) * 30, "agent is offline", &format!("m{n}")));
-    }
-    let first = all[0].incident;
-    assert!(
-        client
-            .placed
-            .values()
-            .all(|placed| placed.incident == first),
-        "{:?}",
-        client.placed
-    );
-    assert!(client.incidents[&IncidentId(first.unwrap())].blackout);
-    assert_eq!(
-        all[7].treatment,
-        Treatment::Inhibited {
-            by: "monitoring".to_owned()
-        }
-    );
-    let merged = client
-        .incidents
-        .values()
-        .filter(|news| news.merged_into.is_some());
-    assert!(
-        merged.count() >= 1,
-        "the first ones were incidents of their own"
-    );
-}
-
-#[test]
 fn what_a_wave_announced_is_held_and_what_is_left_over_accuses_it() {
     let mut client = Client::new(json!({}));
     client.expectations = vec![wave(0, 30 * MINUTE)];
@@ -357,6 +277,47 @@ fn what_a_wave_announced_is_held_and_what_is_left_over_accuses_it() {
     // Other devices have nothing to do with it.
     let other = client.raise(4, 2 * HOUR, "service Spooler stopped", "99");
     assert!(client.news(&other).suspects.is_empty());
+}
+
+#[test]
+fn what_is_bad_or_may_be_the_work_of_an_update_is_read_first() {
+    let mut client = Client::new(json!({}));
+    client.expectations = vec![wave(0, 30 * MINUTE)];
+    let mut ranked = |number, severity, machine: &str, seconds| {
+        let alert = Event {
+            severity,
+            ..event(
+                number,
+                EventKind::Raised,
+                seconds,
+                "raid is degraded",
+                machine,
+            )
+        };
+        client.turn(seconds, &[alert]);
+        let placed = client.placed[&id(number)].clone();
+        client.clear(number, seconds + MINUTE);
+        client.turn(seconds + 2 * HOUR, &[]);
+        let rank = client.news(&placed).incident.priority.clone().unwrap();
+        let sum: u32 = rank.reasons.iter().map(|reason| reason.points).sum();
+        assert_eq!(rank.points, sum);
+        let reasons = rank.reasons.into_iter();
+        let reasons = reasons.map(|reason| (reason.text, reason.points));
+        reasons.skip(1).collect::<Vec<_>>()
+    };
+    let reason = |text: &str, points| (text.to_owned(), points);
+    assert_eq!(
+        ranked(1, AlertSeverity::Critical, "81", HOUR),
+        [
+            reason("an alert of it is critical", 600),
+            reason("suspect: KB5034441, ring 2", 400),
+        ]
+    );
+    assert_eq!(
+        ranked(2, AlertSeverity::High, "82", 8 * HOUR),
+        [reason("an alert of it is of high severity", 200)]
+    );
+    assert!(ranked(3, AlertSeverity::Medium, "83", 16 * HOUR).is_empty());
 }
 
 #[test]
@@ -396,68 +357,6 @@ fn a_wave_that_is_done_sooner_is_waited_for_no_longer() {
 }
 
 #[test]
-fn people_merge_split_and_close_and_it_is_learnt() {
-    let mut client = Client::new(json!({}));
-    let one = client.raise(1, 0, "mail queue is growing", "81");
-    let two = client.raise(2, 30, "certificate expired", "82");
-    assert_ne!(one.incident, two.incident);
-    let (one, two) = (
-        IncidentId(one.incident.unwrap()),
-        IncidentId(two.incident.unwrap()),
-    );
-    assert!(client.triage.merge(two, one) && !client.triage.merge(two, one));
-    client.note();
-    assert_eq!(client.placed[&id(2)].incident, Some(one.0));
-    assert_eq!(client.incidents[&two].merged_into, Some(one));
-    assert_eq!(client.incidents[&one].incident.live, 2);
-    // The next time they come together.
-    let third = client.raise(3, 5 * HOUR, "mail queue is growing", "83");
-    let fourth = client.raise(4, 5 * HOUR + 2, "certificate expired", "84");
-    assert_eq!(third.incident, fourth.incident);
-    let whole = IncidentId(third.incident.unwrap());
-    let new = client.triage.split(whole, &["84"]).unwrap();
-    assert_eq!(client.triage.split(whole, &["84"]), None);
-    client.note();
-    assert_eq!(client.placed[&id(4)].incident, Some(new.0));
-    assert_eq!(client.incidents[&new].incident.parted_from, Some(whole));
-    assert_eq!(
-        (
-            client.incidents[&whole].incident.live,
-            client.incidents[&new].incident.live
-        ),
-        (1, 1)
-    );
-    let fifth = client.raise(5, 9 * HOUR, "mail queue is growing", "85");
-    let sixth = client.raise(6, 9 * HOUR + 2, "certificate expired", "86");
-    assert_ne!(fifth.incident, sixth.incident);
-    // Closed by hand; when it is raised again it is a new one.
-    assert!(client.triage.close(whole) && !client.triage.close(whole));
-    client.note();
-    let again = Event {
-        number: 2,
-        ..event(
-            3,
-            EventKind::Repeated,
-            20 * HOUR,
-            "mail queue is growing",
-            "83",
-        )
-    };
-    client.turn(20 * HOUR, &[again]);
-    assert_ne!(client.placed[&id(3)].incident, Some(whole.0));
-    // Clearing brings nothing into disorder.
-    for n in 1..7 {
-        client.clear(n, 21 * HOUR);
-    }
-    client.turn(30 * HOUR, &[]);
-    assert!(
-        client.incidents.values().all(|news| news.over),
-        "{:?}",
-        client.incidents
-    );
-}
-
-#[test]
 fn rules_are_refused_by_field_with_the_place_in_a_pattern() {
     let rules: Rules = serde_json::from_value(json!({
         "silences": [
@@ -491,13 +390,4 @@ fn rules_are_refused_by_field_with_the_place_in_a_pattern() {
         "{}",
         told[0]
     );
-}
-
-#[test]
-fn symptoms_are_read_from_whole_words() {
-    let of = |title: &str| Symptom::of(title).collect::<Vec<_>>();
-    assert_eq!(of("Device is OFFLINE"), [Symptom::Down]);
-    assert_eq!(of("Service stopped: Spooler"), [Symptom::Service]);
-    assert_eq!(of("CPU usage 99 %"), [Symptom::Load]);
-    assert!(of("breakdown of costs").is_empty());
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{BEHIND, Facts, ReadyRules, Rules, Triage};
+use super::{BEHIND, Facts, ReadyRules, Rules, Triage, blackout::MONITORING};
 use crate::{
     alert::{AlertId, Event, EventKind, Treatment},
     incident::{IncidentId, Topology},
@@ -13,6 +13,15 @@ use crate::{
     windows,
 };
 
+/// What is done with alerts by rules that have no names.
+const DONE: [&str; 6] = [
+    "duplicate",
+    "hold",
+    "flapping",
+    "inhibition",
+    "blackout",
+    "routine",
+];
 /// Alerts that are named for a rule.
 const EXAMPLES: usize = 3;
 /// What is still held at the end is waited for.
@@ -32,8 +41,8 @@ pub struct Trial {
 /// What one rule would have kept from people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hits {
-    /// The rule: the name of a silence or maintenance window, or `duplicate`, `hold`, `flapping`,
-    /// `inhibition`.
+    /// The rule: the name of a silence or maintenance window, or one of `duplicate`, `hold`, `flapping`,
+    /// `inhibition`, `blackout`, `routine`.
     pub rule: String,
     /// How many alerts.
     pub alerts: u64,
@@ -132,8 +141,7 @@ pub fn try_on(
         again.settle(end);
     }
     trial.incidents = again.incidents();
-    let done = ["duplicate", "hold", "flapping", "inhibition"];
-    for (rule, alerts) in done.into_iter().zip(again.treated) {
+    for (rule, alerts) in DONE.into_iter().zip(again.treated) {
         let mut hits = Hits::of(rule);
         alerts.iter().for_each(|alert| hits.add(alert));
         trial.hits.push(hits);
@@ -146,8 +154,8 @@ struct Again<'a> {
     triage: Triage,
     rules: &'a ReadyRules,
     machines: u32,
-    /// Alerts by what was done with them at any time: duplicate, held, flapping, inhibited.
-    treated: [BTreeSet<AlertId>; 4],
+    /// Alerts by what was done with them at any time, as [`DONE`] names it.
+    treated: [BTreeSet<AlertId>; DONE.len()],
     told: BTreeMap<IncidentId, bool>,
 }
 
@@ -192,7 +200,9 @@ impl<'a> Again<'a> {
                 Treatment::Duplicate { .. } => 0,
                 Treatment::Held { .. } => 1,
                 Treatment::Flapping { .. } => 2,
+                Treatment::Inhibited { by } if by == MONITORING => 4,
                 Treatment::Inhibited { .. } => 3,
+                Treatment::Routine { .. } => 5,
                 _ => continue,
             };
             self.treated[place].insert(alert);
@@ -354,5 +364,21 @@ mod tests {
             .unwrap()
             .examples;
         assert_eq!(example[0].as_str(), "superops/2");
+    }
+
+    #[test]
+    fn what_is_usual_and_what_a_blackout_hides_have_lines_of_their_own() {
+        let usual = (0..12).map(|n| alert(n, i64::from(n) * 7_200, 700, "CPU usage high", "81"));
+        let rules = json!({ "hold": { "enabled": false } });
+        let (_, trial) = tried(rules, &usual.collect::<Vec<_>>());
+        assert_eq!(hits(&trial)["routine"], 7, "{trial:?}");
+        let machine = |n: u32| alert(n, i64::from(n), 7_200, "host is offline", &format!("m{n}"));
+        let mut events: Vec<Event> = (0..10).flat_map(machine).collect();
+        events.sort_by_key(|event| event.at);
+        let rules = Rules::default();
+        let trial = try_on(&rules, &Topology::default(), 10, &events).unwrap();
+        // Six of ten are a blackout; the others stand behind it.
+        assert_eq!(hits(&trial)["blackout"], 4, "{trial:?}");
+        assert_eq!(hits(&trial)["inhibition"], 0);
     }
 }

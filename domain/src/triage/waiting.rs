@@ -131,19 +131,24 @@ impl Triage {
                     self.unhide(active.incident);
                     let treatment = Treatment::Inhibited { by };
                     let incident = Some(incident);
+                    let alert = event.alert.clone();
                     self.hide(Active {
                         event,
                         treatment,
                         incident,
                         ..active
                     });
+                    self.take_along(&alert, at);
                 }
                 None => {
                     self.unhide(active.incident);
                     self.join(Active { event, ..active }, facts);
                 }
             },
-            Treatment::Incident | Treatment::Duplicate { .. } | Treatment::Passed => {}
+            Treatment::Incident
+            | Treatment::Routine { .. }
+            | Treatment::Duplicate { .. }
+            | Treatment::Passed => {}
         }
     }
 

@@ -9,12 +9,13 @@ use domain::{
 use crate::words::time;
 
 /// What can be done with an alert, in a word; `new` before anything was.
-pub(super) const HOW: [&str; 9] = [
+pub(super) const HOW: [&str; 10] = [
     "new",
     "incident",
     "duplicate",
     "held",
     "flapping",
+    "routine",
     "silenced",
     "inhibited",
     "expected",
@@ -29,6 +30,7 @@ pub(super) fn how(done: Option<&Treatment>) -> &'static str {
         Some(Treatment::Duplicate { .. }) => "duplicate",
         Some(Treatment::Held { .. }) => "held",
         Some(Treatment::Flapping { .. }) => "flapping",
+        Some(Treatment::Routine { .. }) => "routine",
         Some(Treatment::Silenced { .. }) => "silenced",
         Some(Treatment::Inhibited { .. }) => "inhibited",
         Some(Treatment::Expected { .. }) => "expected",
@@ -65,6 +67,7 @@ pub(super) fn place(alert: &Alert) -> String {
         Treatment::Duplicate { of } => format!("the same as {of}"),
         Treatment::Held { until, why } => format!("held until {}: {why}", time(*until)),
         Treatment::Flapping { times } => format!("flapping, {times} times within an hour"),
+        Treatment::Routine { per_day } => format!("usual here, about {per_day} times a day"),
         Treatment::Silenced { rule, until } => match until {
             Some(until) => format!("silenced by `{rule}` until {}", time(*until)),
             None => format!("silenced by `{rule}`"),
@@ -198,6 +201,12 @@ mod tests {
                 Some(4),
                 "inhibited",
                 "behind sw1, which is down; incident 7-4",
+            ),
+            (
+                Treatment::Routine { per_day: 9 },
+                Some(5),
+                "routine",
+                "usual here, about 9 times a day; incident 7-5",
             ),
             (
                 Treatment::Passed,

@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, Write},
 };
 
-use domain::incident::{Alert, Correlator, Incident};
+use domain::incident::{Alert, Correlator, Incident, ROUTINE_PER_DAY};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{lines, spool::Groups};
@@ -135,6 +135,7 @@ fn observe(correlator: &mut Correlator, line: &Line<'_>) -> u64 {
         device: &line.host,
         address: &line.ip,
         lasting: false,
+        routine_from: Some(ROUTINE_PER_DAY),
     };
     correlator.observe(&alert).0
 }

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// What keeps a repeat from being a second effect. In the order of `contracts::activities::all`.
-const WRITES: [(&str, &str, &str); 38] = [
+const WRITES: [(&str, &str, &str); 40] = [
     (
         "inventory.sync_client",
         "row of the client",

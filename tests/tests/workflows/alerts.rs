@@ -137,11 +137,15 @@ fn alerts_on_pages_become_incidents_and_clear_again() {
     run(async {
         let name = "alerts-pages";
         let world = World::new(site().await, name, 1);
-        for n in 0..5 {
-            say(
-                &world,
-                sighting(name, n, "raid is degraded", 81 + n, i64::from(n) * 60),
-            );
+        let titles = [
+            "raid is degraded",
+            "certificate expired",
+            "mail queue grows",
+            "backup failed",
+            "toner is low",
+        ];
+        for (n, title) in (0..).zip(titles) {
+            say(&world, sighting(name, n, title, 81 + n, i64::from(n) * 60));
         }
         let read = ingest(name, json!({})).await.unwrap();
         assert_eq!(
