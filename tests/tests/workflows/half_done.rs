@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::{deploying::rings_of, outages::device_status};
 
 /// Tries, or looks, whose pauses of 1, 2, 4 and 8 seconds outlast a script of three seconds.
-const MANY: usize = 4;
+const MANY: usize = 5;
 const STARTS: &str = "superops.run_script";
 const LOOKS: &str = "inventory.get_device";
 
