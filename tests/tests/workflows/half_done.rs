@@ -17,16 +17,19 @@ use serde_json::json;
 use crate::{deploying::rings_of, outages::device_status};
 
 /// Tries, or looks, whose pauses of 1, 2, 4 and 8 seconds outlast a script of three seconds.
-const MANY: usize = 4;
+const MANY: usize = 5;
 const STARTS: &str = "superops.run_script";
 const LOOKS: &str = "inventory.get_device";
+
+/// When `SuperOps` goes away.
+type When = fn(&Model) -> bool;
 
 /// One device, and `SuperOps` goes away once something holds.
 async fn left_alone(
     name: &str,
     turn: impl FnOnce(&mut FakeDevice),
     change: impl FnOnce(&mut PlanRequest),
-    when: fn(&Model) -> bool,
+    when: When,
 ) -> (Arc<World>, Deployment) {
     let site = site().await;
     let world = World::new(site, name, 1);
@@ -229,7 +232,7 @@ fn watched(request: &mut PlanRequest) {
 #[test]
 fn a_rollback_waits_at_each_of_its_steps_until_superops_is_back() {
     run(async {
-        let steps: [(&str, fn(&Model) -> bool, &str); 2] = [
+        let steps: [(&str, When, &str); 2] = [
             (
                 "away-removal",
                 |m| m.starts_of(ScriptMode::Verify) == 1,
@@ -311,7 +314,7 @@ fn a_rollback_of_all_devices_waits_for_one_that_nobody_can_see() {
 #[test]
 fn an_abort_does_not_wait_for_superops_and_says_what_is_left_to_do() {
     run(async {
-        let moments: [(&str, fn(&Model) -> bool, &str, &str); 3] = [
+        let moments: [(&str, When, &str, &str); 3] = [
             (
                 "away-abort-restart",
                 |m| m.starts_of(ScriptMode::Install) == 1,
