@@ -266,7 +266,7 @@ impl Facts {
                 source: Some(error.into()),
             })?;
         let machines = news.iter().map(|event| event.machine.as_str());
-        let machines: BTreeSet<&str> = machines.chain(triage.expecting()).collect();
+        let machines: BTreeSet<&str> = machines.chain(triage.expecting(now)).collect();
         let devices = machines
             .into_iter()
             .filter_map(|machine| machine.parse().ok());

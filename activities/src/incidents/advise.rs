@@ -80,7 +80,13 @@ impl IncidentActivities {
     ) -> Outcome<(Vec<Candidate>, Vec<Said>)> {
         let client = record.key.client();
         let network = self.networks.of(&self.store, client, now).await?;
-        let alerts = self.alerts_of(&record.key).await?;
+        let mut alerts = self.alerts_of(&record.key).await?;
+        for alert in &mut alerts {
+            alert.said.recognise(&network.names);
+        }
+        // Who is hidden in it, or was split from it, is no part of it.
+        let machines = &record.news.incident.devices;
+        alerts.retain(|alert| machines.iter().any(|one| one == alert.machine()));
         let others = self.others(record).await?;
         Ok(advice::near_misses(&Known {
             record,

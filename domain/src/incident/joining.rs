@@ -64,8 +64,8 @@ impl Correlator {
             kinds.any(|kind| self.lesson(kind.kind, seen.kind) == Some(false))
         };
         let records = newest.filter_map(|id| self.records.get(id));
-        // What lasts would be lost in one that is over.
-        let over = |record: &Record| record.ended && seen.lasting;
+        // What lasts would be lost in one that is over, and anything in one that people have closed.
+        let over = |record: &Record| record.closed || record.ended && seen.lasting;
         let records = records.filter(|record| !over(record) && !apart(record));
         let links = records.map(|record| (record.id, self.link(record, seen)));
         links

@@ -112,7 +112,7 @@ impl Correlator {
         if record.state == State::Open {
             record.state = State::Quiet;
         }
-        record.ended = true;
+        (record.ended, record.closed) = (true, true);
         self.habits.let_go(id);
         self.changed.push(id);
         if self

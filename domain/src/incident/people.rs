@@ -179,7 +179,7 @@ impl Record {
         self.lasting |= other.lasting;
         // A digest that people look at is no routine.
         self.routine = false;
-        self.ended = false;
+        (self.ended, self.closed) = (false, false);
         if !other.live.is_empty() {
             self.state = State::Open;
         }

@@ -83,6 +83,9 @@ pub(super) struct Record {
     pub(super) state: State,
     /// Whether it is over and only waits for its rank.
     pub(super) ended: bool,
+    /// Whether a person has ended it.
+    #[serde(default)]
+    pub(super) closed: bool,
     pub(super) opened: Millis,
     pub(super) last: Millis,
     pub(super) window: Millis,
@@ -113,6 +116,7 @@ impl Record {
             id,
             state: State::Open,
             ended: false,
+            closed: false,
             opened,
             last: opened,
             window,

@@ -6,13 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Facts, Symptom, Triage};
 use crate::{
     alert::{AlertId, Event, Treatment},
-    incident::IncidentId,
+    incident::{IncidentId, State},
 };
 
 /// Stands for the monitoring in what inhibits.
 pub(super) const MONITORING: &str = "monitoring";
 /// What was behind something that is up again gets so much time to come back.
-const GRACE: SignedDuration = SignedDuration::from_mins(5);
+pub(super) const GRACE: SignedDuration = SignedDuration::from_mins(5);
 
 impl Triage {
     /// Returns the incident that explains an alert, and what is down.
@@ -21,13 +21,10 @@ impl Triage {
         event: &Event,
         facts: &Facts<'_>,
     ) -> Option<(IncidentId, String)> {
-        let is_down = Symptom::Down.is_in(&event.title);
-        if let Some(id) = self.blackout {
-            if self.correlator.incident(id).is_none_or(|one| one.live == 0) {
-                self.blackout = None;
-            } else if is_down {
-                return Some((id, MONITORING.to_owned()));
-            }
+        let is_down = Symptom::machine_is_down(&event.title);
+        self.heed_end_of_blackout(event.at);
+        if let Some(id) = self.blackout.filter(|_| is_down) {
+            return Some((id, MONITORING.to_owned()));
         }
         if !facts.rules.rules().inhibition.enabled || event.machine.is_empty() {
             return None;
@@ -38,8 +35,7 @@ impl Triage {
             let mut incidents = alerts
                 .keys()
                 .filter_map(|alert| self.active.get(alert)?.incident);
-            // What is usual is in a digest, and nobody is told of what is hidden there.
-            let incident = incidents.find(|id| !self.correlator.is_routine(*id))?;
+            let incident = incidents.find(|id| self.is_told(*id))?;
             Some((incident, by))
         })
     }
@@ -54,7 +50,7 @@ impl Triage {
             Treatment::Expected { .. } | Treatment::Silenced { .. }
         );
         let event = &active.event;
-        if counts && !event.machine.is_empty() && Symptom::Down.is_in(&event.title) {
+        if counts && !event.machine.is_empty() && Symptom::machine_is_down(&event.title) {
             let alerts = self.down.entry(event.machine.clone()).or_default();
             alerts.insert(alert.clone(), active.since.as_second());
         }
@@ -70,9 +66,29 @@ impl Triage {
             return;
         }
         self.down.remove(machine);
+        self.wake_behind(machine, at);
+    }
+
+    /// Notes when the monitoring is back. What was behind it has to come back as well.
+    pub(super) fn heed_end_of_blackout(&mut self, at: Timestamp) {
+        let is_over = |id| self.correlator.incident(id).is_none_or(|one| one.live == 0);
+        if self.blackout.is_some_and(is_over) {
+            self.blackout = None;
+            self.wake_behind(MONITORING, at);
+        }
+    }
+
+    /// Whether people are told of an incident: it is open, and no digest of what is usual.
+    fn is_told(&self, id: IncidentId) -> bool {
+        let incident = self.correlator.incident(id);
+        incident.is_some_and(|one| one.state == State::Open && !one.routine)
+    }
+
+    /// Lets what is hidden behind something be looked at again, soon after it is up.
+    fn wake_behind(&mut self, up: &str, at: Timestamp) {
         let again = at.checked_add(GRACE).unwrap_or(at);
         let behind = self.active.iter().filter(
-            |(_, active)| matches!(&active.treatment, Treatment::Inhibited { by } if by == machine),
+            |(_, active)| matches!(&active.treatment, Treatment::Inhibited { by } if by == up),
         );
         let behind: Vec<AlertId> = behind.map(|(alert, _)| alert.clone()).collect();
         for alert in behind {
@@ -90,7 +106,7 @@ impl Triage {
     pub(super) fn look_for_blackout(&mut self, event: &Event, facts: &Facts<'_>) {
         let rule = facts.rules.rules().blackout;
         let now = event.at.as_second();
-        let is_down = Symptom::Down.is_in(&event.title);
+        let is_down = Symptom::machine_is_down(&event.title);
         if !is_down || rule.percent == 0 || facts.machines == 0 || self.blackout.is_some() {
             return;
         }
@@ -106,7 +122,7 @@ impl Triage {
         }
         let alerts = self.down.values().flat_map(|alerts| alerts.keys());
         let incidents = alerts.filter_map(|alert| self.active.get(alert)?.incident);
-        let incidents = incidents.filter(|id| !self.correlator.is_routine(*id));
+        let incidents = incidents.filter(|id| self.is_told(*id));
         let incidents: std::collections::BTreeSet<IncidentId> = incidents.collect();
         let mut incidents = incidents.into_iter();
         let Some(first) = incidents.next() else {

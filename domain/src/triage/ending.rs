@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Active, Triage};
+use super::{Active, Triage, blackout::GRACE};
 use crate::alert::{AlertId, Event, Placement, Treatment};
 
 /// What flaps and then stays for so long counts again.
@@ -73,9 +73,13 @@ impl Triage {
             active.incident = over.incident;
             active.treatment = over.treatment.clone();
             let raised_at = active.event.at;
-            match over.treatment {
-                Treatment::Held { until, .. } => self.wake_at(&next, until),
+            match &over.treatment {
+                Treatment::Held { until, .. } => self.wake_at(&next, *until),
                 Treatment::Flapping { .. } => self.calm_down(&next, at),
+                // That is up again: who was to be looked at soon has cleared before.
+                Treatment::Inhibited { by } if !self.down.contains_key(by) => {
+                    self.wake_at(&next, at.checked_add(GRACE).unwrap_or(at));
+                }
                 _ => {}
             }
             // One that is hidden itself stays hidden, for another reason.

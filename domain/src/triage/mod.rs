@@ -148,6 +148,7 @@ impl Triage {
     pub fn settle(&mut self, facts: &Facts<'_>) {
         let now = facts.now.checked_sub(BEHIND).unwrap_or(facts.now);
         self.heed_early_ends(facts);
+        self.heed_end_of_blackout(now);
         self.settle_until(now, facts);
         self.correlator.advance(now.as_millisecond());
     }
@@ -164,15 +165,16 @@ impl Triage {
         Some(due.checked_add(late).unwrap_or(Timestamp::MAX))
     }
 
-    /// Lists machines of alerts that wait for the end of what a wave has announced: what was announced of them
-    /// has to be among the facts of the next turn.
-    pub fn expecting(&self) -> impl Iterator<Item = &str> {
-        let waiting = self
-            .waiting
-            .iter()
-            .filter_map(|(_, alert)| self.active.get(alert));
-        let expected = waiting.filter(|one| matches!(one.treatment, Treatment::Expected { .. }));
-        expected.map(|one| one.event.machine.as_str())
+    /// Lists machines of alerts that are looked at again until then, or that wait for the end of what a wave has
+    /// announced: what was announced of them has to be among the facts of this turn.
+    pub fn expecting(&self, until: Timestamp) -> impl Iterator<Item = &str> {
+        let waiting = self.waiting.iter();
+        let waiting = waiting.filter_map(move |(at, alert)| {
+            let active = self.active.get(alert)?;
+            let is_expected = matches!(active.treatment, Treatment::Expected { .. });
+            (*at <= until || is_expected).then_some(active)
+        });
+        waiting.map(|one| one.event.machine.as_str())
     }
 
     /// Takes in who depends on whom.

@@ -198,10 +198,16 @@ impl Triage {
             return;
         };
         if !active.treatment.counts() {
-            if matches!(active.treatment, Treatment::Duplicate { .. }) {
-                self.heed(id, severity);
+            let Treatment::Duplicate { of } = &active.treatment else {
+                return;
+            };
+            if self.active.contains_key(of) {
+                return self.heed(id, severity);
             }
-            return;
+            // It was no more than the moment of one that has cleared since: now it speaks for itself.
+            self.active.remove(&event.alert);
+            self.unhide(Some(id));
+            return self.raise(event, facts);
         }
         // It counts as what it was raised as, and clears as that, whatever its source calls it now.
         let again = as_seen(&active.event, event.at, routine_from(active, facts));

@@ -42,6 +42,27 @@ const DEAD: &[&str] = &[
     "does not respond",
     "does not answer",
 ];
+/// Parts of a machine, and what it only reaches: they may be down while it is up.
+const PARTS: &[&str] = &[
+    "interface",
+    "interfaces",
+    "port",
+    "ports",
+    "link",
+    "disk",
+    "disks",
+    "drive",
+    "volume",
+    "database",
+    "sql",
+    "printer",
+    "tunnel",
+    "target",
+    "website",
+    "site to site",
+    "ntp",
+    "url",
+];
 /// Phrases with such a word that say something else.
 const NOT_DOWN: &[&str] = &[
     "shut down",
@@ -129,6 +150,13 @@ impl Symptom {
             Self::Service => words.has(PROGRAM) && words.has(STOPPED),
             Self::Load => words.has(LOAD),
         }
+    }
+
+    /// Tells whether a title says that the whole machine is down, so that others may be silent for that.
+    #[must_use]
+    pub fn machine_is_down(title: &str) -> bool {
+        let words = Words::of(title);
+        Self::Down.is_in(title) && !words.has(PARTS) && !words.has(PROGRAM)
     }
 
     /// Returns the word of it.

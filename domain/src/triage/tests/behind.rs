@@ -104,6 +104,45 @@ fn when_most_machines_are_silent_the_monitoring_is_what_is_down() {
         merged.count() >= 1,
         "the first ones were incidents of their own"
     );
+    // The way is back, and one of them is really dead.
+    for n in 0..7 {
+        client.clear(n, HOUR + i64::from(n));
+    }
+    client.turn(HOUR + 6 * MINUTE, &[]);
+    let dead = &client.placed[&id(7)];
+    assert_eq!(dead.treatment, Treatment::Incident);
+    let news = client.news(dead);
+    assert_eq!((news.incident.live, news.over), (1, false), "{news:?}");
+}
+
+#[test]
+fn an_incident_that_a_person_has_closed_hides_and_takes_in_nothing_more() {
+    let mut client = Client::new(json!({}));
+    client.topology.depends_on = vec![("82".to_owned(), "81".to_owned())];
+    let switch = client.raise(1, 0, "switch is offline", "81");
+    assert!(client.triage.close(IncidentId(switch.incident.unwrap())));
+    let behind = client.raise(2, 5 * MINUTE, "RAID degraded", "82");
+    assert_eq!(behind.treatment, Treatment::Incident);
+    let moment = client.say(3, 6 * MINUTE, "backup failed", "82");
+    assert_eq!(moment.treatment, Treatment::Incident);
+    for placed in [behind, moment] {
+        assert_ne!(placed.incident, switch.incident);
+        assert!(!client.news(&placed).over);
+    }
+}
+
+#[test]
+fn who_goes_on_for_one_that_was_hidden_is_looked_at_when_that_is_up_again() {
+    let mut client = Client::new(json!({}));
+    client.topology.depends_on = vec![("82".to_owned(), "81".to_owned())];
+    client.raise(1, 0, "switch is offline", "81");
+    client.raise(2, MINUTE, "backup failed", "82");
+    let same = client.raise(3, 2 * MINUTE, "backup failed", "82");
+    assert_eq!(same.treatment, Treatment::Duplicate { of: id(2) });
+    client.clear(1, 10 * MINUTE);
+    client.clear(2, 12 * MINUTE);
+    client.turn(20 * MINUTE, &[]);
+    assert_eq!(client.placed[&id(3)].treatment, Treatment::Incident);
 }
 
 #[test]
@@ -116,6 +155,9 @@ fn a_server_that_could_not_download_hides_nothing_that_depends_on_it() {
         "Upstream proxy is slow",
         "Service Spooler is down",
         "Downtime of last month: 12 minutes",
+        "Interface Gi0/12 is down",
+        "NTP server unreachable",
+        "Disk 2 offline",
     ]
     .into_iter()
     .enumerate()

@@ -3,7 +3,13 @@
 use super::*;
 
 impl Client {
-    fn say(&mut self, number: u32, seconds: i64, title: &str, machine: &str) -> Placement {
+    pub(super) fn say(
+        &mut self,
+        number: u32,
+        seconds: i64,
+        title: &str,
+        machine: &str,
+    ) -> Placement {
         let said = Event {
             lasting: false,
             ..event(number, EventKind::Raised, seconds, title, machine)
@@ -71,4 +77,21 @@ fn the_end_of_a_moment_is_not_the_end_of_what_lasts() {
     client.clear(3, 11 * MINUTE);
     let news = client.news(&lasting);
     assert_eq!((news.incident.live, news.hidden), (0, 0));
+}
+
+#[test]
+fn a_moment_that_comes_again_after_its_speaker_has_cleared_speaks_for_itself() {
+    let mut client = Client::new(json!({}));
+    let lasting = client.raise(1, 0, "RAID degraded", "nas-1");
+    let moment = client.say(2, 30, "RAID degraded", "nas-1");
+    assert_eq!(moment.treatment, Treatment::Duplicate { of: id(1) });
+    client.clear(1, 60);
+    let again = Event {
+        lasting: false,
+        number: 2,
+        ..event(2, EventKind::Repeated, 80, "RAID degraded", "nas-1")
+    };
+    client.turn(80, &[again]);
+    assert_eq!(client.placed[&id(2)].treatment, Treatment::Incident);
+    assert_eq!(client.news(&lasting).hidden, 0);
 }
