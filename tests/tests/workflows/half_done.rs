@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use autoops_tests::{Deployment, FakeDevice, Install, Model, OpeningIn, Scan, World, run, site};
 use contracts::device::DeviceStage;
 use domain::{
+    deployment::Stage,
     outcome::{DeploymentOutcome, DeviceOutcome},
     plan::{PlanRequest, RollbackScope},
     script::ScriptMode,
@@ -14,7 +15,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::{deploying::rings_of, outages::device_status};
+use crate::{deploying::rings_of, outages::device_status, turns::two_kbs};
 
 /// Tries, or looks, whose pauses of 1, 2, 4 and 8 seconds outlast a script of three seconds.
 const MANY: usize = 5;
@@ -356,6 +357,71 @@ fn an_abort_does_not_wait_for_superops_and_says_what_is_left_to_do() {
             assert!(world.read(|m| m.leases.is_empty()), "{name}");
         });
         join_all(told).await;
+    });
+}
+
+#[test]
+fn a_second_patch_that_waits_for_superops_is_not_installed_after_a_halt() {
+    run(async {
+        let site = site().await;
+        let world = World::new(site, "away-halt", 1);
+        world.change(|m| m.away_when = Some(|m| m.starts_of(ScriptMode::Install) == 1));
+        let two = Arc::clone(&world);
+        let deployment = world
+            .deploy(site, |r| {
+                two_kbs(&two, r);
+                // An hour is far beyond what a test waits.
+                r.waits.script_timeout_secs = 3600;
+            })
+            .await;
+        world.until("SuperOps is away", |m| m.superops_away).await;
+        let before = world.read(|m| m.calls_of(STARTS));
+        world
+            .until("the second is tried", |m| m.calls_of(STARTS) > before)
+            .await;
+        deployment.signal("halt", json!({ "by": "tom" })).await;
+        deployment
+            .until_status("a halt", |s| s.stage == Stage::Halted)
+            .await;
+        world.change(|m| m.superops_away = false);
+        deployment
+            .until_status("a straggler", |s| s.stragglers == 1)
+            .await;
+        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
+        deployment.signal("abort", json!({ "by": "dana" })).await;
+        deployment.ends(DeploymentOutcome::Aborted).await;
+    });
+}
+
+#[test]
+fn an_abort_ends_the_wait_of_a_half_done_device_for_its_next_window() {
+    run(async {
+        let site = site().await;
+        let world = World::new(site, "away-abort-window", 1);
+        world.change(|m| {
+            m.device("81").needs_restart = true;
+            // A day is far beyond what a test waits.
+            let next = Duration::from_secs(86_400);
+            m.openings = [OpeningIn(Duration::ZERO), OpeningIn(next)].into();
+            m.opening_lasts = Some(Duration::from_secs(12));
+            m.away_when = Some(|m| m.starts_of(ScriptMode::Install) == 1);
+        });
+        let deployment = world
+            .deploy(site, |r| r.waits.script_timeout_secs = 3)
+            .await;
+        world
+            .until("the next window is looked for", |m| {
+                m.calls_of("windows.next_opening") >= 2 || !m.rows.is_empty()
+            })
+            .await;
+        deployment.signal("abort", json!({ "by": "dana" })).await;
+        let result = deployment.ends(DeploymentOutcome::Aborted).await;
+        assert_eq!(result.counts.of(DeviceOutcome::NeedsHuman), 1, "{result:?}");
+        let detail = world.read(|m| m.rows.values().next().unwrap().result.detail.clone());
+        assert!(
+            detail.contains("aborted before its next window"),
+            "{detail}"
+        );
     });
 }
 

@@ -45,7 +45,7 @@ async fn at_work(
     (world, deployment)
 }
 
-fn two_kbs(world: &World, request: &mut PlanRequest) {
+pub(crate) fn two_kbs(world: &World, request: &mut PlanRequest) {
     let kb: KbId = OTHER_KB.parse().unwrap();
     world.change(|m| {
         m.every_device(|d| {

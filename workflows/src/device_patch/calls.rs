@@ -9,7 +9,7 @@ use super::{
     DevicePatch,
     attempt::{Attempt, Ends},
 };
-use crate::{call, failure::Failed, options};
+use crate::{call, clock, failure::Failed, options};
 
 impl Attempt {
     /// Runs an activity.
@@ -76,6 +76,14 @@ impl Attempt {
     async fn bear(&self, trouble: &str, failed: &Failed) -> Result<(), Ends> {
         if !failed.passes() {
             return Err(Ends::failed(trouble, failed));
+        }
+        // What asks for a longer pause than a step comes back at once.
+        if let Some(pause) = failed.retry_after {
+            let secs = pause
+                .as_secs()
+                .clamp(1, self.input.waits.lease_half_life_secs());
+            let next = clock::after(clock::now(&self.ctx), secs);
+            return self.pause_until(next, "SuperOps asks us to wait").await;
         }
         self.mind_history()?;
         self.renew_lease().await

@@ -54,7 +54,7 @@ impl Attempt {
         self.ctx.state_mut(|s| s.jobs.push(id.clone()));
         let mut has_run = false;
         for _ in 0..MAX_STARTS {
-            let (started, began) = self.start_script(&job, &id).await?;
+            let (started, began) = self.start_script(&job, &id, has_run).await?;
             // Each start has all the time of a script: an outage before it does not count.
             let longest = clock::after(began, self.input.waits.script_timeout_secs);
             let seen = match started {

@@ -34,14 +34,25 @@ pub(super) struct Look {
 }
 
 /// How long a device may take, and when it is judged afterwards: not by an old snapshot, and not while
-/// `SuperOps` is away.
+/// `SuperOps` is away. After an outage it has all of its time again: agents come back one by one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     give_up: Timestamp,
-    /// How long a younger snapshot may take while `SuperOps` answers; none is waited for when absent.
-    proof_secs: Option<u64>,
-    /// Since when it has answered at each look.
+    /// What is waited for; only for the time itself when absent.
+    proof: Option<Proof>,
+    /// Whether `SuperOps` was away at the last look.
+    was_away: bool,
+    /// Since when it has answered at each look after the time was over.
     answers_since: Option<Timestamp>,
+}
+
+/// A snapshot that proves something.
+#[derive(Debug, Clone, Copy)]
+struct Proof {
+    /// How long the device may take while `SuperOps` answers.
+    allowed_secs: u64,
+    /// How long a younger snapshot may take then.
+    within_secs: u64,
 }
 
 impl Patience {
@@ -49,36 +60,42 @@ impl Patience {
     pub(super) fn until(give_up: Timestamp) -> Self {
         Self {
             give_up,
-            proof_secs: None,
+            proof: None,
+            was_away: false,
             answers_since: None,
         }
     }
 
-    /// Waits until then, and after it for a snapshot that proves something.
-    pub(super) fn until_proved(give_up: Timestamp, proof_secs: u64) -> Self {
+    /// Waits so long from then on, and after it for a snapshot that proves something.
+    fn until_proved(from: Timestamp, proof: Proof) -> Self {
         Self {
-            proof_secs: Some(proof_secs),
-            ..Self::until(give_up)
+            proof: Some(proof),
+            ..Self::until(clock::after(from, proof.allowed_secs))
         }
     }
 
     /// Judges a device that has not passed; nothing as long as it is waited for.
     pub(super) fn judge(&mut self, look: &Look, now: Timestamp) -> Option<Seen> {
+        if let Some(proof) = self.proof {
+            if look.away_since.is_some() {
+                (self.was_away, self.answers_since) = (true, None);
+                return None;
+            }
+            if std::mem::take(&mut self.was_away) {
+                self.give_up = self.give_up.max(clock::after(now, proof.allowed_secs));
+            }
+        }
         if now < self.give_up {
             return None;
         }
         if look.device.seen_at >= self.give_up {
             return Some(Seen::Failed);
         }
-        let Some(proof) = self.proof_secs else {
+        let Some(proof) = self.proof else {
             return Some(Seen::Unknown);
         };
-        if look.away_since.is_some() {
-            self.answers_since = None;
-            return None;
-        }
         let since = *self.answers_since.get_or_insert(now);
-        (now >= clock::after(since, proof)).then_some(Seen::Unknown)
+        (now >= clock::after(since, proof.within_secs)).then_some(Seen::Unknown)
     }
 
     /// Says after which time nothing has to be waited for, as far as that is known.
@@ -86,7 +103,8 @@ impl Patience {
         if now < self.give_up {
             return self.give_up;
         }
-        let proved = |since| clock::after(since, self.proof_secs.unwrap_or(0));
+        let within = self.proof.map_or(0, |proof| proof.within_secs);
+        let proved = |since| clock::after(since, within);
         self.answers_since.map_or(Timestamp::MAX, proved)
     }
 }
@@ -94,8 +112,11 @@ impl Patience {
 impl Attempt {
     /// How long what was done to the device may take to show; an outage does not count.
     pub(super) fn patience(&self, secs: u64, from: Timestamp) -> Patience {
-        let proof = self.input.waits.script_timeout_secs;
-        Patience::until_proved(clock::after(from, secs), proof)
+        let proof = Proof {
+            allowed_secs: secs,
+            within_secs: self.input.waits.script_timeout_secs,
+        };
+        Patience::until_proved(from, proof)
     }
 
     /// Waits until the shared snapshot says online, as long as the window is open. A rollback has no
@@ -210,7 +231,11 @@ mod tests {
     /// What each look at a time comes to: when it is made, how old the snapshot is, and whether
     /// `SuperOps` is away.
     fn judged(looks: &[(i64, i64, bool)]) -> Vec<Option<Seen>> {
-        let mut patience = Patience::until_proved(at(100), 50);
+        let proof = Proof {
+            allowed_secs: 100,
+            within_secs: 50,
+        };
+        let mut patience = Patience::until_proved(at(0), proof);
         let judge =
             |(now, seen, away): &(i64, i64, bool)| patience.judge(&look(*seen, *away), at(*now));
         looks.iter().map(judge).collect()
@@ -235,15 +260,27 @@ mod tests {
             (140, 10, true),
             (9000, 10, true),
             (9001, 10, false),
-            (9050, 10, false),
-            (9051, 10, false),
+            (9100, 10, false),
+            (9101, 10, false),
+            (9150, 10, false),
+            (9151, 10, false),
         ];
-        let mut told = vec![None; 5];
+        let mut told = vec![None; 7];
         told.push(Some(Seen::Unknown));
         assert_eq!(judged(&looks), told);
-        assert_eq!(
-            judged(&[(9000, 10, true), (9001, 9001, false)]),
-            [None, Some(Seen::Failed)]
-        );
+    }
+
+    #[test]
+    fn an_agent_that_is_not_back_with_superops_has_all_of_its_time_again() {
+        let looks = [
+            (10, 9, true),
+            (9000, 9, true),
+            (9001, 9001, false),
+            (9100, 9090, false),
+            (9101, 9101, false),
+        ];
+        let mut told = vec![None; 4];
+        told.push(Some(Seen::Failed));
+        assert_eq!(judged(&looks), told);
     }
 }

@@ -33,25 +33,36 @@ pub(super) enum Started {
 }
 
 impl Attempt {
-    /// Tries until the job was taken, refused, or may have been taken. Also says when the last try began.
+    /// Tries until the job was taken, refused, or may have been taken. Also says when the last try began. A
+    /// stop ends the tries of an installation, if not one `has_run`.
     pub(super) async fn start_script(
         &self,
         job: &Job<'_>,
         id: &JobId,
+        has_run: bool,
     ) -> Result<(Started, Timestamp), Ends> {
         let note = self.ctx.state(|s| s.note.clone());
-        let started = self.try_to_start(job, id).await;
+        let started = self.try_to_start(job, id, has_run).await;
         if self.ctx.state(|s| s.note != note) {
             self.note(&note);
         }
         started
     }
 
-    async fn try_to_start(&self, job: &Job<'_>, id: &JobId) -> Result<(Started, Timestamp), Ends> {
+    async fn try_to_start(
+        &self,
+        job: &Job<'_>,
+        id: &JobId,
+        has_run: bool,
+    ) -> Result<(Started, Timestamp), Ends> {
         let give_up = self.give_up(job);
         let mut pause = 0;
         loop {
             let began = clock::now(&self.ctx);
+            if job.mode == ScriptMode::Install && !has_run && self.stop().is_some() {
+                let why = "the deployment was stopped".to_owned();
+                return Ok((Started::NotSent(why), began));
+            }
             let failed = match self.send(job, id, began).await {
                 Ok(_) => {
                     self.touch(job.mode);

@@ -124,17 +124,15 @@ impl Attempt {
                     .await;
             }
             Ran::Unknown => return Ok(Installed::Perhaps("the script did not report".to_owned())),
-            Ran::NotSent(_) if self.hurried() => {
-                let PatchResult {
-                    outcome, detail, ..
-                } = left_out(kb, Stop::Aborted);
+            Ran::NotSent(reason) => {
+                let (outcome, detail) = match self.stop() {
+                    Some(why) => stopped_before(why),
+                    None => (
+                        DeviceOutcome::Deferred,
+                        format!("not started before its window closed: {reason}"),
+                    ),
+                };
                 return Ok(Installed::No(outcome, detail));
-            }
-            Ran::NotSent(why) => {
-                return Ok(Installed::No(
-                    DeviceOutcome::Deferred,
-                    format!("not started before its window closed: {why}"),
-                ));
             }
             Ran::NotStarted(why) => {
                 return Ok(Installed::No(
@@ -424,6 +422,15 @@ impl Attempt {
 
 /// A patch that the deployment's stop came before.
 fn left_out(kb: &KbId, why: Stop) -> PatchResult {
+    let (outcome, detail) = stopped_before(why);
+    PatchResult {
+        kb: kb.clone(),
+        outcome,
+        detail,
+    }
+}
+
+fn stopped_before(why: Stop) -> (DeviceOutcome, String) {
     let (outcome, detail) = match why {
         Stop::StandDown => (
             DeviceOutcome::Deferred,
@@ -433,11 +440,7 @@ fn left_out(kb: &KbId, why: Stop) -> PatchResult {
             (DeviceOutcome::Aborted, "stopped before it was installed")
         }
     };
-    PatchResult {
-        kb: kb.clone(),
-        outcome,
-        detail: detail.to_owned(),
-    }
+    (outcome, detail.to_owned())
 }
 
 fn exit_words(report: &ScriptReport) -> String {

@@ -72,6 +72,12 @@ impl Attempt {
     /// Waits for the maintenance window, by a durable timer.
     pub(super) async fn wait_for_window(&self) -> Result<OpenWindow, Ends> {
         loop {
+            if !self.untouched() && self.hurried() {
+                return Err(Ends::with(
+                    DeviceOutcome::Deferred,
+                    "aborted before its next window",
+                ));
+            }
             let now = clock::now(&self.ctx);
             if self.input.deadline.is_some_and(|deadline| now >= deadline) {
                 return Err(Ends::with(
