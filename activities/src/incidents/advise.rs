@@ -78,12 +78,7 @@ impl IncidentActivities {
         record: &IncidentRecord,
         now: Timestamp,
     ) -> Outcome<(Vec<Candidate>, Vec<Said>)> {
-        let client = record.key.client();
-        let network = self.networks.of(&self.store, client, now).await?;
-        let mut alerts = self.alerts_of(&record.key).await?;
-        for alert in &mut alerts {
-            alert.said.recognise(&network.names);
-        }
+        let (network, mut alerts) = self.recognised(record, now).await?;
         // Who is hidden in it, or was split from it, is no part of it.
         let machines = &record.news.incident.devices;
         alerts.retain(|alert| machines.iter().any(|one| one == alert.machine()));

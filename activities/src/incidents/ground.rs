@@ -34,12 +34,7 @@ impl Ground {
 
 impl IncidentActivities {
     pub(super) async fn ground(&self, record: &IncidentRecord, now: Timestamp) -> Outcome<Ground> {
-        let client = record.key.client();
-        let network = self.networks.of(&self.store, client, now).await?;
-        let mut alerts = self.alerts_of(&record.key).await?;
-        for alert in &mut alerts {
-            alert.said.recognise(&network.names);
-        }
+        let (network, alerts) = self.recognised(record, now).await?;
         let mut ground = Ground {
             alerts,
             network,
@@ -50,5 +45,20 @@ impl IncidentActivities {
         let waves = self.store.alerts.get_expectations(&silent).await?;
         ground.suspects = changed_around(&known, &waves, &silent);
         Ok(ground)
+    }
+
+    /// Reads the alerts of an incident, of the devices that they name, and the network of its client.
+    pub(super) async fn recognised(
+        &self,
+        record: &IncidentRecord,
+        now: Timestamp,
+    ) -> Outcome<(Network, Vec<Alert>)> {
+        let client = record.key.client();
+        let network = self.networks.of(&self.store, client, now).await?;
+        let mut alerts = self.alerts_of(&record.key).await?;
+        for alert in &mut alerts {
+            alert.said.recognise(&network.names);
+        }
+        Ok((network, alerts))
     }
 }
