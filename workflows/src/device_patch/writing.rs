@@ -9,6 +9,7 @@ use domain::{
     dead_letter::{DeadLetter, LetterKind},
     ids::KbId,
     outcome::DeviceResult,
+    unwritten::Unwritten,
 };
 use temporalio_common::{ActivityDefinition, data_converters::TemporalDeserializable};
 
@@ -48,9 +49,7 @@ impl Attempt {
             tokens: None,
         };
         if let Err(failed) = self.write(|| AppendAudit, record, what).await {
-            self.ctx
-                .state_mut(|s| s.unwritten.add_audit(what, &failed.message));
-            self.show_trouble(None);
+            self.note_unwritten(|unwritten| unwritten.add_audit(what, &failed.message));
         }
     }
 
@@ -76,9 +75,7 @@ impl Attempt {
         };
         if let Err(failed) = self.write(|| SaveDevice, input, "write the result").await {
             let what = format!("result {} of {}", result.outcome.as_str(), result.device);
-            self.ctx
-                .state_mut(|s| s.unwritten.add_record(&what, &failed.message));
-            self.show_trouble(None);
+            self.note_unwritten(|unwritten| unwritten.add_record(&what, &failed.message));
         }
     }
 
@@ -102,10 +99,7 @@ impl Attempt {
         };
         let left = self.write(|| SaveLetter, letter, "leave a dead letter");
         if let Err(failed) = left.await {
-            let why = failed.message;
-            self.ctx
-                .state_mut(|s| s.unwritten.add_record("dead letter", &why));
-            self.show_trouble(None);
+            self.note_unwritten(|unwritten| unwritten.add_record("dead letter", &failed.message));
         }
     }
 
@@ -123,6 +117,12 @@ impl Attempt {
         let trouble = |why: Option<&str>| self.show_trouble(why);
         let asked = (activity, input);
         call::writing(&self.ctx, &self.input.waits, asked, summary, trouble).await
+    }
+
+    /// Notes what could not be written down, and shows it.
+    fn note_unwritten(&self, note: impl FnOnce(&mut Unwritten)) {
+        self.ctx.state_mut(|s| note(&mut s.unwritten));
+        self.show_trouble(None);
     }
 
     /// Shows what is waited for; when nothing is, what is missing for good.
