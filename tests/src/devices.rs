@@ -13,7 +13,7 @@ use domain::{
     patch::PatchState,
     script::{ScriptMode, ScriptOutcome, ScriptReport, ServiceState},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// What an installation comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +92,10 @@ pub struct FakeDevice {
     pub starts: VecDeque<Start>,
     /// Reports are not delivered.
     pub reports_get_lost: bool,
+    /// Its reports wait.
+    pub holds_report: bool,
+    /// How far its clock is ahead.
+    pub clock_ahead: SignedDuration,
     /// How long the script works.
     pub takes: Duration,
     /// The snapshot is as old as this time and says offline.
@@ -139,6 +143,8 @@ impl FakeDevice {
             scan: Scan::Confirms,
             starts: VecDeque::new(),
             reports_get_lost: false,
+            holds_report: false,
+            clock_ahead: SignedDuration::ZERO,
             takes: Duration::ZERO,
             last_snapshot: None,
             installed: Vec::new(),
@@ -169,11 +175,11 @@ impl FakeDevice {
         }
     }
 
-    /// The snapshot of now; of before, while nobody can read the list.
-    pub(crate) fn look(&mut self, superops_away: bool) -> Device {
+    /// The snapshot of now; of before, while nobody reads the list.
+    pub(crate) fn look(&mut self, is_old: bool) -> Device {
         let seen = self.seen();
         match &self.listed {
-            Some(listed) if superops_away && self.last_snapshot.is_none() => listed.clone(),
+            Some(listed) if is_old && self.last_snapshot.is_none() => listed.clone(),
             _ => self.listed.insert(seen).clone(),
         }
     }
@@ -220,6 +226,10 @@ impl FakeDevice {
             log: String::new(),
             evidence: None,
         };
+        if !self.clock_ahead.is_zero() && Timestamp::now() + self.clock_ahead > input.not_after {
+            report.outcome = ScriptOutcome::OutsideWindow;
+            return report;
+        }
         match (input.mode, &input.kb) {
             (ScriptMode::Install, Some(kb)) => match self.install {
                 Install::Works => {
@@ -271,9 +281,23 @@ impl FakeDevice {
         report
     }
 
+    /// How often the script did something in a mode.
+    #[must_use]
+    pub fn ran(&self, mode: ScriptMode) -> usize {
+        let did = |job: &&Job| {
+            job.report.mode == mode && job.report.outcome != ScriptOutcome::OutsideWindow
+        };
+        self.jobs.iter().filter(did).count()
+    }
+
+    /// The list was read anew.
+    pub(crate) fn list(&mut self) {
+        self.listed = Some(self.seen());
+    }
+
     /// What the activity rows of the device say.
     pub(crate) fn newest_run(&self, since: Timestamp) -> RunState {
-        let skew = jiff::SignedDuration::from_secs(2);
+        let skew = SignedDuration::from_secs(2);
         let newest = self
             .jobs
             .iter()

@@ -74,6 +74,8 @@ pub struct Model {
     pub superops_away: bool,
     /// It goes away as soon as this holds after an answer of any activity.
     pub away_when: Option<fn(&Model) -> bool>,
+    /// Looks at devices see what the list said when it was read last, not how they are now.
+    pub looks_wait_for_a_walk: bool,
     /// The model does not answer, and is not waited for.
     pub model_away: bool,
     /// KBs in the ledger of bad patches.
@@ -152,6 +154,7 @@ impl Model {
             paused: None,
             superops_away: false,
             away_when: None,
+            looks_wait_for_a_walk: false,
             model_away: false,
             stopped: Vec::new(),
             openings: VecDeque::new(),
@@ -189,7 +192,7 @@ impl Model {
     }
 
     /// Turns the same knob on all devices.
-    pub fn every_device(&mut self, turn: impl Fn(&mut FakeDevice)) {
+    pub fn every_device(&mut self, turn: impl FnMut(&mut FakeDevice)) {
         self.devices.values_mut().for_each(turn);
     }
 

@@ -9,7 +9,10 @@ use std::{
 
 use clients::{config::MemorySection, memory::LazyMemory, objects::Objects, store::Store};
 use contracts::ids::{DeviceRun, Scheduled, incident_of, plan_of_deployment};
-use domain::{audit::AuditEntry, ids::PlanId};
+use domain::{
+    audit::AuditEntry,
+    ids::{DeviceId, PlanId},
+};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 
@@ -218,9 +221,11 @@ impl World {
         let _ = tokio::time::timeout(PATIENCE, again).await;
     }
 
-    pub(crate) async fn until_reports_may_come(&self) {
+    pub(crate) async fn until_reports_may_come(&self, device: &DeviceId) {
         let mut changed = self.changed.subscribe();
-        let _ = changed.wait_for(|_| !self.read(|m| m.hold_reports)).await;
+        let held =
+            |m: &Model| m.hold_reports || m.devices.get(device).is_some_and(|d| d.holds_report);
+        let _ = changed.wait_for(|_| !self.read(held)).await;
     }
 
     /// Starts the deployment of this world's plan.

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use super::{invalid, superops};
-use crate::world::Worlds;
+use crate::{devices::FakeDevice, world::Worlds};
 
 /// What the store knows of devices.
 #[derive(Debug)]
@@ -36,7 +36,8 @@ impl FakeSnapshot {
         let (device, away) = world.change(|m| {
             let away = m.superops_away;
             let device = m.devices.get_mut(&input.device);
-            (device.map(|d| d.look(away)), away)
+            let is_old = away || m.looks_wait_for_a_walk;
+            (device.map(|d| d.look(is_old)), away)
         });
         Ok(GetDeviceResult {
             device,
@@ -137,7 +138,10 @@ impl FakeSync {
     ) -> Result<SyncPageResult, ActivityError> {
         let world = self.0.of(&ctx)?;
         superops::answers(&world)?;
-        let pages = world.read(|m| m.pages_of_a_refresh);
+        let pages = world.change(|m| {
+            m.every_device(FakeDevice::list);
+            m.pages_of_a_refresh
+        });
         let is_refresh = input.max_age_secs > 0;
         let has_more = input.page < if is_refresh { pages } else { 2 };
         // Devices in flight are on the last page.

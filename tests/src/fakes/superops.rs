@@ -156,7 +156,7 @@ async fn run_on_device(world: Arc<World>, client: Client, workflow: String, inpu
     });
     let Some((report, takes)) = done else { return };
     tokio::time::sleep(takes).await;
-    world.until_reports_may_come().await;
+    world.until_reports_may_come(&input.device).await;
     let lost = world.change(|m| {
         let Some(device) = m.devices.get_mut(&input.device) else {
             return true;
