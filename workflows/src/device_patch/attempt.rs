@@ -28,7 +28,6 @@ use crate::{clock, failure::Failed, options};
 pub(super) struct Ends {
     pub(super) outcome: DeviceOutcome,
     pub(super) detail: String,
-    pub(super) needs_new_approval: bool,
 }
 
 impl Ends {
@@ -36,7 +35,6 @@ impl Ends {
         Self {
             outcome,
             detail: detail.into(),
-            needs_new_approval: false,
         }
     }
 
@@ -108,7 +106,7 @@ impl Attempt {
         self.release_lease().await;
         self.tell_ledger(&result).await;
         self.leave_unwritten().await;
-        (result, ends.needs_new_approval)
+        (result, self.ctx.state(|s| s.asks_for_more))
     }
 
     async fn story(&self, patches: &mut Vec<PatchResult>) -> Result<Ends, Ends> {
@@ -194,13 +192,29 @@ impl Attempt {
             ));
         }
         if asks_for_more(&answer.decision.verdict, &self.input.cleared) {
-            return Err(Ends {
-                outcome: DeviceOutcome::Deferred,
-                detail: format!("guardrails now ask for more: {policies}"),
-                needs_new_approval: true,
-            });
+            self.ctx.state_mut(|s| s.asks_for_more = true);
+            return Err(Ends::with(
+                DeviceOutcome::Deferred,
+                format!("guardrails now ask for more: {policies}"),
+            ));
         }
+        let now = clock::now(&self.ctx);
+        self.ctx.state_mut(|s| s.allowed_at = Some(now));
         Ok(None)
+    }
+
+    /// Asks guardrails again directly before an installation, when there was a wait since the last answer, or
+    /// another update before it. Says why it has to wait, if it has to.
+    pub(super) async fn may_still_install(&self) -> Result<Option<String>, Ends> {
+        let life = self.input.waits.pause_poll_secs;
+        let stale_at = self
+            .ctx
+            .state(|s| s.allowed_at)
+            .map(|at| clock::after(at, life));
+        if stale_at.is_some_and(|at| clock::now(&self.ctx) < at) {
+            return Ok(None);
+        }
+        self.ask_guardrails().await
     }
 
     /// Reads the patch list and sorts out what needs no work.
@@ -386,13 +400,14 @@ pub(crate) fn asks_for_more(now: &Verdict, cleared: &Verdict) -> bool {
 /// The outcome that matters most over the patches of a device, worst first.
 pub(super) fn summary_of(patches: &[PatchResult]) -> Ends {
     use DeviceOutcome as D;
-    const WORST_FIRST: [DeviceOutcome; 11] = [
+    const WORST_FIRST: [DeviceOutcome; 12] = [
         D::NeedsHuman,
         D::Failed,
         D::ReportedMissing,
         D::RolledBack,
         D::Deferred,
         D::Aborted,
+        D::Forbidden,
         D::VerifiedByScript,
         D::Verified,
         D::Superseded,

@@ -70,6 +70,7 @@ impl Attempt {
         };
         let report = match self.run_job(job).await? {
             Ran::Reported(report) => report,
+            Ran::Barred(ends) => return Err(ends),
             Ran::NotSent(why) => {
                 return Err(Ends::with(
                     DeviceOutcome::Deferred,

@@ -66,6 +66,10 @@ pub struct DevicePatch {
     reports: BTreeMap<JobId, ScriptReport>,
     /// The lease is ours until then.
     leased_until: Option<Timestamp>,
+    /// When guardrails allowed the installation last.
+    allowed_at: Option<Timestamp>,
+    /// They ask for more than was approved.
+    asks_for_more: bool,
     /// A start that changes the device was accepted, or may have been.
     touched: bool,
     /// Their installation failed, or the device was not healthy after it.

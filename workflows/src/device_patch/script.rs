@@ -10,14 +10,14 @@ use jiff::Timestamp;
 
 use super::{
     attempt::{Attempt, Ends},
-    start::Started,
+    start::{Started, can_be_put_off},
 };
 use crate::{
     clock::{self, Woken},
     options,
 };
 
-/// Starts of one job at most: our script is idempotent by job id, others are never repeated.
+/// Starts of one job that may have run: our script is idempotent by job id, others are never repeated.
 const MAX_STARTS: u32 = 3;
 
 /// What is known after a script run.
@@ -29,8 +29,10 @@ pub(super) enum Ran {
     FailedSilently,
     /// It was started, and nobody knows what came of it.
     Unknown,
-    /// `SuperOps` was too busy or away to take it for as long as it could wait; nothing was sent.
+    /// `SuperOps` was too busy or away to take it for as long as it could wait; it has not run.
     NotSent(String),
+    /// Guardrails say no more that it may.
+    Barred(Ends),
     /// `SuperOps` refused it.
     NotStarted(String),
 }
@@ -52,18 +54,23 @@ impl Attempt {
             ));
         };
         self.ctx.state_mut(|s| s.jobs.push(id.clone()));
-        let mut has_run = false;
-        for _ in 0..MAX_STARTS {
+        // A row of the script says that it has run; one of the same minute may be of the job before.
+        let (mut has_run, mut was_taken, mut starts, mut pause) = (false, false, 0, 0);
+        while starts < MAX_STARTS {
             let (started, began) = self.start_script(&job, &id, has_run).await?;
             // Each start has all the time of a script: an outage before it does not count.
             let longest = clock::after(began, self.input.waits.script_timeout_secs);
+            was_taken |= matches!(started, Started::Yes);
             let seen = match started {
                 Started::Yes => self.await_report(&id, began, longest).await?,
                 Started::Perhaps => self.read_back(&id, began, longest).await?,
                 // Only its first result could not be asked for.
-                Started::No(_) | Started::NotSent(_) if has_run => return Ok(Ran::Unknown),
+                Started::No(_) | Started::NotSent(_) | Started::Barred(_) if has_run => {
+                    return Ok(Ran::Unknown);
+                }
                 Started::No(why) => return Ok(Ran::NotStarted(why)),
                 Started::NotSent(why) => return Ok(Ran::NotSent(why)),
+                Started::Barred(ends) => return Ok(Ran::Barred(ends)),
             };
             match seen {
                 Seen::Report(report) => return Ok(Ran::Reported(*report)),
@@ -71,9 +78,16 @@ impl Attempt {
                 Seen::Nothing => return Ok(Ran::Unknown),
                 // No sign of it, or its report was lost: the same job again. The device answers it
                 // with its first result, should it have run.
+                Seen::NeverStarted if !was_taken && !can_be_put_off(job.mode) => {
+                    if let Some(why) = self.bear_loss(&job, &mut pause).await? {
+                        return Ok(Ran::NotSent(why));
+                    }
+                    continue;
+                }
                 Seen::NeverStarted => {}
                 Seen::ReportLost => has_run = true,
             }
+            starts += 1;
         }
         Ok(Ran::Unknown)
     }

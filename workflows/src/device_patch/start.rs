@@ -30,11 +30,13 @@ pub(super) enum Started {
     No(String),
     /// Nothing was sent until it had to be given up.
     NotSent(String),
+    /// Guardrails say no more that it may.
+    Barred(Ends),
 }
 
 impl Attempt {
     /// Tries until the job was taken, refused, or may have been taken. Also says when the last try began. A
-    /// stop ends the tries of an installation, if not one `has_run`.
+    /// stop, or guardrails that changed meanwhile, end the tries of an installation, if not one `has_run`.
     pub(super) async fn start_script(
         &self,
         job: &Job<'_>,
@@ -59,9 +61,22 @@ impl Attempt {
         let mut pause = 0;
         loop {
             let began = clock::now(&self.ctx);
-            if job.mode == ScriptMode::Install && !has_run && self.stop().is_some() {
-                let why = "the deployment was stopped".to_owned();
-                return Ok((Started::NotSent(why), began));
+            if job.mode == ScriptMode::Install && !has_run {
+                if self.stop().is_some() {
+                    let why = "the deployment was stopped".to_owned();
+                    return Ok((Started::NotSent(why), began));
+                }
+                match self.may_still_install().await {
+                    Ok(None) => {}
+                    Ok(Some(why)) => {
+                        let secs = self.input.waits.pause_poll_secs;
+                        if !self.put_off(job, give_up, secs, &why).await? {
+                            return Ok((Started::NotSent(why), began));
+                        }
+                        continue;
+                    }
+                    Err(ends) => return Ok((Started::Barred(ends), began)),
+                }
             }
             let failed = match self.send(job, id, began).await {
                 Ok(_) => {
@@ -88,18 +103,48 @@ impl Attempt {
             } else {
                 "SuperOps does not answer"
             };
-            self.note(&format!("{why}; the {} is started later", thing(job.mode)));
-            pause = self.next_pause(pause, &failed, give_up.is_some());
-            let next = clock::after(clock::now(&self.ctx), pause);
-            let until = give_up.map_or(next, |at| at.min(next));
-            self.pause_until(until, why).await?;
-            if give_up.is_some_and(|at| clock::now(&self.ctx) >= at) {
+            pause = self.next_pause(pause, Some(&failed), give_up.is_some());
+            if !self.put_off(job, give_up, pause, why).await? {
                 return Ok((Started::NotSent(failed.message), began));
             }
-            if let Some(step) = step_of(job.mode) {
-                self.announce_later(step).await;
-            }
         }
+    }
+
+    /// Pauses before the next try of a start; false when there is none.
+    async fn put_off(
+        &self,
+        job: &Job<'_>,
+        give_up: Option<Timestamp>,
+        pause: u64,
+        why: &str,
+    ) -> Result<bool, Ends> {
+        self.note(&format!("{why}; the {} is started later", thing(job.mode)));
+        let next = clock::after(clock::now(&self.ctx), pause);
+        let until = give_up.map_or(next, |at| at.min(next));
+        self.pause_until(until, why).await?;
+        if give_up.is_some_and(|at| clock::now(&self.ctx) >= at) {
+            return Ok(false);
+        }
+        if let Some(step) = step_of(job.mode) {
+            self.announce_later(step).await;
+        }
+        Ok(true)
+    }
+
+    /// Bears that `SuperOps` knows nothing of a start whose answer was lost, as when it answers questions
+    /// and fails to write: pauses before the next. Says why there is none.
+    pub(super) async fn bear_loss(
+        &self,
+        job: &Job<'_>,
+        pause: &mut u64,
+    ) -> Result<Option<String>, Ends> {
+        const WHY: &str = "SuperOps loses what it is told to do";
+        let note = self.ctx.state(|s| s.note.clone());
+        let give_up = self.give_up(job);
+        *pause = self.next_pause(*pause, None, give_up.is_some());
+        let goes_on = self.put_off(job, give_up, *pause, WHY).await?;
+        self.note(&note);
+        Ok((!goes_on || self.hurried()).then(|| WHY.to_owned()))
     }
 
     async fn send(
@@ -127,24 +172,23 @@ impl Attempt {
     /// comes after it cannot: a device must not be left half done because `SuperOps` is away, so only
     /// the end of a window ends that.
     fn give_up(&self, job: &Job<'_>) -> Option<Timestamp> {
-        match job.mode {
-            ScriptMode::Check | ScriptMode::Evidence | ScriptMode::Install => {
-                let now = clock::now(&self.ctx);
-                let longest = clock::after(now, self.input.waits.script_timeout_secs);
-                Some(job.not_after.map_or(longest, |closes| closes.min(longest)))
-            }
-            ScriptMode::Verify | ScriptMode::Reboot | ScriptMode::Uninstall => job.not_after,
+        if !can_be_put_off(job.mode) {
+            return job.not_after;
         }
+        let now = clock::now(&self.ctx);
+        let longest = clock::after(now, self.input.waits.script_timeout_secs);
+        Some(job.not_after.map_or(longest, |closes| closes.min(longest)))
     }
 
     /// Pauses longer and longer, because each try stays in the history; not much longer where a window may
     /// close meanwhile. One that is only busy says by itself how long.
-    fn next_pause(&self, last: u64, failed: &Failed, ends: bool) -> u64 {
+    fn next_pause(&self, last: u64, failed: Option<&Failed>, ends: bool) -> u64 {
         let poll = self.input.waits.script_poll_secs;
         let asked = failed
-            .retry_after
+            .and_then(|failed| failed.retry_after)
             .map_or(poll, |pause| pause.as_secs().max(1));
-        let most = match (failed.is(FailureKind::Throttled), ends) {
+        let busy = failed.is_some_and(|failed| failed.is(FailureKind::Throttled));
+        let most = match (busy, ends) {
             (true, true) => asked,
             (true, false) | (false, true) => poll,
             (false, false) => poll.saturating_mul(MAX_BACKOFF),
@@ -157,6 +201,14 @@ impl Attempt {
         if mode.changes_device() {
             self.ctx.state_mut(|s| s.touched = true);
         }
+    }
+}
+
+/// Says whether a device may be left without it for now.
+pub(super) fn can_be_put_off(mode: ScriptMode) -> bool {
+    match mode {
+        ScriptMode::Check | ScriptMode::Evidence | ScriptMode::Install => true,
+        ScriptMode::Verify | ScriptMode::Reboot | ScriptMode::Uninstall => false,
     }
 }
 

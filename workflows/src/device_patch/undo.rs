@@ -86,6 +86,7 @@ impl Attempt {
                 )));
             }
             Ran::FailedSilently | Ran::Unknown => return Ok(human("the removal did not report")),
+            Ran::Barred(ends) => return Err(ends),
         };
         match report.outcome {
             ScriptOutcome::Succeeded | ScriptOutcome::NotApplicable => {}

@@ -140,6 +140,7 @@ impl Attempt {
                     format!("not started: {why}"),
                 ));
             }
+            Ran::Barred(ends) => return Ok(Installed::No(ends.outcome, ends.detail)),
         };
         Ok(match report.outcome {
             ScriptOutcome::Succeeded => Installed::Yes {
@@ -257,14 +258,20 @@ impl Attempt {
                 }
                 Ran::Reported(report)
                     if report.outcome == ScriptOutcome::OutsideWindow
-                        && not_after.is_some()
-                        && !self.hurried() => {}
+                        && let Some(closes) = not_after
+                        && !self.hurried() =>
+                {
+                    // By its own clock, which may be ahead of ours: another start now would be too late
+                    // as well.
+                    self.pause_until(closes, "next maintenance window").await?;
+                }
                 Ran::Reported(report) if report.outcome != ScriptOutcome::Succeeded => {
                     return Err(Ends::human(format!(
                         "the restart failed{}",
                         exit_words(&report)
                     )));
                 }
+                Ran::Barred(ends) => return Err(ends),
                 Ran::Reported(_) | Ran::FailedSilently | Ran::Unknown => return Ok(()),
             }
         }

@@ -1,0 +1,149 @@
+//! Guardrails that change after a device was allowed to begin, and before its update is installed.
+
+use std::{sync::Arc, time::Duration};
+
+use autoops_tests::{Deployment, World, plan::asks, run, site};
+use contracts::activities::policy::StoppedKb;
+use domain::{
+    guardrail::Verdict,
+    outcome::{DeploymentOutcome, DeviceOutcome},
+    script::ScriptMode,
+};
+
+use crate::{outages::device_status, turns::two_kbs};
+
+const ASKED: &str = "policy.evaluate";
+
+/// A device that was allowed to begin, and whose installation waits because `SuperOps` went away.
+async fn waits_to_install(name: &str) -> (Arc<World>, Deployment) {
+    let site = site().await;
+    let world = World::new(site, name, 1);
+    // Planning has read the patch list before.
+    world.change(|m| m.away_when = Some(|m| m.answers_of("superops.list_patches") == 2));
+    let deployment = world.deploy(site, |_| {}).await;
+    world
+        .until("it is tried", |m| m.calls_of("superops.run_script") > 0)
+        .await;
+    let asked = world.read(|m| m.calls_of(ASKED));
+    world
+        .until("guardrails are asked again, or it is tried again", |m| {
+            m.calls_of(ASKED) > asked + 1 || m.calls_of("superops.run_script") > 3
+        })
+        .await;
+    (world, deployment)
+}
+
+#[test]
+fn what_is_forbidden_while_an_installation_waits_is_not_installed() {
+    run(async {
+        let (world, deployment) = waits_to_install("stale-forbidden").await;
+        world.change(|m| {
+            m.verdict = Verdict::Forbidden;
+            m.superops_away = false;
+        });
+        deployment.result().await;
+        assert_eq!(
+            world.read(|m| m.outcome_of("81")),
+            Some(DeviceOutcome::Forbidden)
+        );
+        assert_eq!(world.read(|m| m.scripts.len()), 0);
+    });
+}
+
+#[test]
+fn what_the_ledger_stops_while_an_installation_waits_is_not_installed() {
+    run(async {
+        let (world, deployment) = waits_to_install("stale-stopped").await;
+        world.change(|m| {
+            m.stopped.push(StoppedKb {
+                kb: autoops_tests::plan::KB.parse().unwrap(),
+                reason: "printers fail".to_owned(),
+            });
+            m.superops_away = false;
+        });
+        deployment.result().await;
+        let detail = world.read(|m| m.rows.values().next().unwrap().result.detail.clone());
+        assert!(detail.contains("is stopped: printers fail"), "{detail}");
+        assert_eq!(world.read(|m| m.scripts.len()), 0);
+    });
+}
+
+/// A deployment of two updates whose first is being installed.
+async fn first_of_two(name: &str) -> (Arc<World>, Deployment) {
+    let site = site().await;
+    let world = World::new(site, name, 1);
+    world.change(|m| {
+        let device = m.device("81");
+        device.holds_report = true;
+        // As long as an answer of guardrails is believed, and longer.
+        device.takes = Duration::from_secs(2);
+    });
+    let two = Arc::clone(&world);
+    let deployment = world.deploy(site, |r| two_kbs(&two, r)).await;
+    world
+        .until("the first script", |m| m.scripts.len() == 1)
+        .await;
+    (world, deployment)
+}
+
+#[test]
+fn a_second_update_waits_for_the_approval_that_guardrails_have_come_to_ask_for() {
+    run(async {
+        let (world, deployment) = first_of_two("stale-approval").await;
+        world.change(|m| {
+            m.verdict = asks(|_| {});
+            m.device("81").holds_report = false;
+        });
+        deployment.open_request().await;
+        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
+        deployment.decide("approve", "dana").await;
+        deployment.ends(DeploymentOutcome::Verified).await;
+        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 2);
+    });
+}
+
+#[test]
+fn a_second_update_is_left_out_when_it_is_forbidden_meanwhile_and_the_first_one_is_told() {
+    run(async {
+        let (world, deployment) = first_of_two("stale-second").await;
+        world.change(|m| {
+            m.verdict = Verdict::Forbidden;
+            m.device("81").holds_report = false;
+        });
+        deployment.result().await;
+        let row = world.read(|m| m.rows.values().next().cloned()).unwrap();
+        let outcomes: Vec<_> = row.result.patches.iter().map(|p| p.outcome).collect();
+        // In the order in which they were settled.
+        assert_eq!(
+            outcomes,
+            [DeviceOutcome::Forbidden, DeviceOutcome::Verified],
+            "{:?}",
+            row.result
+        );
+        assert_eq!(row.result.outcome, DeviceOutcome::Forbidden);
+    });
+}
+
+#[test]
+fn a_second_update_waits_while_everything_is_paused() {
+    run(async {
+        let (world, deployment) = first_of_two("stale-paused").await;
+        world.change(|m| {
+            m.paused = Some("lee: the data centre moves".to_owned());
+            m.device("81").holds_report = false;
+        });
+        let asked = world.read(|m| m.calls_of(ASKED));
+        world
+            .until("it is asked again", |m| m.calls_of(ASKED) > asked + 2)
+            .await;
+        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
+        let waiting = device_status("stale-paused", "81").await;
+        assert_eq!(
+            waiting.note,
+            "lee: the data centre moves; the script is started later"
+        );
+        world.change(|m| m.paused = None);
+        deployment.ends(DeploymentOutcome::Verified).await;
+        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 2);
+    });
+}
