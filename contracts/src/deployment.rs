@@ -16,7 +16,7 @@ use domain::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::activities::policy::Figures;
+use crate::{activities::policy::Figures, device::Intent};
 
 /// Longest reason a person may give, in characters.
 pub const MAX_REASON: usize = 500;
@@ -108,6 +108,17 @@ pub struct InFlight {
     /// Set for a rollback: how the installation it undoes had ended.
     #[serde(default)]
     pub undoes: Option<DeviceOutcome>,
+}
+
+impl InFlight {
+    /// What its run is for.
+    #[must_use]
+    pub fn intent(&self) -> Intent {
+        match self.undoes {
+            Some(_) => Intent::RollBack,
+            None => Intent::Install,
+        }
+    }
 }
 
 /// A message that arrived and is not worked off yet.

@@ -12,6 +12,7 @@ mod controls;
 mod deploying;
 mod devices;
 mod durability;
+mod endings;
 mod evidence;
 mod faults;
 mod half_done;

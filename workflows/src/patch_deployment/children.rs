@@ -298,14 +298,15 @@ impl Story {
         }
     }
 
-    /// Tells the devices in flight to stop where that is safe. What is being undone goes on.
+    /// Tells the devices in flight to stop where that is safe. What is being undone goes on, unless a person
+    /// has aborted the deployment.
     pub(super) async fn stop_in_flight(&self, why: Stop) {
         let flying = self.s(|s| s.carry.in_flight.clone());
         let runs: Vec<_> = flying
             .into_iter()
-            .filter(|(_, flight)| flight.undoes.is_none())
+            .filter(|(_, flight)| flight.undoes.is_none() || why == Stop::Aborted)
             .map(|(device, flight)| {
-                let run = self.child_run(device, flight.attempt, Intent::Install);
+                let run = self.child_run(device, flight.attempt, flight.intent());
                 self.ctx.external_workflow(run.workflow_id, None)
             })
             .collect();

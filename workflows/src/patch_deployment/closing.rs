@@ -1,9 +1,11 @@
 //! Steps 8 and 9: roll back what a stopped deployment left, judge, measure, tell.
 
+use std::collections::VecDeque;
+
 use contracts::{
     activities::{
         notify::NoticeKind,
-        plans::{ListInstalled, PlanPageInput},
+        plans::{InstalledResult, ListInstalled, PlanPageInput, Straggler},
     },
     deployment::DeploymentResult,
     device::{Intent, Stop},
@@ -19,14 +21,11 @@ use domain::{
 use temporalio_workflow::WorkflowTermination;
 
 use super::{PatchDeployment, Story, children::Start, detached, evidence::Evidence, rings::Rounds};
-use crate::{
-    clock::{self, Woken},
-    failure::Failed,
-    options,
-};
+use crate::{clock, failure::Failed, options};
 
 impl Story {
-    /// After a gate has stopped the deployment: undoes what the plan says, and gives stragglers up.
+    /// After a gate has stopped the deployment: undoes what the plan says, and gives stragglers up. Not against
+    /// a person who has aborted it.
     pub(super) async fn roll_back_if_asked(&self) -> Result<(), WorkflowTermination> {
         if self.s(|s| s.carry.status.stragglers > 0) {
             self.give_up_stragglers().await?;
@@ -35,6 +34,7 @@ impl Story {
             s.carry.stopped_by_gate
                 && s.request.rollback.enabled
                 && s.request.rollback.scope == RollbackScope::AllDevices
+                && (s.carry.aborted.is_none() || s.carry.rolling_back)
         });
         if !asked {
             return Ok(());
@@ -46,66 +46,77 @@ impl Story {
             self.audit("rollback_started", Actor::Workflow, vec![], nothing)
                 .await;
         }
+        self.roll_back_all().await
+    }
+
+    /// Undoes device after device, as many at once as the plan allows, until all are through or a person has
+    /// aborted it.
+    async fn roll_back_all(&self) -> Result<(), WorkflowTermination> {
         let mut rounds = Rounds::default();
-        let mut cursor = None;
+        let mut left = VecDeque::new();
+        let mut next_page = Some(None);
         loop {
-            let input = PlanPageInput {
-                plan: self.s(|s| s.plan_id.clone()),
-                cursor,
-            };
-            let answer = self
-                .call(
-                    ListInstalled,
-                    input,
-                    options::store("list what was installed"),
-                )
-                .await
-                .map_err(Failed::into_termination)?;
-            for device in answer.devices {
-                if self.s(|s| s.carry.in_flight.contains_key(&device.device)) {
+            self.work_off_inbox().await;
+            self.heed_cancel();
+            self.count_finished().await;
+            // What is undone already is not listed again.
+            self.continue_as_new_if_due().await?;
+            if let Some(why) = self.s(|s| s.carry.aborted.clone()) {
+                self.stage(Stage::RollingBack, format!("stopping: {why}"))
+                    .await;
+                self.tell_in_flight(&mut rounds, Stop::Aborted).await;
+            } else if self.room() > 0 {
+                if let Some(device) = left.pop_front() {
+                    self.undo_device(device).await?;
                     continue;
                 }
-                while self.room() == 0 {
-                    self.work_off_inbox().await;
-                    self.count_finished().await;
-                    // What is undone already is not listed again.
-                    self.continue_as_new_if_due().await?;
-                    if self.room() == 0 {
-                        self.wait_a_round(&mut rounds, None, "rollbacks in flight")
-                            .await?;
-                    }
+                if let Some(cursor) = next_page.take() {
+                    let answer = self.list_installed(cursor).await?;
+                    left.extend(answer.devices);
+                    next_page = answer.cursor.map(Some);
+                    continue;
                 }
-                let start = Start {
-                    device: device.device,
-                    ring: device.ring,
-                    attempt: device.attempts + 1,
-                    intent: Intent::RollBack,
-                    undoes: Some(device.outcome),
-                    straggler: false,
-                    kbs: Some(device.installed),
-                    installed_before: Vec::new(),
-                    evidence: Evidence {
-                        first: false,
-                        stored: device.evidence,
-                    },
-                };
-                self.start(vec![start]).await?;
             }
-            cursor = answer.cursor;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        while self.s(|s| !s.carry.in_flight.is_empty()) {
-            self.work_off_inbox().await;
-            self.count_finished().await;
             if self.s(|s| s.carry.in_flight.is_empty()) {
-                break;
+                return Ok(());
             }
             self.wait_a_round(&mut rounds, None, "rollbacks in flight")
                 .await?;
         }
-        Ok(())
+    }
+
+    async fn list_installed(
+        &self,
+        cursor: Option<String>,
+    ) -> Result<InstalledResult, WorkflowTermination> {
+        let input = PlanPageInput {
+            plan: self.s(|s| s.plan_id.clone()),
+            cursor,
+        };
+        let how = options::store("list what was installed");
+        let answer = self.call(ListInstalled, input, how).await;
+        answer.map_err(Failed::into_termination)
+    }
+
+    async fn undo_device(&self, device: Straggler) -> Result<(), WorkflowTermination> {
+        if self.s(|s| s.carry.in_flight.contains_key(&device.device)) {
+            return Ok(());
+        }
+        let start = Start {
+            device: device.device,
+            ring: device.ring,
+            attempt: device.attempts + 1,
+            intent: Intent::RollBack,
+            undoes: Some(device.outcome),
+            straggler: false,
+            kbs: Some(device.installed),
+            installed_before: Vec::new(),
+            evidence: Evidence {
+                first: false,
+                stored: device.evidence,
+            },
+        };
+        self.start(vec![start]).await
     }
 
     /// Judges a deployment that was deployed.
@@ -116,6 +127,10 @@ impl Story {
             let counts = carry.status.counts.clone();
             let judged = DeploymentOutcome::of_finished(&counts, carry.stopped_by_gate);
             let (outcome, detail) = match &carry.aborted {
+                Some(why) if carry.rolling_back => (
+                    DeploymentOutcome::Aborted,
+                    format!("aborted during its rollback: {why}"),
+                ),
                 Some(why) => (DeploymentOutcome::Aborted, format!("aborted: {why}")),
                 None if carry.stopped_by_gate => (judged, "a gate did not open".to_owned()),
                 None => (judged, "all rings are through".to_owned()),
@@ -189,39 +204,50 @@ impl Story {
 
     /// Something has failed for good while devices are worked on: they finish in peace, are counted,
     /// and a person takes over.
-    pub(super) async fn wind_down(&self, why: String) -> DeploymentResult {
-        self.s_mut(|s| s.carry.broken = Some(why.clone()));
-        self.audit(
-            "deployment_broken",
-            Actor::Workflow,
-            vec![],
-            serde_json::json!({ "why": why }),
-        )
-        .await;
-        self.stop_in_flight(Stop::Stopped).await;
+    pub(super) async fn wind_down(
+        &self,
+        why: String,
+    ) -> Result<DeploymentResult, WorkflowTermination> {
+        if self
+            .s_mut(|s| s.carry.broken.replace(why.clone()))
+            .is_none()
+        {
+            let detail = serde_json::json!({ "why": why });
+            self.audit("deployment_broken", Actor::Workflow, vec![], detail)
+                .await;
+        }
+        let mut rounds = Rounds::default();
         loop {
             self.work_off_inbox().await;
+            self.heed_cancel();
             self.count_finished().await;
             if self.s(|s| s.carry.in_flight.is_empty()) {
                 break;
             }
+            self.continue_as_new_if_due().await?;
+            let aborted = self.s(|s| s.carry.aborted.is_some());
+            self.tell_in_flight(
+                &mut rounds,
+                if aborted {
+                    Stop::Aborted
+                } else {
+                    Stop::Stopped
+                },
+            )
+            .await;
             self.stage(Stage::Halted, format!("cannot go on: {why}"))
                 .await;
-            let round = clock::after(
-                clock::now(&self.ctx),
-                self.s(|s| s.request.waits.script_timeout_secs),
-            );
-            if self.wait_for_news(round, "devices in flight").await == Woken::Time {
-                // What cannot be asked is asked again.
-                let _ = self.ask_about_flights().await;
-            }
+            // Devices wait for the list, and what cannot be asked about them is asked again.
+            let _ = self
+                .wait_a_round(&mut rounds, None, "devices in flight")
+                .await;
         }
         self.leave_letter(LetterKind::DeploymentBroken, "broken", &why)
             .await;
-        self.early_result(
+        Ok(self.early_result(
             DeploymentOutcome::Incomplete,
             format!("it could not go on: {why}"),
-        )
+        ))
     }
 
     /// Writes down that the deployment fails, before it does; nobody is left waiting.

@@ -426,7 +426,7 @@ impl Story {
 
     async fn story(&self) -> WorkflowResult<DeploymentResult> {
         if let Some(why) = self.s(|s| s.carry.broken.clone()) {
-            let result = self.wind_down(why).await;
+            let result = self.wind_down(why).await?;
             return Ok(self.close(result).await);
         }
         if let Err(why) = self.begin().await {
@@ -438,7 +438,7 @@ impl Story {
         let result = match self.deploy_and_undo().await {
             Ok(result) => result,
             Err(WorkflowTermination::Failed(why)) if self.s(State::has_worked) => {
-                self.wind_down(why.to_string()).await
+                self.wind_down(why.to_string()).await?
             }
             Err(other) => return Err(other),
         };

@@ -290,7 +290,7 @@ impl Story {
     }
 
     /// Tells devices in flight once why they are to stop.
-    async fn tell_in_flight(&self, rounds: &mut Rounds, why: Stop) {
+    pub(super) async fn tell_in_flight(&self, rounds: &mut Rounds, why: Stop) {
         if rounds.told != Some(why) {
             rounds.told = Some(why);
             self.stop_in_flight(why).await;

@@ -6,7 +6,6 @@ use contracts::{
         plans::{CheckChildren, CheckChildrenInput, ChildRun},
     },
     deployment::{DeviceFinished, Walk},
-    device::Intent,
 };
 use domain::{failure::FailureKind, outcome::DeviceOutcome};
 use jiff::Timestamp;
@@ -62,16 +61,9 @@ impl Story {
         let flying = self.s(|s| s.carry.in_flight.clone());
         let runs: Vec<_> = flying
             .into_iter()
-            .map(|(device, flight)| {
-                let intent = if flight.undoes.is_some() {
-                    Intent::RollBack
-                } else {
-                    Intent::Install
-                };
-                ChildRun {
-                    ring: flight.ring,
-                    ..self.child_run(device, flight.attempt, intent)
-                }
+            .map(|(device, flight)| ChildRun {
+                ring: flight.ring,
+                ..self.child_run(device, flight.attempt, flight.intent())
             })
             .collect();
         if runs.is_empty() {
@@ -123,7 +115,9 @@ impl Story {
             return;
         }
         let flying: Vec<_> = self.s(|s| s.carry.in_flight.keys().cloned().collect());
-        let is_for_all = self.s(|s| s.carry.status.stragglers > 0);
+        let is_for_all = self.s(|s| {
+            s.carry.status.stragglers > 0 && !s.carry.stopped_by_gate && s.carry.broken.is_none()
+        });
         let age = self.s(|s| s.request.waits.inventory_secs);
         if !flying.is_empty() || is_for_all {
             let found_on = self.s(|s| s.carry.found_on);
