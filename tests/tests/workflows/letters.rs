@@ -225,6 +225,26 @@ fn a_campaign_that_gives_up_leaves_a_letter_and_a_retry_goes_on_where_it_stood()
 }
 
 #[test]
+fn a_plan_that_was_started_and_not_noted_is_counted_once_after_a_retry() {
+    run(async {
+        let name = "letter-counted";
+        let world = World::new(site().await, name, 1);
+        world.change(|m| {
+            m.plays_deployments = true;
+            m.fail("campaign.note_plan", None, Lost::Refused("store.malformed"));
+        });
+        campaigns::campaign(name, json!({})).await.unwrap_err();
+        let letters = open_letters(&world).await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        world.change(|m| m.faults.clear());
+        let result: PatchCampaignResult = again(&letters[0]).await.unwrap().unwrap();
+        let counts = result.counts;
+        assert_eq!((counts.plans, counts.started, counts.refused), (1, 1, 0));
+        assert_eq!(world.read(|m| m.begun.len()), 1);
+    });
+}
+
+#[test]
 fn input_that_cannot_be_used_leaves_no_letter() {
     run(async {
         let name = "letter-input";
