@@ -185,7 +185,7 @@ fn a_seal_that_gives_up_leaves_a_letter_each_time_and_a_retry_seals_the_same_day
 }
 
 #[test]
-fn a_report_that_gives_up_leaves_a_letter_of_its_client() {
+fn a_report_that_gives_up_leaves_a_letter_of_its_client_and_a_retry_is_about_the_same_campaign() {
     run(async {
         let name = "letter-report";
         let (world, campaign) = reports::world(name).await;
@@ -194,6 +194,9 @@ fn a_report_that_gives_up_leaves_a_letter_of_its_client() {
         let letters = open_letters(&world).await;
         assert_eq!(letters.len(), 1, "{letters:?}");
         assert_eq!(letters[0].client, campaign.client);
+        let named = &letters[0].again.as_ref().unwrap().input["campaign"];
+        assert_eq!(*named, json!(campaign.id));
+        reports::campaign(&world, "c-letter-report-later").await;
         world.change(|m| m.faults.clear());
         match again(&letters[0]).await.unwrap().unwrap() {
             ReportResult::Written(written) => assert_eq!(written.campaign, campaign.id),
