@@ -18,7 +18,7 @@ const MAX_PLAN_ID: usize = 64;
 /// Stands between a plan and what its retry is named after.
 const RETRY: &str = "-retry-";
 /// Longest cause that is kept, in characters.
-const MAX_CAUSE: usize = 1000;
+pub(crate) const MAX_CAUSE: usize = 1000;
 /// Script runs that are named at most, the last ones.
 const MAX_JOBS: usize = 20;
 
