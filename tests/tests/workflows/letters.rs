@@ -123,6 +123,24 @@ fn a_notice_that_nobody_takes_leaves_a_letter_and_the_deployment_goes_on() {
 }
 
 #[test]
+fn what_the_ledger_could_not_be_told_is_a_letter_of_its_device() {
+    run(async {
+        let site = site().await;
+        let world = World::new(site, "letter-ledger", 1);
+        world.change(|m| m.fail("ledger.count", None, Lost::Refused("store.malformed")));
+        let deployment = world.deploy(site, |_| {}).await;
+        deployment.ends(DeploymentOutcome::Verified).await;
+        let letters = open_letters(&world).await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        let letter = &letters[0];
+        assert_eq!(letter.kind, LetterKind::RecordRefused);
+        assert_eq!(letter.workflow_id, "device-patch/letter-ledger/81");
+        let missing = format!("{KB}, not counted in the ledger: refused on demand");
+        assert!(letter.cause.contains(&missing), "{letter:?}");
+    });
+}
+
+#[test]
 fn a_deployment_that_cannot_go_on_leaves_a_letter_with_the_cause() {
     run(async {
         let site = site().await;
