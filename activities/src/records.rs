@@ -100,15 +100,12 @@ impl RecordActivities {
 
     async fn device(&self, input: SaveDeviceInput) -> Outcome<()> {
         let at = self.clock.now();
-        let letter = input.dead_letter(at);
-        self.store
-            .executions
-            .put_device_row(row_of(input, at))
-            .await?;
-        if let Some(letter) = letter {
-            self.store.executions.put_dead_letter(letter).await?;
+        let executions = &self.store.executions;
+        // The row is taken for the end of the run, so the letter has to be there before it.
+        if let Some(letter) = input.dead_letter(at) {
+            executions.put_dead_letter(letter).await?;
         }
-        Ok(())
+        Ok(executions.put_device_row(row_of(input, at)).await?)
     }
 }
 

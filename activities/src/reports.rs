@@ -7,11 +7,13 @@ use clients::{
     objects::Objects,
     store::Store,
 };
-use contracts::activities::campaign::{ReportInput, ReportKeys, ReportResult, ReportWritten};
+use contracts::activities::campaign::{
+    FindNewestInput, FindNewestResult, ReportInput, ReportKeys, ReportResult, ReportWritten,
+};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 use tokio::sync::Notify;
 
-use crate::{Deps, heartbeat};
+use crate::{Deps, failure::Outcome, heartbeat};
 
 /// Reports of campaigns.
 #[derive(Debug)]
@@ -27,10 +29,27 @@ impl ReportActivities {
             objects: deps.objects.clone(),
         }
     }
+
+    async fn newest(&self, input: &FindNewestInput) -> Outcome<FindNewestResult> {
+        let campaign = report::newest(&self.store, &input.client).await?;
+        Ok(FindNewestResult {
+            campaign: campaign.map(|campaign| campaign.id),
+        })
+    }
 }
 
 #[activities]
 impl ReportActivities {
+    /// Finds the newest campaign of a client.
+    #[activity(definition = contracts::activities::campaign::FindNewest)]
+    pub async fn find_newest(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: FindNewestInput,
+    ) -> Result<FindNewestResult, ActivityError> {
+        Ok(self.newest(&input).await?)
+    }
+
     /// Writes what became of a campaign into the storage of objects.
     #[activity(definition = contracts::activities::campaign::Report)]
     pub async fn report(
@@ -71,7 +90,10 @@ pub fn result_of(written: Option<Written>) -> ReportResult {
 #[cfg(test)]
 mod tests {
     use clients::objects::ObjectKey;
-    use domain::campaign::{Campaign, Draft};
+    use domain::{
+        campaign::{Campaign, Draft},
+        ids::ClientId,
+    };
 
     use super::*;
     use crate::testing::{CLIENT, NOW, World, client, environment, failure};
@@ -129,6 +151,19 @@ mod tests {
         for ending in ["html", "json"] {
             assert!(objects.read(&key(ending)).await.is_err(), "{ending}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_newest_campaign_is_named_and_none_at_all_is_an_answer() {
+        let world = with_campaign().await;
+        let run = environment(ReportActivities::new(&world.deps));
+        let newest = async |client: ClientId| {
+            let input = FindNewestInput { client };
+            let found = run.run(ReportActivities::find_newest, input).await;
+            found.unwrap().campaign
+        };
+        assert_eq!(newest(client()).await, "c-1".parse().ok());
+        assert_eq!(newest("7".parse().unwrap()).await, None);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use domain::{
     ids::{ClientId, KbId, PlanId},
     input::{InvalidInput, Problem},
     triage::{Closing, IncidentKey, IncidentRecord},
+    unwritten::Unwritten,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -276,6 +277,8 @@ pub struct ResponseCarry {
     pub halts: Vec<HaltAsked>,
     /// The first moments are over.
     pub settled: bool,
+    /// What could finally not be written down.
+    pub unwritten: Unwritten,
 }
 
 /// What the answer to an incident has looked into.

@@ -18,7 +18,7 @@ const MAX_PLAN_ID: usize = 64;
 /// Stands between a plan and what its retry is named after.
 const RETRY: &str = "-retry-";
 /// Longest cause that is kept, in characters.
-const MAX_CAUSE: usize = 1000;
+pub(crate) const MAX_CAUSE: usize = 1000;
 /// Script runs that are named at most, the last ones.
 const MAX_JOBS: usize = 20;
 
@@ -114,6 +114,9 @@ pub enum LetterState {
         /// Why.
         #[serde(default)]
         reason: Option<String>,
+        /// When the workflow itself was started again: nobody else remembers that for so long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started: Option<Timestamp>,
     },
     /// It needs nothing more from us.
     Dropped {
@@ -141,6 +144,28 @@ impl LetterState {
             Self::Retried { .. } => "retried",
             Self::Dropped { .. } => "dropped",
         }
+    }
+
+    /// Returns true when the other one says the same, and that the workflow was started, which this one
+    /// does not say yet.
+    #[must_use]
+    pub fn is_started_by(&self, other: &Self) -> bool {
+        let mut told = self.clone();
+        match (&mut told, other) {
+            (
+                Self::Retried {
+                    plan: None,
+                    started: started @ None,
+                    ..
+                },
+                Self::Retried {
+                    started: at @ Some(_),
+                    ..
+                },
+            ) => *started = *at,
+            _ => return false,
+        }
+        told == *other
     }
 
     /// Returns true when the same person says the same again: it has its effect already.
@@ -380,12 +405,14 @@ mod tests {
             at,
             plan: "p-retry-1".parse().ok(),
             reason: None,
+            started: None,
         };
         let rerun = LetterState::Retried {
             by: "tim".parse().unwrap(),
             at,
             plan: None,
             reason: None,
+            started: Some(at),
         };
         let dropped = LetterState::Dropped {
             by: "lee".parse().unwrap(),
@@ -407,6 +434,31 @@ mod tests {
         );
         assert_eq!(rerun.to_string(), "retried by tim at 2026-11-03T10:00:00Z");
         assert!(dropped.to_string().ends_with("replaced"), "{dropped}");
+    }
+
+    #[test]
+    fn that_a_workflow_was_started_is_added_once_to_what_was_said() {
+        let at: Timestamp = "2026-11-03T10:00:00Z".parse().unwrap();
+        let retried = |by: &str, plan: Option<&str>, started| LetterState::Retried {
+            by: by.parse().unwrap(),
+            at,
+            plan: plan.map(|plan| plan.parse().unwrap()),
+            reason: None,
+            started,
+        };
+        let (marked, done) = (retried("tim", None, None), retried("tim", None, Some(at)));
+        assert!(marked.is_started_by(&done));
+        let plan = Some("p-retry-1");
+        for (state, other) in [
+            (&done, &done),
+            (&done, &marked),
+            (&marked, &marked),
+            (&marked, &retried("dana", None, Some(at))),
+            (&LetterState::Open, &done),
+            (&retried("tim", plan, None), &retried("tim", plan, Some(at))),
+        ] {
+            assert!(!state.is_started_by(other), "{state:?} {other:?}");
+        }
     }
 
     #[test]

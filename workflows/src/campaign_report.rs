@@ -7,20 +7,22 @@
 )]
 
 use contracts::{
-    activities::campaign::{Report, ReportInput, ReportResult, ReportWritten},
+    activities::campaign::{
+        FindNewest, FindNewestInput, Report, ReportInput, ReportResult, ReportWritten,
+    },
     campaign::{CampaignReportInput, CampaignReportResult},
     message::Message,
     schedule::ScheduleKind,
     search,
 };
-use domain::{campaign::report::Fate, input::InvalidInput};
+use domain::{campaign::report::Fate, ids::PlanId, input::InvalidInput};
 use temporalio_workflow::{
     WorkflowContext, WorkflowContextView, WorkflowResult, workflow, workflow_methods,
 };
 
 use crate::{
-    clock,
-    failure::{self, ended},
+    call, clock,
+    failure::{self, Failed, ended},
     letters, options,
     show::show,
 };
@@ -45,23 +47,12 @@ impl CampaignReport {
     #[run(name = "CampaignReport")]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<CampaignReportResult> {
         let input = ctx.state(|report| report.input.clone());
-        let input = input
+        let mut input = input
             .and_then(|input| input.check().map(|()| input))
             .map_err(failure::invalid_input)?;
         let client = search::CLIENT.value_set(input.client.to_string());
         ctx.upsert_search_attributes(vec![client]);
-        let what = match &input.campaign {
-            Some(campaign) => format!("report on campaign {campaign}"),
-            None => format!("report on the newest campaign of client {}", input.client),
-        };
-        show(ctx, "reporting", format!("Writing: {what}"));
-        let options = options::reporting(what, input.try_secs, input.give_up_secs);
-        let asked = ReportInput {
-            at: clock::now(ctx),
-            client: input.client.clone(),
-            campaign: input.campaign.clone(),
-        };
-        let result = match ended(ctx.execute_activity(Report, asked, options).await) {
+        let result = match write(ctx, &mut input).await {
             Ok(result) => result,
             Err(why) => {
                 let (client, kind) = (input.client.clone(), ScheduleKind::CampaignReport);
@@ -75,6 +66,42 @@ impl CampaignReport {
         show(ctx, "done", details);
         Ok(result)
     }
+}
+
+/// Writes the report of the campaign that is asked for. One that is not named is named first: a retry
+/// after the next campaign is still about this one.
+async fn write(
+    ctx: &WorkflowContext<CampaignReport>,
+    input: &mut CampaignReportInput,
+) -> WorkflowResult<ReportResult> {
+    if input.campaign.is_none() {
+        input.campaign = find_newest(ctx, input).await?;
+    }
+    let Some(campaign) = input.campaign.clone() else {
+        return Ok(ReportResult::NoCampaign);
+    };
+    let what = format!("report on campaign {campaign}");
+    show(ctx, "reporting", format!("Writing: {what}"));
+    let options = options::reporting(what, input.try_secs, input.give_up_secs);
+    let asked = ReportInput {
+        at: clock::now(ctx),
+        client: input.client.clone(),
+        campaign: Some(campaign),
+    };
+    ended(ctx.execute_activity(Report, asked, options).await)
+}
+
+async fn find_newest(
+    ctx: &WorkflowContext<CampaignReport>,
+    input: &CampaignReportInput,
+) -> WorkflowResult<Option<PlanId>> {
+    let client = input.client.clone();
+    let what = format!("find the newest campaign of client {client}");
+    show(ctx, "reporting", format!("Asking the store: {what}"));
+    let how = options::in_steps(options::store(what), input.give_up_secs);
+    let asked = FindNewestInput { client };
+    let found = call::activity(ctx, input.try_secs, FindNewest, asked, how).await;
+    Ok(found.map_err(Failed::into_termination)?.campaign)
 }
 
 fn details(report: &ReportWritten) -> String {

@@ -339,17 +339,12 @@ impl Work<'_> {
         };
         let plan = request.id.clone();
         let state = match self.deploy(request).await {
-            Ok(()) => {
-                self.carry.done.started += 1;
-                PlanState::Started {
-                    at: clock::now(self.ctx),
-                }
-            }
-            Err(why) => {
-                self.carry.done.refused += 1;
-                PlanState::Refused { why }
-            }
+            Ok(()) => PlanState::Started {
+                at: clock::now(self.ctx),
+            },
+            Err(why) => PlanState::Refused { why },
         };
+        let is_started = matches!(state, PlanState::Started { .. });
         let noted = NotePlanInput {
             campaign: self.carry.id.clone(),
             number,
@@ -358,6 +353,12 @@ impl Work<'_> {
         };
         let how = options::store(format!("note plan {}", number + 1));
         ended(self.ctx.execute_activity(NotePlan, noted, how).await)?;
+        // Only now: a retry is given what is not noted again.
+        let done = &mut self.carry.done;
+        match is_started {
+            true => done.started += 1,
+            false => done.refused += 1,
+        }
         Ok(Started::One)
     }
 

@@ -113,6 +113,24 @@ async fn a_device_that_needs_a_human_is_a_dead_letter_once() {
     );
 }
 
+#[tokio::test]
+async fn when_the_row_cannot_be_written_the_letter_is_there_already() {
+    let world = World::new().await;
+    let activities = environment(RecordActivities::new(&world.deps));
+    let save = async |outcome| {
+        activities
+            .run(RecordActivities::save_device, device(outcome))
+            .await
+    };
+    // The store refuses a second end of an attempt.
+    save(DeviceOutcome::Verified).await.unwrap();
+    assert!(letters(&world).await.is_empty());
+    let failed = failure(save(DeviceOutcome::NeedsHuman).await);
+    assert_eq!(failed.type_name(), Some("store.conflict"));
+    let kinds: Vec<_> = letters(&world).await.iter().map(|l| l.kind).collect();
+    assert_eq!(kinds, [LetterKind::DeviceNeedsHuman]);
+}
+
 async fn letters(world: &World) -> Vec<DeadLetter> {
     let executions = &world.deps.store.executions;
     let open = LetterFilter {

@@ -127,14 +127,22 @@ pub async fn write(
     }))
 }
 
+/// Finds the newest campaign of a client.
+///
+/// # Errors
+/// When the store fails.
+pub async fn newest(store: &Store, client: &ClientId) -> Result<Option<Campaign>, StoreError> {
+    let newest = store.campaigns.list_campaigns(client, None, 1).await?;
+    Ok(newest.items.into_iter().next())
+}
+
 async fn find(
     store: &Store,
     client: &ClientId,
     campaign: Option<&PlanId>,
 ) -> Result<Option<Campaign>, ReportError> {
     let Some(id) = campaign else {
-        let newest = store.campaigns.list_campaigns(client, None, 1).await?;
-        return Ok(newest.items.into_iter().next());
+        return Ok(newest(store, client).await?);
     };
     let found = store.campaigns.get_campaign(id).await?;
     // Whether others have one of this name is not said.

@@ -235,7 +235,7 @@ pub trait Executions: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> StoreResult<Listing<DeadLetter>>;
     /// Moves an open letter to its last state and returns it. When the same person has said the same
-    /// before, the letter is returned as it is.
+    /// before, the letter is returned as it is; that a workflow was started again is added to it, once.
     ///
     /// # Errors
     /// `NotFound` when there is no such letter, `Conflict` when it is not open any more; says who

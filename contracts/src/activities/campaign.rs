@@ -179,6 +179,21 @@ pub struct NotePlanInput {
     pub state: PlanState,
 }
 
+/// Asks which campaign of a client is the newest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindNewestInput {
+    /// Client.
+    pub client: ClientId,
+}
+
+/// The newest campaign of a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindNewestResult {
+    /// The campaign; absent when there is none, or none within 90 days.
+    #[serde(default)]
+    pub campaign: Option<PlanId>,
+}
+
 /// Asks for the report of a campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportInput {
@@ -267,6 +282,12 @@ impl CampaignActivities {
         unimplemented!()
     }
 
+    /// Finds the newest campaign of a client.
+    #[activity(name = "campaign.find_newest")]
+    pub fn find_newest(_: FindNewestInput) -> Result<FindNewestResult, Infallible> {
+        unimplemented!()
+    }
+
     /// Writes what became of a campaign into the storage of objects.
     #[activity(name = "campaign.report")]
     pub fn report(_: ReportInput) -> Result<ReportResult, Infallible> {
@@ -293,5 +314,7 @@ impl PatchListActivities {
     }
 }
 
-pub use campaign_activities::{Draft, NextLists, NextPlan, NotePlan, Prioritise, Report};
+pub use campaign_activities::{
+    Draft, FindNewest, NextLists, NextPlan, NotePlan, Prioritise, Report,
+};
 pub use patch_list_activities::{ReadPatchList, ReadSoftwareList};

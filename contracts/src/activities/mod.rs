@@ -62,8 +62,11 @@ pub const PATCHING: [&str; 32] = [
 /// The activity of seals, by name.
 pub const SEALING: &str = "audit.seal";
 
-/// The activity of reports of campaigns, by name.
+/// The activity that writes reports of campaigns, by name.
 pub const REPORTING: &str = "campaign.report";
+
+/// Activities of reports of campaigns, by name.
+pub const REPORTS: [&str; 2] = ["campaign.find_newest", REPORTING];
 
 /// Activities of the reading of sources, by name.
 pub const READING: [&str; 7] = [
@@ -77,7 +80,7 @@ pub const READING: [&str; 7] = [
 ];
 
 /// Activities of campaigns, by name.
-pub const CAMPAIGNS: [&str; 8] = [
+pub const CAMPAIGNS: [&str; 7] = [
     "campaign.next_lists",
     "inventory.read_patch_list",
     "inventory.read_software_list",
@@ -85,7 +88,6 @@ pub const CAMPAIGNS: [&str; 8] = [
     "campaign.prioritise",
     "campaign.next_plan",
     "campaign.note_plan",
-    REPORTING,
 ];
 
 /// Activities of alerts and incidents, by name.
@@ -117,5 +119,6 @@ pub fn all() -> impl Iterator<Item = &'static str> {
         .chain([SEALING])
         .chain(READING)
         .chain(CAMPAIGNS)
+        .chain(REPORTS)
         .chain(ALERTING)
 }

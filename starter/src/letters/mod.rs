@@ -1,5 +1,6 @@
 //! `autoops dead-letters`: what nobody but a person can bring to an end, and what is done about it.
 
+mod rerun;
 mod settle;
 mod show;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use domain::{
 };
 use jiff::Timestamp;
 
-use super::{DropArgs, PAGE, RetryArgs, device_of, plan_of};
+use super::{DropArgs, PAGE, RetryArgs, device_of, plan_of, rerun::rerun};
 use crate::{
     authority::Asked,
     temporal::{Started, Temporal},
@@ -33,12 +33,17 @@ pub(super) trait Starts: Sync {
         request: &PlanRequest,
     ) -> impl Future<Output = anyhow::Result<Started>> + Send;
 
-    /// Starts a workflow that gave up at `since` again; one that was since then is left alone.
+    /// Says when the last run of a workflow began; nothing when that is not known, or not any more.
+    fn last_began(
+        &self,
+        workflow_id: &str,
+    ) -> impl Future<Output = anyhow::Result<Option<Timestamp>>> + Send;
+
+    /// Starts a workflow again; one that is at work, or has ended well, is left alone.
     fn start_again(
         &self,
         workflow_id: &str,
         again: &Rerun,
-        since: Timestamp,
     ) -> impl Future<Output = anyhow::Result<Started>> + Send;
 }
 
@@ -47,13 +52,12 @@ impl Starts for Temporal {
         Temporal::start(self, plan, request).await
     }
 
-    async fn start_again(
-        &self,
-        workflow_id: &str,
-        again: &Rerun,
-        since: Timestamp,
-    ) -> anyhow::Result<Started> {
-        Temporal::start_again(self, workflow_id, again, since).await
+    async fn last_began(&self, workflow_id: &str) -> anyhow::Result<Option<Timestamp>> {
+        Temporal::last_began(self, workflow_id).await
+    }
+
+    async fn start_again(&self, workflow_id: &str, again: &Rerun) -> anyhow::Result<Started> {
+        Temporal::start_again(self, workflow_id, again).await
     }
 }
 
@@ -126,6 +130,7 @@ impl<'a> Desk<'a> {
                 at: now,
                 plan,
                 reason: args.reason.clone(),
+                started: None,
             };
             letter = self.settle(&letter.id, state).await?;
         }
@@ -135,7 +140,7 @@ impl<'a> Desk<'a> {
         let (by, plan) = (by.clone(), plan.clone());
         self.write_down(&letter).await?;
         let Some(plan) = plan else {
-            return start_again(starts, letter).await;
+            return self.start_again(starts, letter, now).await;
         };
         // The store remembers for longer than Temporal.
         if executions.get_status(&plan).await?.is_some() {
@@ -194,7 +199,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Marks a letter; who comes second gets it as the first one left it.
-    async fn settle(&self, id: &str, state: LetterState) -> anyhow::Result<DeadLetter> {
+    pub(super) async fn settle(&self, id: &str, state: LetterState) -> anyhow::Result<DeadLetter> {
         let executions = self.store.executions.as_ref();
         match executions.settle_dead_letter(id, state).await {
             Ok(letter) => Ok(letter),
@@ -213,6 +218,7 @@ impl<'a> Desk<'a> {
                 at,
                 plan,
                 reason,
+                ..
             } => (
                 by,
                 at,
@@ -332,29 +338,6 @@ impl<'a> Desk<'a> {
         }
         Ok((devices, left_out))
     }
-}
-
-/// Starts the workflow of a letter again, once in all.
-async fn start_again(starts: &impl Starts, letter: DeadLetter) -> anyhow::Result<Again> {
-    let started = starts.start_again(&letter.workflow_id, rerun(&letter)?, letter.at);
-    let started = started.await.with_context(|| {
-        format!(
-            "dead letter {} is marked as retried and {} is not started; the same command again starts it",
-            letter.id, letter.workflow_id
-        )
-    })?;
-    Ok(Again {
-        letter,
-        plan: None,
-        started: matches!(started, Started::Yes { .. }),
-        left_out: Vec::new(),
-    })
-}
-
-/// What a letter says is to be started again.
-fn rerun(letter: &DeadLetter) -> anyhow::Result<&Rerun> {
-    let again = letter.again.as_ref();
-    again.with_context(|| format!("dead letter {} names no workflow to start", letter.id))
 }
 
 struct Attempt {

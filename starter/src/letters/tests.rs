@@ -9,6 +9,7 @@ use domain::{
     people::{Person, Role},
     plan::{PlanDocument, PlanRequest, PlannedActions, PlannedDevice},
 };
+use jiff::SignedDuration;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -17,6 +18,8 @@ use crate::{
     cli::{self, Cli, Command},
     temporal::Started,
 };
+
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 fn now() -> Timestamp {
     "2026-11-03T10:00:00Z".parse().unwrap()
@@ -28,6 +31,8 @@ struct Server {
     started: Mutex<Vec<(PlanId, PlanRequest)>>,
     again: Mutex<Vec<String>>,
     is_down: bool,
+    /// All that it knew is past its retention.
+    has_forgotten: bool,
 }
 
 impl Starts for Server {
@@ -43,18 +48,26 @@ impl Starts for Server {
         Ok(Started::Yes { run_id: None })
     }
 
-    async fn start_again(
-        &self,
-        workflow_id: &str,
-        again: &Rerun,
-        since: Timestamp,
-    ) -> anyhow::Result<Started> {
+    async fn last_began(&self, workflow_id: &str) -> anyhow::Result<Option<Timestamp>> {
         if self.is_down {
             anyhow::bail!("no Temporal server");
         }
-        assert_eq!((again.workflow.as_str(), since), ("DailySeal", now()));
+        if self.has_forgotten {
+            return Ok(None);
+        }
+        let started = self.again.lock().unwrap();
+        let is_again = started.iter().any(|known| known == workflow_id);
+        let after = if is_again { MINUTE } else { -MINUTE };
+        Ok(Some(now() + after))
+    }
+
+    async fn start_again(&self, workflow_id: &str, again: &Rerun) -> anyhow::Result<Started> {
+        if self.is_down {
+            anyhow::bail!("no Temporal server");
+        }
+        assert_eq!(again.workflow, "DailySeal");
         let mut started = self.again.lock().unwrap();
-        if started.iter().any(|known| known == workflow_id) {
+        if !self.has_forgotten && started.iter().any(|known| known == workflow_id) {
             return Ok(Started::Before);
         }
         started.push(workflow_id.to_owned());
@@ -190,12 +203,17 @@ impl World {
     }
 
     async fn retry(&self, id: &str, by: &str) -> anyhow::Result<Again> {
+        self.retry_after(SignedDuration::ZERO, id, by).await
+    }
+
+    async fn retry_after(&self, span: SignedDuration, id: &str, by: &str) -> anyhow::Result<Again> {
         let args = RetryArgs {
             id: id.to_owned(),
             by: by.parse().unwrap(),
             reason: None,
         };
-        self.desk().retry(&self.server, &args, now()).await
+        let desk = self.desk();
+        desk.retry(&self.server, &args, now() + span).await
     }
 
     async fn drop(&self, id: &str, by: &str) -> anyhow::Result<DeadLetter> {
@@ -309,6 +327,7 @@ async fn a_crash_right_after_the_mark_loses_neither_the_plan_nor_the_audit_entry
         at: now(),
         plan: Some(plan.clone()),
         reason: None,
+        started: None,
     };
     executions.settle_dead_letter(&id, state).await.unwrap();
     assert!(world.retry(&id, "tim").await.unwrap().started);
@@ -364,6 +383,48 @@ async fn a_seal_that_gave_up_is_started_again_once_by_who_works_for_all_clients(
     assert_eq!(*world.server.again.lock().unwrap(), [chain]);
     let entries = world.store.actions.read_chain(chain, 0, 100).await.unwrap();
     assert_eq!(entries.len(), 1, "{entries:?}");
+}
+
+#[tokio::test]
+async fn what_was_started_again_is_not_started_once_more_when_temporal_has_forgotten_it() {
+    let mut world = World::new().await;
+    let id = world.letter(LetterKind::WorkflowFailed).await;
+    assert!(world.retry(&id, "sam").await.unwrap().started);
+    world.server.has_forgotten = true;
+    for later in [MINUTE, SignedDuration::from_hours(24 * 60)] {
+        let again = world.retry_after(later, &id, "sam").await.unwrap();
+        assert!(!again.started);
+        let (good, text) = words_of(&again, &"sam".parse().unwrap());
+        assert!(good && text.contains("nothing was started again"), "{text}");
+    }
+    assert_eq!(world.server.again.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_retry_that_nobody_can_tell_was_begun_is_finished_within_a_day_and_refused_later() {
+    let mut world = World::new().await;
+    world.server.has_forgotten = true;
+    let id = world.letter(LetterKind::WorkflowFailed).await;
+    // A crash right after the mark.
+    let state = LetterState::Retried {
+        by: "sam".parse().unwrap(),
+        at: now(),
+        plan: None,
+        reason: None,
+        started: None,
+    };
+    let executions = &world.store.executions;
+    executions.settle_dead_letter(&id, state).await.unwrap();
+    let day = SignedDuration::from_hours(24);
+    let text = words(world.retry_after(day, &id, "sam").await);
+    assert!(
+        text.contains("retried by sam") && text.contains("look whether its work is done"),
+        "{text}"
+    );
+    assert!(!text.contains("starts it"), "{text}");
+    assert!(world.server.again.lock().unwrap().is_empty());
+    let again = world.retry_after(day - MINUTE, &id, "sam").await.unwrap();
+    assert!(again.started);
 }
 
 #[tokio::test]

@@ -12,31 +12,31 @@ use temporalio_client::{
 use super::{Started, Temporal, deployment::encode};
 
 impl Temporal {
-    /// Starts a workflow that gave up at `since` again, under its own id. One that was started since
-    /// then, by whomever, is left alone.
+    /// Says when the last run of a workflow began; nothing when the server knows of none, or of none
+    /// any more.
     ///
     /// # Errors
-    /// When the server cannot be reached or refuses it.
-    pub async fn start_again(
-        &self,
-        workflow_id: &str,
-        again: &Rerun,
-        since: Timestamp,
-    ) -> anyhow::Result<Started> {
+    /// When the server cannot be reached.
+    pub async fn last_began(&self, workflow_id: &str) -> anyhow::Result<Option<Timestamp>> {
         let handle = self
             .client
             .get_workflow_handle::<UntypedWorkflow>(workflow_id);
         match handle.describe(WorkflowDescribeOptions::default()).await {
             Ok(last) => {
                 let began = last.start_time().map(Timestamp::try_from).transpose()?;
-                if began.is_some_and(|began| began > since) {
-                    return Ok(Started::Before);
-                }
+                Ok(began.or(Some(Timestamp::UNIX_EPOCH)))
             }
-            // The server remembers less long than the store.
-            Err(WorkflowInteractionError::NotFound(_)) => {}
+            Err(WorkflowInteractionError::NotFound(_)) => Ok(None),
             Err(error) => bail!("{workflow_id} cannot be looked up: {error}"),
         }
+    }
+
+    /// Starts a workflow that gave up again, under its own id. One that is at work, or has ended well, is
+    /// left alone.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses it.
+    pub async fn start_again(&self, workflow_id: &str, again: &Rerun) -> anyhow::Result<Started> {
         let options = WorkflowStartOptions::new(queues::MAIN, workflow_id.to_owned())
             .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicateFailedOnly)
             .static_summary("started again because of a dead letter".to_owned())

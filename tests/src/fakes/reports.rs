@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use activities::reports::result_of;
 use clients::campaign::report::{self, ReportError};
-use contracts::activities::campaign::{ReportInput, ReportResult};
+use contracts::activities::campaign::{
+    FindNewestInput, FindNewestResult, ReportInput, ReportResult,
+};
 use temporalio_sdk::activities::{ActivityContext, ActivityError, activities};
 
 use super::invalid;
@@ -22,6 +24,21 @@ impl FakeReports {
 
 #[activities]
 impl FakeReports {
+    /// Finds the newest campaign of the world's client.
+    #[activity(definition = contracts::activities::campaign::FindNewest)]
+    pub async fn find_newest(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: FindNewestInput,
+    ) -> Result<FindNewestResult, ActivityError> {
+        let world = self.0.of(&ctx)?;
+        let newest = report::newest(world.store(), &input.client).await;
+        let newest = newest.map_err(|e| failure("store.unavailable", &e.to_string(), true))?;
+        Ok(FindNewestResult {
+            campaign: newest.map(|campaign| campaign.id),
+        })
+    }
+
     /// Writes the report of a campaign of the world.
     #[activity(definition = contracts::activities::campaign::Report)]
     pub async fn report(

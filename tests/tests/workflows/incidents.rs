@@ -13,11 +13,14 @@ use domain::{
     audit::Actor,
     campaign::Degraded,
     cause::CauseReport,
+    dead_letter::LetterKind,
     deployment::Stage,
     incident::IncidentId,
     triage::{Closing, IncidentKey, IncidentStatus},
 };
 use serde_json::json;
+
+use crate::letters::open_letters;
 
 const CLEARED: End = End::Closed {
     closing: Closing::Cleared,
@@ -270,6 +273,7 @@ fn what_it_knows_survives_continue_as_new() {
         incident
             .change(|news| news.suspects = vec![left_over("long-over", KB, "81")])
             .await;
+        world.change(|m| m.fail("store.append_audit", None, Lost::Refused("store.malformed")));
         let waits = json!({ "continue_after_events": 50 });
         let answer = incident.answer(site, &waits).await;
         answer.until("a cause", is_told).await;
@@ -288,6 +292,13 @@ fn what_it_knows_survives_continue_as_new() {
         let status = answer.status().await;
         assert_eq!(status.halts.len(), 1, "told once");
         assert!(status.cause.is_some());
+        let missing = "deployment_halt_asked/long-over: refused on demand";
+        assert!(status.problems["audit"].contains(missing), "{status:?}");
+        let letters = open_letters(&world).await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        assert_eq!(letters[0].kind, LetterKind::RecordRefused);
+        assert_eq!(letters[0].workflow_id, answer.id());
+        assert!(letters[0].cause.contains(missing), "{letters:?}");
         incident.clears().await;
         answer.news(15).await;
         assert_eq!(answer.end().await.unwrap(), CLEARED);

@@ -123,6 +123,24 @@ fn a_notice_that_nobody_takes_leaves_a_letter_and_the_deployment_goes_on() {
 }
 
 #[test]
+fn what_the_ledger_could_not_be_told_is_a_letter_of_its_device() {
+    run(async {
+        let site = site().await;
+        let world = World::new(site, "letter-ledger", 1);
+        world.change(|m| m.fail("ledger.count", None, Lost::Refused("store.malformed")));
+        let deployment = world.deploy(site, |_| {}).await;
+        deployment.ends(DeploymentOutcome::Verified).await;
+        let letters = open_letters(&world).await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        let letter = &letters[0];
+        assert_eq!(letter.kind, LetterKind::RecordRefused);
+        assert_eq!(letter.workflow_id, "device-patch/letter-ledger/81");
+        let missing = format!("{KB}, not counted in the ledger: refused on demand");
+        assert!(letter.cause.contains(&missing), "{letter:?}");
+    });
+}
+
+#[test]
 fn a_deployment_that_cannot_go_on_leaves_a_letter_with_the_cause() {
     run(async {
         let site = site().await;
@@ -185,7 +203,7 @@ fn a_seal_that_gives_up_leaves_a_letter_each_time_and_a_retry_seals_the_same_day
 }
 
 #[test]
-fn a_report_that_gives_up_leaves_a_letter_of_its_client() {
+fn a_report_that_gives_up_leaves_a_letter_of_its_client_and_a_retry_is_about_the_same_campaign() {
     run(async {
         let name = "letter-report";
         let (world, campaign) = reports::world(name).await;
@@ -194,6 +212,9 @@ fn a_report_that_gives_up_leaves_a_letter_of_its_client() {
         let letters = open_letters(&world).await;
         assert_eq!(letters.len(), 1, "{letters:?}");
         assert_eq!(letters[0].client, campaign.client);
+        let named = &letters[0].again.as_ref().unwrap().input["campaign"];
+        assert_eq!(*named, json!(campaign.id));
+        reports::campaign(&world, "c-letter-report-later").await;
         world.change(|m| m.faults.clear());
         match again(&letters[0]).await.unwrap().unwrap() {
             ReportResult::Written(written) => assert_eq!(written.campaign, campaign.id),
@@ -221,6 +242,26 @@ fn a_campaign_that_gives_up_leaves_a_letter_and_a_retry_goes_on_where_it_stood()
         assert_eq!((result.counts.lists, result.counts.started), (1, 1));
         let read = world.read(|m| m.calls_of("inventory.read_patch_list"));
         assert_eq!(read, lists, "no list is read twice");
+    });
+}
+
+#[test]
+fn a_plan_that_was_started_and_not_noted_is_counted_once_after_a_retry() {
+    run(async {
+        let name = "letter-counted";
+        let world = World::new(site().await, name, 1);
+        world.change(|m| {
+            m.plays_deployments = true;
+            m.fail("campaign.note_plan", None, Lost::Refused("store.malformed"));
+        });
+        campaigns::campaign(name, json!({})).await.unwrap_err();
+        let letters = open_letters(&world).await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        world.change(|m| m.faults.clear());
+        let result: PatchCampaignResult = again(&letters[0]).await.unwrap().unwrap();
+        let counts = result.counts;
+        assert_eq!((counts.plans, counts.started, counts.refused), (1, 1, 0));
+        assert_eq!(world.read(|m| m.begun.len()), 1);
     });
 }
 

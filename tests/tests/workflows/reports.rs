@@ -6,7 +6,7 @@ use autoops_tests::{Lost, World, deployment::ended, plan, run, site, wire};
 use clients::{objects::ObjectKey, store::DeviceRow};
 use contracts::{
     activities::{
-        REPORTING,
+        REPORTING, REPORTS,
         campaign::{ReportKeys, ReportResult, ReportWritten},
     },
     failures::INVALID_INPUT,
@@ -62,7 +62,7 @@ fn status(campaign: &Campaign, number: usize, at: Timestamp) -> DeploymentStatus
 
 /// A campaign with two plans of two devices each: one is verified, the other is at work and has one
 /// device done.
-async fn campaign(world: &World, name: &str) -> Campaign {
+pub(crate) async fn campaign(world: &World, name: &str) -> Campaign {
     let at = Timestamp::now() - SignedDuration::from_hours(1);
     let of = |devices: [&str; 2], due| DraftPlan {
         ranked: RankedPlan {
@@ -235,19 +235,23 @@ fn the_newest_campaign_becomes_three_objects() {
 #[test]
 fn a_report_survives_an_activity_that_fails_is_silent_or_is_not_heard() {
     run(async {
-        for (name, lost) in [
-            ("report-unavailable", Lost::Retryable),
-            ("report-silent", Lost::Silent),
-            ("report-unheard", Lost::Answer),
-        ] {
-            let (world, campaign) = world(name).await;
-            world.change(|m| m.fail(REPORTING, Some(1), lost.clone()));
-            let named = json!({ "campaign": campaign.id, "try_secs": 2 });
-            let result = written(&id(name), named).await;
-            assert!(world.read(|m| m.calls_of(REPORTING)) >= 2, "{name}");
-            // What was not heard is found done.
-            assert_eq!(result.is_new, lost != Lost::Answer, "{name}");
-            assert_eq!(objects(&world).await.len(), 3, "{name}");
+        for activity in REPORTS {
+            for (word, lost) in [
+                ("unavailable", Lost::Retryable),
+                ("silent", Lost::Silent),
+                ("unheard", Lost::Answer),
+            ] {
+                let name = format!("{}-{word}", activity.replace(['.', '_'], "-"));
+                let (world, campaign) = world(&name).await;
+                world.change(|m| m.fail(activity, Some(1), lost.clone()));
+                let result = written(&id(&name), json!({ "try_secs": 2 })).await;
+                assert_eq!(result.campaign, campaign.id, "{name}");
+                assert!(world.read(|m| m.calls_of(activity)) >= 2, "{name}");
+                // What was not heard is found done.
+                let is_new = activity != REPORTING || lost != Lost::Answer;
+                assert_eq!(result.is_new, is_new, "{name}");
+                assert_eq!(objects(&world).await.len(), 3, "{name}");
+            }
         }
     });
 }
@@ -273,12 +277,14 @@ fn a_later_report_leaves_the_one_before_alone() {
 #[test]
 fn a_report_that_is_refused_says_why() {
     run(async {
-        let name = "report-refused";
-        let (world, _) = world(name).await;
-        world.change(|m| m.fail(REPORTING, None, Lost::Refused("harness.unauthorized")));
-        let (kind, words) = report(name, json!({})).await.unwrap_err();
-        assert_eq!(kind, "harness.unauthorized");
-        assert!(words.contains("refused on demand"), "{words}");
+        for activity in REPORTS {
+            let name = format!("{}-refused", activity.replace(['.', '_'], "-"));
+            let (world, _) = world(&name).await;
+            world.change(|m| m.fail(activity, None, Lost::Refused("harness.unauthorized")));
+            let (kind, words) = report(&name, json!({})).await.unwrap_err();
+            assert_eq!(kind, "harness.unauthorized");
+            assert!(words.contains("refused on demand"), "{words}");
+        }
     });
 }
 

@@ -39,11 +39,9 @@ impl Attempt {
                 at: clock::now(&self.ctx),
             };
             let what = format!("tell the ledger of {kb}");
-            // One that is not counted is missed by a test that needs many.
-            if let Err(error) = self.write(|| Count, input, &what).await {
-                self.ctx.state_mut(|s| {
-                    s.note = format!("not counted in the ledger: {}", error.message)
-                });
+            if let Err(failed) = self.write(|| Count, input, &what).await {
+                let what = format!("{kb}, not counted in the ledger");
+                self.note_unwritten(|unwritten| unwritten.add_record(&what, &failed.message));
             }
         }
     }

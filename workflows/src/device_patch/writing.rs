@@ -120,7 +120,7 @@ impl Attempt {
     }
 
     /// Notes what could not be written down, and shows it.
-    fn note_unwritten(&self, note: impl FnOnce(&mut Unwritten)) {
+    pub(super) fn note_unwritten(&self, note: impl FnOnce(&mut Unwritten)) {
         self.ctx.state_mut(|s| note(&mut s.unwritten));
         self.show_trouble(None);
     }

@@ -1,8 +1,6 @@
 //! Halting the patch wave that an incident probably comes from: what it had announced did not clear.
 
-use contracts::{
-    activities::records::AppendAudit, alerts::HaltAsked, deployment::ControlInput, ids,
-};
+use contracts::{alerts::HaltAsked, deployment::ControlInput, ids};
 use domain::{
     audit::{Actor, AuditRecord},
     triage::{IncidentRecord, RESPONSE, Suspect},
@@ -11,7 +9,7 @@ use serde_json::json;
 use temporalio_workflow::{SignalWorkflowOptions, WorkflowCancellationToken};
 
 use super::story::Story;
-use crate::{clock, failure::Failed, options, patch_deployment::PatchDeployment};
+use crate::{clock, patch_deployment::PatchDeployment};
 
 impl Story<'_> {
     /// Tells each suspect deployment once. Whether it halts is its own decision: it checks what is said
@@ -86,9 +84,6 @@ impl Story<'_> {
             policy_version: None,
             tokens: None,
         };
-        let how = options::store("audit the halt");
-        if let Err(error) = self.ctx.execute_activity(AppendAudit, entry, how).await {
-            self.note("audit", Some(Failed::of(&error).message));
-        }
+        self.audit(entry).await;
     }
 }

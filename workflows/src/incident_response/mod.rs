@@ -12,6 +12,7 @@ mod cause;
 mod halting;
 mod show;
 mod story;
+mod writing;
 
 use contracts::{
     alerts::{
@@ -29,6 +30,9 @@ use temporalio_workflow::{
 
 use crate::failure;
 use story::Story;
+
+/// The step of [`IncidentResponseStatus::problems`] that says what is not written down.
+const AUDIT: &str = "audit";
 
 /// Input of an answer, or what is wrong with it; and where it stands.
 #[workflow]
@@ -49,11 +53,16 @@ impl IncidentResponse {
         let input = input.and_then(|input| input.check().map(|()| input));
         let carry = input.as_ref().ok().and_then(|input| input.carry.clone());
         let carry = carry.unwrap_or_default();
+        let unwritten = carry.unwritten.cause();
         Self {
             input,
             status: IncidentResponseStatus {
                 stage: "begun".to_owned(),
                 halts: carry.halts.clone(),
+                problems: unwritten
+                    .map(|why| (AUDIT.to_owned(), why))
+                    .into_iter()
+                    .collect(),
                 ..IncidentResponseStatus::default()
             },
             carry,

@@ -30,6 +30,7 @@ fn retried(by: &str, secs: i64) -> LetterState {
         at: at(secs),
         plan: Some(plan("p-retry-1")),
         reason: None,
+        started: None,
     }
 }
 
@@ -177,6 +178,34 @@ pub(super) async fn a_dead_letter_is_settled_once_and_says_by_whom(store: Store)
         .await
         .unwrap_err();
     assert!(matches!(unknown, StoreError::NotFound { .. }), "{unknown}");
+}
+
+pub(super) async fn that_a_workflow_was_started_again_is_kept_with_its_letter(store: Store) {
+    let executions = &store.executions;
+    let one = letter(1, PROVIDER, LetterKind::WorkflowFailed);
+    executions.put_dead_letter(one.clone()).await.unwrap();
+    let state = |by: &str, started: Option<i64>| LetterState::Retried {
+        by: by.parse().unwrap(),
+        at: at(10),
+        plan: None,
+        reason: None,
+        started: started.map(at),
+    };
+    for (said, kept) in [
+        (state("tim", None), state("tim", None)),
+        (state("tim", Some(11)), state("tim", Some(11))),
+        // Once.
+        (state("tim", Some(12)), state("tim", Some(11))),
+        (state("tim", None), state("tim", Some(11))),
+    ] {
+        let settled = executions.settle_dead_letter(&one.id, said).await.unwrap();
+        assert_eq!(settled.state, kept);
+        let read = executions.get_dead_letter(&one.id).await.unwrap();
+        assert_eq!(read, Some(settled));
+    }
+    let other = executions.settle_dead_letter(&one.id, state("dana", Some(13)));
+    let error = other.await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
 }
 
 pub(super) async fn of_many_who_settle_a_dead_letter_at_once_one_wins(store: Store) {

@@ -245,6 +245,7 @@ checks! {
     a_device_row_is_written_once_per_attempt
     a_dead_letter_is_kept_once_and_listed_newest_first
     a_dead_letter_is_settled_once_and_says_by_whom
+    that_a_workflow_was_started_again_is_kept_with_its_letter
     of_many_who_settle_a_dead_letter_at_once_one_wins
     devices_are_never_replaced_by_what_was_seen_before
     a_lease_belongs_to_one_owner_until_it_ends

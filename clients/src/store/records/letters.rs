@@ -65,6 +65,11 @@ pub(super) fn settle_letter(tx: &Tx<'_>, id: &str, state: LetterState) -> StoreR
             what: format!("dead letter {id}"),
         });
     };
+    if letter.state.is_started_by(&state) {
+        letter.state = state;
+        write(tx, &letter)?;
+        return Ok(letter);
+    }
     if letter.state.is_said_again_by(&state) {
         return Ok(letter);
     }
