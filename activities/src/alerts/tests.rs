@@ -1,7 +1,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use contracts::activities::alerts::WalkPlace;
-use domain::{alert::Treatment, triage::IncidentKey};
+use domain::{
+    alert::{Sighting, Treatment},
+    triage::IncidentKey,
+};
 use serde_json::{Value, json};
 use temporalio_sdk::testing::{ActivityEnvironment, ActivityEnvironmentError};
 use wiremock::{Mock, ResponseTemplate, matchers::body_string_contains};
@@ -245,6 +248,51 @@ async fn a_turn_says_that_it_is_alive_and_stops_when_it_is_cancelled() {
     let turn = steps.run(AlertActivities::triage, input).await.unwrap();
     assert_eq!(turn.news, 2, "it left nothing behind");
     assert!(beats.load(Ordering::Relaxed) >= 3, "{beats:?}");
+}
+
+#[tokio::test]
+async fn a_long_turn_says_that_it_is_alive_while_it_takes_in_what_is_new() {
+    const NEWS: u32 = 1_000;
+    let world = World::new().await;
+    let now: jiff::Timestamp = NOW.parse().unwrap();
+    // One alert that happens again and again: much to take in, and little to write.
+    let body =
+        json!([{ "id": "raid", "client": CLIENT, "host": "nas-1", "title": "raid degraded" }]);
+    let intake = domain::alert::read_plain(body.to_string().as_bytes(), now).unwrap();
+    let first = intake.sightings.into_iter().next().unwrap();
+    let again = (1..=NEWS).map(|times| Sighting {
+        occurrences: times,
+        ..first.clone()
+    });
+    let again = again.collect();
+    let taken = world.deps.store.alerts.take_sightings(again, false);
+    assert_eq!(taken.await.unwrap().news, u64::from(NEWS));
+    let input = |news| TriageInput {
+        client: client(),
+        lag_secs: 0,
+        news,
+    };
+    let alerting = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
+    let mut heard = Vec::new();
+    // The first one opens the incident.
+    for news in [1, 1, NEWS - 2] {
+        let progress = tokio::sync::Notify::new();
+        let alive = || progress.notify_one();
+        let (input, claim) = (input(news), format!("try-{}", heard.len()));
+        let turn = alerting.turn(&input, &claim, &alive);
+        let mut turn = std::pin::pin!(turn);
+        let mut signs = 0;
+        let done = loop {
+            tokio::select! {
+                biased;
+                () = progress.notified() => signs += 1,
+                done = &mut turn => break done.unwrap(),
+            }
+        };
+        assert_eq!(done.news, u64::from(news));
+        heard.push(signs);
+    }
+    assert!(heard[2] >= heard[1] + 4, "{heard:?}");
 }
 
 #[tokio::test]
