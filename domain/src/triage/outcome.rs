@@ -68,7 +68,6 @@ impl Triage {
         for incident in finished {
             let id = incident.id;
             incidents.push(self.news(incident, true));
-            self.asides.remove(&id);
             if self.blackout == Some(id) {
                 self.blackout = None;
             }
@@ -81,6 +80,9 @@ impl Triage {
             });
         }
         incidents.sort_by_key(|news| news.incident.id);
+        // Alerts may be active longer than their incident: people close some.
+        let correlator = &self.correlator;
+        self.asides.retain(|id, _| correlator.has(*id));
         Outcome {
             placements: std::mem::take(&mut self.placed).into_iter().collect(),
             incidents,
