@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use contracts::activities::alerts::WalkPlace;
 use domain::{
     alert::{Sighting, Treatment},
-    triage::IncidentKey,
+    triage::{IncidentKey, IncidentStatus},
 };
 use serde_json::{Value, json};
 use temporalio_sdk::testing::{ActivityEnvironment, ActivityEnvironmentError};
@@ -293,6 +293,51 @@ async fn a_long_turn_says_that_it_is_alive_while_it_takes_in_what_is_new() {
         heard.push(signs);
     }
     assert!(heard[2] >= heard[1] + 4, "{heard:?}");
+}
+
+#[tokio::test]
+async fn an_incident_is_not_closed_as_cleared_when_nobody_spoke_of_its_alerts_any_more() {
+    const DAY: i64 = 86_400;
+    let mut world = World::new().await;
+    let now: jiff::Timestamp = NOW.parse().unwrap();
+    let body = json!([{ "id": "raid", "client": CLIENT, "host": "nas-1", "title": "raid degraded",
+        "cleared": false }]);
+    let intake = domain::alert::read_plain(body.to_string().as_bytes(), now).unwrap();
+    let taken = world
+        .deps
+        .store
+        .alerts
+        .take_sightings(intake.sightings, false);
+    taken.await.unwrap();
+    let input = TriageInput {
+        client: client(),
+        lag_secs: 10,
+        news: 100,
+    };
+    let mut told = Vec::new();
+    // It is raised, it ends, and it does not come back.
+    for secs in [60, DAY + 60, DAY + 120, 2 * DAY] {
+        world.later(secs);
+        let alerting = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
+        let turn = alerting.turn(&input, &secs.to_string(), &|| ()).await;
+        told.extend(turn.unwrap().undelivered);
+        let input = EndUnheardInput {
+            unheard_secs: 86_400,
+            moment_secs: 60,
+        };
+        alerting.end_unheard(&input).await.unwrap();
+    }
+    let alerting = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
+    let last = told.last().unwrap();
+    let close = CloseIncidentInput {
+        incident: last.incident.clone(),
+        version: last.version,
+    };
+    let closed = alerting.close(&close).await.unwrap();
+    let IncidentStatus::Closed { closing, .. } = closed.status else {
+        panic!("{closed:?}")
+    };
+    assert_eq!(closing.words(), "its alerts were not heard of any more");
 }
 
 #[tokio::test]
