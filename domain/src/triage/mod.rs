@@ -11,6 +11,7 @@
 mod blackout;
 mod ending;
 mod expected;
+mod former;
 mod hold;
 mod outcome;
 mod people;
