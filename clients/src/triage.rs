@@ -44,7 +44,7 @@ pub fn read_state(state: Option<&[u8]>) -> StoreResult<Triage> {
     ZlibDecoder::new(packed)
         .read_to_end(&mut text)
         .map_err(|error| corrupt(error.into()))?;
-    serde_json::from_slice(&text).map_err(|error| corrupt(error.into()))
+    Triage::read(&text).map_err(|error| corrupt(error.into()))
 }
 
 /// Writes a state so that it can be stored.
@@ -79,7 +79,7 @@ pub struct Network {
 impl Network {
     /// Joins what people state with what devices say: at a site with one device that is tagged as its
     /// gateway, router, firewall or switch, the others depend on it, unless people state what they
-    /// depend on. Devices that are stated by name are recognised.
+    /// depend on, or that it depends on them. Devices that are stated by name are recognised.
     #[must_use]
     pub fn of(devices: &[Device], stated: Vec<(String, String)>) -> Self {
         let mut sites = Vec::new();
@@ -95,16 +95,19 @@ impl Network {
         }
         let names = Machines::of(devices);
         let mut depends_on = pairs_of(&names, &stated);
-        let known: BTreeSet<String> = depends_on.iter().map(|pair| pair.0.clone()).collect();
+        let known: BTreeSet<&str> = depends_on.iter().map(|pair| pair.0.as_str()).collect();
+        let mut inferred = Vec::new();
         for device in devices {
             let site = device.site.as_deref().and_then(|site| gateways.get(site));
             let Some([gateway]) = site.map(Vec::as_slice) else {
                 continue;
             };
             if gateway.id != device.id && !known.contains(device.id.as_str()) {
-                depends_on.push((device.id.to_string(), gateway.id.to_string()));
+                inferred.push((device.id.to_string(), gateway.id.to_string()));
             }
         }
+        let inferred = out_of_circles(&inferred, &depends_on);
+        depends_on.extend(inferred);
         Self {
             topology: Topology { sites, depends_on },
             machines: u32::try_from(devices.len()).unwrap_or(u32::MAX),
@@ -162,6 +165,41 @@ fn pairs_of(names: &Machines, pairs: &[(String, String)]) -> Vec<(String, String
     let of = |machine: &str| names.id_of(machine).to_owned();
     let meant = pairs.iter().map(|(machine, on)| (of(machine), of(on)));
     meant.filter(|(machine, on)| machine != on).collect()
+}
+
+/// Keeps those that close no circle: people know better than a tag who depends on whom.
+fn out_of_circles(
+    inferred: &[(String, String)],
+    stated: &[(String, String)],
+) -> Vec<(String, String)> {
+    let mut uses: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (machine, on) in stated.iter().chain(inferred) {
+        uses.entry(machine).or_default().push(on);
+    }
+    let mut upstream: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (_, gateway) in inferred {
+        let reached = upstream.entry(gateway);
+        reached.or_insert_with(|| upstream_of(gateway, &uses));
+    }
+    let closes = |(machine, gateway): &(String, String)| {
+        let reached = upstream.get(gateway.as_str());
+        reached.is_some_and(|reached| reached.contains(machine.as_str()))
+    };
+    inferred
+        .iter()
+        .filter(|pair| !closes(pair))
+        .cloned()
+        .collect()
+}
+
+/// Returns what a machine depends on, directly or through others.
+fn upstream_of<'a>(machine: &'a str, uses: &BTreeMap<&'a str, Vec<&'a str>>) -> BTreeSet<&'a str> {
+    let (mut reached, mut open) = (BTreeSet::new(), vec![machine]);
+    while let Some(next) = open.pop() {
+        let new = uses.get(next).into_iter().flatten();
+        open.extend(new.copied().filter(|one| reached.insert(*one)));
+    }
+    reached
 }
 
 /// Networks of clients, read from the store when they are needed.
@@ -349,6 +387,35 @@ mod tests {
             "until": "2027-01-01T00:00:00Z", "by": "lee", "reason": "known" }] });
         let rules = network.rules(serde_json::from_value(rules).unwrap());
         assert_eq!(rules.silences[0].matches.machines, ["81", "Nas-1"]);
+    }
+
+    #[test]
+    fn a_gateway_is_not_behind_those_that_are_behind_it() {
+        let at = |id: &str, site: &str, tags: &[&str]| Device {
+            site: Some(site.to_owned()),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..device(id, id)
+        };
+        let devices = [
+            at("11", "office", &["router"]),
+            at("12", "office", &[]),
+            at("13", "office", &[]),
+            at("21", "cellar", &["switch"]),
+            at("22", "cellar", &[]),
+            at("23", "cellar", &[]),
+            at("31", "attic", &["switch"]),
+            at("32", "attic", &[]),
+        ];
+        // The office is online through a server in it. Cellar and attic are so through each other's machines, as
+        // far as people say.
+        let stated = vec![pair("11", "12"), pair("21", "32"), pair("31", "22")];
+        let network = Network::of(&devices, stated.clone());
+        let inferred = [pair("13", "11"), pair("23", "21")];
+        assert_eq!(
+            network.topology.depends_on,
+            [&stated[..], &inferred].concat()
+        );
+        assert_eq!(Topology::check(&network.topology.depends_on), Ok(()));
     }
 
     #[tokio::test]

@@ -83,6 +83,7 @@ impl TestIncident {
             severity: AlertSeverity::High,
             suspects: vec![],
             hidden: 1,
+            unheard: None,
             blackout: false,
             over: false,
             merged_into: None,

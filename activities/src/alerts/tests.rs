@@ -1,7 +1,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use contracts::activities::alerts::WalkPlace;
-use domain::{alert::Treatment, triage::IncidentKey};
+use domain::{
+    alert::{Sighting, Treatment},
+    triage::{IncidentKey, IncidentStatus},
+};
 use serde_json::{Value, json};
 use temporalio_sdk::testing::{ActivityEnvironment, ActivityEnvironmentError};
 use wiremock::{Mock, ResponseTemplate, matchers::body_string_contains};
@@ -245,6 +248,96 @@ async fn a_turn_says_that_it_is_alive_and_stops_when_it_is_cancelled() {
     let turn = steps.run(AlertActivities::triage, input).await.unwrap();
     assert_eq!(turn.news, 2, "it left nothing behind");
     assert!(beats.load(Ordering::Relaxed) >= 3, "{beats:?}");
+}
+
+#[tokio::test]
+async fn a_long_turn_says_that_it_is_alive_while_it_takes_in_what_is_new() {
+    const NEWS: u32 = 1_000;
+    let world = World::new().await;
+    let now: jiff::Timestamp = NOW.parse().unwrap();
+    // One alert that happens again and again: much to take in, and little to write.
+    let body =
+        json!([{ "id": "raid", "client": CLIENT, "host": "nas-1", "title": "raid degraded" }]);
+    let intake = domain::alert::read_plain(body.to_string().as_bytes(), now).unwrap();
+    let first = intake.sightings.into_iter().next().unwrap();
+    let again = (1..=NEWS).map(|times| Sighting {
+        occurrences: times,
+        ..first.clone()
+    });
+    let again = again.collect();
+    let taken = world.deps.store.alerts.take_sightings(again, false);
+    assert_eq!(taken.await.unwrap().news, u64::from(NEWS));
+    let input = |news| TriageInput {
+        client: client(),
+        lag_secs: 0,
+        news,
+    };
+    let alerting = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
+    let mut heard = Vec::new();
+    // The first one opens the incident.
+    for news in [1, 1, NEWS - 2] {
+        let progress = tokio::sync::Notify::new();
+        let alive = || progress.notify_one();
+        let (input, claim) = (input(news), format!("try-{}", heard.len()));
+        let turn = alerting.turn(&input, &claim, &alive);
+        let mut turn = std::pin::pin!(turn);
+        let mut signs = 0;
+        let done = loop {
+            tokio::select! {
+                biased;
+                () = progress.notified() => signs += 1,
+                done = &mut turn => break done.unwrap(),
+            }
+        };
+        assert_eq!(done.news, u64::from(news));
+        heard.push(signs);
+    }
+    assert!(heard[2] >= heard[1] + 4, "{heard:?}");
+}
+
+#[tokio::test]
+async fn an_incident_is_not_closed_as_cleared_when_nobody_spoke_of_its_alerts_any_more() {
+    const DAY: i64 = 86_400;
+    let mut world = World::new().await;
+    let now: jiff::Timestamp = NOW.parse().unwrap();
+    let body = json!([{ "id": "raid", "client": CLIENT, "host": "nas-1", "title": "raid degraded",
+        "cleared": false }]);
+    let intake = domain::alert::read_plain(body.to_string().as_bytes(), now).unwrap();
+    let taken = world
+        .deps
+        .store
+        .alerts
+        .take_sightings(intake.sightings, false);
+    taken.await.unwrap();
+    let input = TriageInput {
+        client: client(),
+        lag_secs: 10,
+        news: 100,
+    };
+    let mut told = Vec::new();
+    // It is raised, it ends, and it does not come back.
+    for secs in [60, DAY + 60, DAY + 120, 2 * DAY] {
+        world.later(secs);
+        let alerting = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
+        let turn = alerting.turn(&input, &secs.to_string(), &|| ()).await;
+        told.extend(turn.unwrap().undelivered);
+        let input = EndUnheardInput {
+            unheard_secs: 86_400,
+            moment_secs: 60,
+        };
+        alerting.end_unheard(&input).await.unwrap();
+    }
+    let alerting = Alerting::on(world.deps.store.clone(), Arc::clone(&world.deps.clock));
+    let last = told.last().unwrap();
+    let close = CloseIncidentInput {
+        incident: last.incident.clone(),
+        version: last.version,
+    };
+    let closed = alerting.close(&close).await.unwrap();
+    let IncidentStatus::Closed { closing, .. } = closed.status else {
+        panic!("{closed:?}")
+    };
+    assert_eq!(closing.words(), "its alerts were not heard of any more");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ const ORDERS: usize = 20;
 /// Incidents whose workflows are told after one turn; the next turn names the others.
 const TOLD: usize = 100;
 
-/// Incidents or alerts of one step of what a turn writes.
+/// News of one step of a turn, and incidents or alerts of one step of what it writes.
 const STEP: usize = 200;
 
 /// Names who does a turn: a try of an activity does one.
@@ -82,8 +82,13 @@ impl Alerting {
         alive();
         triage.set_topology(&facts.network().topology);
         let facts = facts.at(now);
-        for event in &news {
-            triage.take(event, &facts);
+        for step in news.chunks(STEP) {
+            for event in step {
+                triage.take(event, &facts);
+            }
+            alive();
+            // Who listens has to come to it: nothing else is waited for meanwhile.
+            tokio::task::yield_now().await;
         }
         triage.settle(&facts);
         let mut answers = Vec::new();

@@ -38,6 +38,7 @@ fn record(number: u64, minute: i64, machines: &[&str], title: &str) -> IncidentR
         severity: AlertSeverity::High,
         suspects: vec![],
         hidden: 0,
+        unheard: None,
         blackout: false,
         over: false,
         merged_into: None,

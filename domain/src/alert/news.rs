@@ -41,6 +41,9 @@ pub struct Event {
     /// Whether its source says when it is over; otherwise it is of the moment.
     #[serde(default = "super::lasting")]
     pub lasting: bool,
+    /// Whether it is over only because nobody spoke of it any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unheard: bool,
 }
 
 /// What a sighting leads to.
@@ -227,6 +230,7 @@ impl Alert {
             site: said.site.clone().unwrap_or_default(),
             severity: said.severity,
             lasting: said.lasting,
+            unheard: kind == EventKind::Cleared && self.closing == Some(Closing::Unheard),
         }
     }
 }

@@ -308,12 +308,16 @@ fn what_its_source_does_not_speak_of_any_more_is_over() {
         assert_eq!(heard.clone().unheard(&since(end), at(end)), None);
         let over = heard.unheard(&since(end + 1), at(end + 1)).unwrap();
         assert_eq!(kinds(&over), [(EventKind::Cleared, at(end + 1))]);
+        assert!(over.news[0].unheard, "nobody says that it cleared");
         let over = over.alert;
+        let retold: Vec<bool> = over.retell().iter().map(|event| event.unheard).collect();
+        assert_eq!(retold, [false, true]);
         assert_eq!(over.closing, Some(Closing::Unheard));
         assert_eq!(over.clone().unheard(&since(99_999), at(99_999)), None);
         // It was there all the time: its source says the very same as before.
         let back = take(Some(over), sent(end + 9, lasting)).unwrap();
         assert_eq!(kinds(&back), [(EventKind::Raised, at(end + 1))]);
+        assert!(!back.news[0].unheard);
         assert_eq!((back.alert.is_active(), back.alert.closing), (true, None));
     }
     // What is of the moment happens again each time it is raised.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use self::network::Network;
+use self::network::{Network, counts};
 pub use self::network::{changed_around, silent_around};
 use super::{
     Anomaly, Because, CauseReport, Fact, GraphError, Past, Piece, RecentChange, SuspectMachine,
@@ -24,7 +24,7 @@ use crate::{
 const SUSPECTS: usize = 5;
 /// Reasons of one that are written down.
 const REASONS: usize = 4;
-/// Patch waves that are looked at.
+/// First patch waves that are written down although no reason rests on them.
 const WAVES: usize = 10;
 /// Updates of a wave that are named.
 const KBS: usize = 10;
@@ -102,10 +102,10 @@ fn ranked(known: &Known<'_>, ran: &[&Piece]) -> Result<CauseReport, GraphError> 
     let network = Network::of(known);
     let graph = network.graph(known.depends_on)?;
     let (anomalies, mut evidence) = first_alerts(known, &network);
-    let (mut changes, waves) = waves(known, &network);
-    evidence.extend(waves);
     let begun = anomalies.iter().map(|anomaly| anomaly.at).min();
     let noticed = begun.map(|begun| begun + SLACK_SECS);
+    let (mut changes, waves) = waves(known, &network, noticed);
+    evidence.extend(waves);
     changes.extend(
         ran.iter()
             .filter_map(|piece| script(piece, &network, noticed?)),
@@ -121,11 +121,14 @@ fn ranked(known: &Known<'_>, ran: &[&Piece]) -> Result<CauseReport, GraphError> 
         .collect();
     let because = suspects.iter().flat_map(|one| &one.because);
     let rests_on: BTreeSet<&str> = because.map(|one| one.evidence.as_str()).collect();
-    let mut alerts = 0;
+    let (mut alerts, mut waves) = (0, 0);
     evidence.retain(|piece| {
-        let is_alert = matches!(piece.fact, Fact::Alert { .. });
-        alerts += usize::from(is_alert);
-        !is_alert || alerts <= ALERTS || rests_on.contains(piece.id.as_str())
+        let (count, most) = match piece.fact {
+            Fact::Wave(_) => (&mut waves, WAVES),
+            _ => (&mut alerts, ALERTS),
+        };
+        *count += 1;
+        *count <= most || rests_on.contains(piece.id.as_str())
     });
     Ok(CauseReport {
         version: known.version,
@@ -174,9 +177,17 @@ fn first_alerts(known: &Known<'_>, network: &Network) -> (Vec<Anomaly>, Vec<Piec
     (anomalies, evidence)
 }
 
-fn waves(known: &Known<'_>, network: &Network) -> (Vec<RecentChange>, Vec<Piece>) {
+/// All patch waves, those first that may be the cause by their time or have left something over.
+fn waves(
+    known: &Known<'_>,
+    network: &Network,
+    noticed: Option<i64>,
+) -> (Vec<RecentChange>, Vec<Piece>) {
+    let is_recent = |one: &Suspect| noticed.is_some_and(|noticed| counts(one.since, noticed));
+    let mut suspects: Vec<&Suspect> = known.suspects.iter().collect();
+    suspects.sort_by_key(|one| !(one.left_over || is_recent(one)));
     let (mut changes, mut evidence) = (Vec::new(), Vec::new());
-    for (number, suspect) in (1..).zip(known.suspects.iter().take(WAVES)) {
+    for (number, suspect) in (1..).zip(suspects) {
         let id = format!("wave_{number}");
         if let Some(node) = network.node(suspect.device.as_str()) {
             changes.push(RecentChange {

@@ -267,6 +267,12 @@ impl Correlator {
         }
     }
 
+    /// Whether an incident is not finished.
+    #[must_use]
+    pub fn has(&self, id: IncidentId) -> bool {
+        self.records.contains_key(&id)
+    }
+
     /// Returns an incident that is not finished.
     #[must_use]
     pub fn incident(&self, id: IncidentId) -> Option<Incident> {

@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{Active, Triage, blackout::GRACE};
-use crate::alert::{AlertId, Event, Placement, Treatment};
+use super::{Active, Triage, UNHEARD, blackout::GRACE};
+use crate::{
+    alert::{AlertId, Event, Placement, Treatment},
+    incident::IncidentId,
+};
 
 /// What flaps and then stays for so long counts again.
 const CALM: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
@@ -19,6 +22,7 @@ impl Triage {
         if lasting {
             let lasted = event.at.duration_since(active.since).as_secs();
             self.durations.learn(&active.kind, lasted);
+            self.note_end(active.incident, event);
         }
         match &active.treatment {
             Treatment::Held { .. } | Treatment::Expected { .. } => {
@@ -49,6 +53,22 @@ impl Triage {
             }
         }
         self.hand_over(&active, event.at);
+    }
+
+    /// Notes in an incident how an alert of it has ended: what nobody spoke of any more has not cleared.
+    fn note_end(&mut self, incident: Option<IncidentId>, event: &Event) {
+        let Some(incident) = incident else {
+            return;
+        };
+        let Some(aside) = self.asides.get_mut(&incident) else {
+            return;
+        };
+        if !event.unheard {
+            aside.cleared = true;
+        } else if aside.unheard.len() < UNHEARD {
+            aside.unheard.insert(event.alert.clone());
+        }
+        self.touched.insert(incident);
     }
 
     /// Lets one of those that say the same go on for one that is over, and speak if that did.

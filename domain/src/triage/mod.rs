@@ -11,6 +11,7 @@
 mod blackout;
 mod ending;
 mod expected;
+mod former;
 mod hold;
 mod outcome;
 mod people;
@@ -41,7 +42,7 @@ use crate::{
 
 pub use self::{
     expected::{Expectation, SUSPECTED, Step, Suspect},
-    outcome::{IncidentNews, Outcome},
+    outcome::{IncidentNews, Outcome, Unheard},
     record::{Closing, IncidentKey, IncidentRecord, IncidentStatus, Order, OrderAnswer, OrderKind},
     rules::{
         BlackoutRule, FlappingRule, HoldRule, InhibitionRule, Maintenance, Matcher, ReadyRules,
@@ -99,7 +100,16 @@ struct Aside {
     /// Active alerts that are in it without counting: behind it, or the same.
     hidden: u32,
     blackout: bool,
+    /// Alerts that were in it and ended because nobody spoke of them any more, at most [`UNHEARD`].
+    #[serde(default)]
+    unheard: BTreeSet<AlertId>,
+    /// Whether others cleared.
+    #[serde(default)]
+    cleared: bool,
 }
+
+/// Alerts of an incident that are remembered as not heard of.
+const UNHEARD: usize = 1_000;
 
 /// Triage of one client.
 #[derive(Debug, Default, Serialize, Deserialize)]

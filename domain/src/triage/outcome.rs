@@ -23,12 +23,25 @@ pub struct IncidentNews {
     pub suspects: Vec<Suspect>,
     /// Active alerts that are in it without counting.
     pub hidden: u32,
+    /// Which of its alerts that are over were only not heard of any more, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<Unheard>,
     /// Whether the monitoring itself is what is down.
     pub blackout: bool,
     /// Whether nothing can join it any more.
     pub over: bool,
     /// The incident that has taken it in.
     pub merged_into: Option<IncidentId>,
+}
+
+/// Which alerts of an incident ended because their source spoke of them no more, of those that last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unheard {
+    /// All that are over.
+    All,
+    /// Some; others cleared.
+    Some,
 }
 
 /// What came of a turn.
@@ -46,6 +59,14 @@ impl Aside {
         let mut suspects: Vec<Suspect> = self.suspects.iter().cloned().collect();
         suspects.sort_by_key(|suspect| !suspect.left_over);
         suspects
+    }
+
+    fn unheard(&self) -> Option<Unheard> {
+        let which = match self.cleared {
+            true => Unheard::Some,
+            false => Unheard::All,
+        };
+        (!self.unheard.is_empty()).then_some(which)
     }
 }
 
@@ -68,7 +89,6 @@ impl Triage {
         for incident in finished {
             let id = incident.id;
             incidents.push(self.news(incident, true));
-            self.asides.remove(&id);
             if self.blackout == Some(id) {
                 self.blackout = None;
             }
@@ -81,6 +101,9 @@ impl Triage {
             });
         }
         incidents.sort_by_key(|news| news.incident.id);
+        // Alerts may be active longer than their incident: people close some.
+        let correlator = &self.correlator;
+        self.asides.retain(|id, _| correlator.has(*id));
         Outcome {
             placements: std::mem::take(&mut self.placed).into_iter().collect(),
             incidents,
@@ -109,6 +132,7 @@ impl Triage {
             severity: aside.severity.unwrap_or(AlertSeverity::Unknown),
             suspects,
             hidden: aside.hidden,
+            unheard: aside.unheard(),
             blackout: aside.blackout,
             over,
             merged_into: None,

@@ -123,6 +123,8 @@ impl Triage {
         joined.suspects.extend(aside.suspects);
         joined.hidden += aside.hidden;
         joined.blackout |= aside.blackout;
+        joined.unheard.extend(aside.unheard);
+        joined.cleared |= aside.cleared;
         self.weigh(into);
         if self.blackout == Some(from) {
             self.blackout = Some(into);

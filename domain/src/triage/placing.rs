@@ -276,6 +276,10 @@ impl Triage {
 
     fn keep(&mut self, active: Active) {
         let (alert, at) = (active.event.alert.clone(), active.event.at);
+        let incident = active.incident;
+        if let Some(aside) = incident.and_then(|id| self.asides.get_mut(&id)) {
+            aside.unheard.remove(&alert);
+        }
         self.active.insert(alert.clone(), active);
         self.note_down(&alert);
         self.place(&alert, at);

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::IncidentNews;
+use super::{IncidentNews, Unheard};
 use crate::{
     alert::{AlertSeverity, clean},
     ids::{ClientId, PersonId},
@@ -86,6 +86,11 @@ impl From<IncidentKey> for String {
 pub enum Closing {
     /// All its alerts cleared, and none came back in time.
     Cleared,
+    /// All its alerts are over, and some or all of them only because they were not heard of any more.
+    Unheard {
+        /// Which of them.
+        unheard: Unheard,
+    },
     /// Its sources do not say when alerts clear, and nothing came any more.
     Quiet,
     /// A person said so.
@@ -103,6 +108,12 @@ impl Closing {
     pub fn words(&self) -> String {
         match self {
             Self::Cleared => "all its alerts cleared".to_owned(),
+            Self::Unheard { unheard } => match unheard {
+                Unheard::All => "its alerts were not heard of any more".to_owned(),
+                Unheard::Some => {
+                    "some of its alerts cleared, the others were not heard of any more".to_owned()
+                }
+            },
             Self::Quiet => "nothing came any more".to_owned(),
             Self::ByPerson { by, reason } => format!("closed by {by}: {reason}"),
         }
@@ -229,7 +240,10 @@ impl IncidentRecord {
             return None;
         }
         match self.news.incident.state {
-            State::Cleared => Some(Closing::Cleared),
+            State::Cleared => Some(match self.news.unheard {
+                Some(unheard) => Closing::Unheard { unheard },
+                None => Closing::Cleared,
+            }),
             State::Quiet | State::Open => Some(Closing::Quiet),
         }
     }

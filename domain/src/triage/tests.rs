@@ -5,10 +5,12 @@ use super::*;
 use crate::{alert::EventKind, incident::State};
 
 mod behind;
+mod former;
 mod moment;
 mod people;
 mod routine;
 mod same;
+mod unheard;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -34,6 +36,7 @@ fn event(number: u32, kind: EventKind, seconds: i64, title: &str, machine: &str)
         site: String::new(),
         severity: AlertSeverity::High,
         lasting: true,
+        unheard: false,
     }
 }
 

@@ -281,6 +281,7 @@ mod tests {
             site: String::new(),
             severity: AlertSeverity::High,
             lasting: true,
+            unheard: false,
         };
         let cleared = Event {
             number: 2,

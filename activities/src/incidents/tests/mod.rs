@@ -97,6 +97,7 @@ async fn open(world: &World, number: u64, titles: &[&str]) -> IncidentKey {
             since: now - SignedDuration::from_hours(1),
         }],
         hidden: 0,
+        unheard: None,
         blackout: false,
         over: false,
         merged_into: None,

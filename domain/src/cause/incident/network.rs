@@ -106,9 +106,10 @@ pub fn changed_around(
     let Some(begun) = raised.min() else {
         return suspects;
     };
+    let noticed = begun.as_second() + SLACK_SECS;
     for device in silent {
         let own = waves.iter().filter(|wave| wave.device == *device);
-        for wave in own.filter(|wave| counts(wave.from, begun)) {
+        for wave in own.filter(|wave| counts(wave.from, noticed)) {
             let is_known = |one: &Suspect| one.plan == wave.plan && one.device == wave.device;
             if !suspects.iter().any(is_known) {
                 suspects.push(Suspect {
@@ -125,8 +126,8 @@ pub fn changed_around(
     suspects
 }
 
-/// Whether a change is as recent as the rule asks for.
-fn counts(changed: Timestamp, begun: Timestamp) -> bool {
-    let age = begun.as_second() + SLACK_SECS - changed.as_second();
+/// Whether a change is as recent as the rule asks for, of trouble that was noticed at a second.
+pub(super) fn counts(changed: Timestamp, noticed: i64) -> bool {
+    let age = noticed - changed.as_second();
     (0..=SUSPECTED_SECS).contains(&age)
 }

@@ -231,6 +231,62 @@ fn a_patched_server_that_says_nothing_is_suspected_for_those_that_depend_on_it()
 }
 
 #[test]
+fn a_patched_server_that_says_nothing_is_found_behind_however_many_waves_of_its_clients() {
+    // Thirty workstations lost their drives, and each was patched: last night, or five hours ago. Their file
+    // server was patched ten minutes before.
+    let workstations: Vec<String> = (101..131).map(|n| n.to_string()).collect();
+    let alerts: Vec<Alert> = (1..)
+        .zip(&workstations)
+        .map(|(n, one)| alert(n, one, 0, "mapped drive is unreachable"))
+        .collect();
+    let network: Vec<_> = workstations.iter().map(|one| on(one, "90")).collect();
+    for patched in [-60 * 14, -60 * 5] {
+        let own: Vec<Suspect> = workstations
+            .iter()
+            .map(|one| wave(one, patched, false))
+            .collect();
+        let known = known(&alerts, &network, &own);
+        let silent = silent_around(&known);
+        let suspects = changed_around(&known, &[announced("weekly-2", "90", -10)], &silent);
+        assert_eq!(suspects.len(), 31);
+        let known = Known {
+            suspects: &suspects,
+            ..known
+        };
+        let report = explain(&known, None).unwrap();
+        let first = &report.suspects[0];
+        assert_eq!(first.machine, "90", "{patched}");
+        assert!(first.because[0].text.contains("was installed"), "{first:?}");
+        let is_wave = |piece: &&Piece| matches!(piece.fact, Fact::Wave(_));
+        let waves: Vec<&Piece> = report.evidence.iter().filter(is_wave).collect();
+        assert!(waves.iter().any(|one| one.id == first.because[0].evidence));
+        // What no reason rests on is written down as far as there is room.
+        assert!(waves.len() <= WAVES + SUSPECTS, "{}", waves.len());
+    }
+}
+
+#[test]
+fn what_is_too_old_to_be_the_cause_takes_no_place_of_what_may_be() {
+    let alerts = [alert(1, "81", 0, "service stopped")];
+    let machines: Vec<String> = (101..125).map(|n| n.to_string()).collect();
+    let old = machines[..12].iter().map(|one| wave(one, -60 * 14, false));
+    let left_over = [wave("81", -60 * 9, true)];
+    let recent = machines[12..15].iter().map(|one| wave(one, -30, false));
+    let suspects: Vec<Suspect> = old.chain(left_over).chain(recent).collect();
+    let report = explain(&known(&alerts, &[], &suspects), None).unwrap();
+    let waves = report
+        .evidence
+        .iter()
+        .filter_map(|piece| match &piece.fact {
+            Fact::Wave(wave) => Some(wave.device.as_str()),
+            _ => None,
+        });
+    let waves: Vec<&str> = waves.collect();
+    assert_eq!(waves[..5], ["81", "113", "114", "115", "101"]);
+    assert_eq!(waves.len(), WAVES);
+}
+
+#[test]
 fn a_wave_that_triage_suspects_is_told_once() {
     let alerts = [alert(1, "81", 0, "service stopped")];
     let own = [wave("81", -5, true)];

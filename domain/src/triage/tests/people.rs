@@ -67,6 +67,24 @@ fn people_merge_split_and_close_and_it_is_learnt() {
 }
 
 #[test]
+fn nothing_is_kept_of_an_incident_that_people_have_closed() {
+    let mut client = Client::new(json!({}));
+    let first = client.raise(1, 0, "disk C: is 91 % full", "81");
+    // It has its rank.
+    client.turn(HOUR, &[]);
+    assert!(client.triage.close(IncidentId(first.incident.unwrap())));
+    client.note();
+    assert!(client.triage.asides.is_empty());
+    // The first alert is still there, and speaks for others that say the same.
+    let same = client.raise(2, 2 * HOUR, "disk C: is 93 % full", "81");
+    assert_eq!(same.treatment, Treatment::Duplicate { of: id(1) });
+    assert!(client.triage.asides.is_empty());
+    client.clear(1, 3 * HOUR);
+    client.clear(2, 4 * HOUR);
+    assert!(client.triage.asides.is_empty());
+}
+
+#[test]
 fn a_machine_is_taken_out_of_many_that_have_shown_the_same() {
     let mut client = Client::new(json!({}));
     let mut placed = Vec::new();
