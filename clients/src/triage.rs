@@ -44,7 +44,7 @@ pub fn read_state(state: Option<&[u8]>) -> StoreResult<Triage> {
     ZlibDecoder::new(packed)
         .read_to_end(&mut text)
         .map_err(|error| corrupt(error.into()))?;
-    Triage::read(&text).map_err(|error| corrupt(error.into()))
+    serde_json::from_slice(&text).map_err(|error| corrupt(error.into()))
 }
 
 /// Writes a state so that it can be stored.

@@ -43,21 +43,6 @@ impl Correlator {
         }
     }
 
-    /// Counts an alert as live in an incident, of a state that does not say which are.
-    pub(crate) fn count_anew(&mut self, id: IncidentId, title: &str, device: &str) {
-        let one = (self.names.kind(title), self.names.device(device));
-        if let Some(record) = self.records.get_mut(&id) {
-            record.live.add(one);
-        }
-    }
-
-    /// Lets all incidents end that may: which alerts are live was counted anew.
-    pub(crate) fn look_at_all_ends(&mut self) {
-        let ids = self.records.keys();
-        self.due
-            .extend(ids.map(|id| Reverse((self.now, *id, Due::End))));
-    }
-
     /// Moves time on: ranks and ends what is due.
     pub fn advance(&mut self, at_ms: i64) {
         self.now = self.now.max(at_ms.clamp(0, LATEST));

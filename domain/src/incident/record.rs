@@ -106,7 +106,6 @@ pub(super) struct Record {
     pub(super) links: Vec<Link>,
     /// How surprising its alerts are.
     pub(super) surprise: f64,
-    #[serde(default)]
     pub(super) stakes: Stakes,
     pub(super) priority: Option<Priority>,
 }

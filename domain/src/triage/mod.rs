@@ -11,7 +11,6 @@
 mod blackout;
 mod ending;
 mod expected;
-mod former;
 mod hold;
 mod outcome;
 mod people;

@@ -5,7 +5,6 @@ use super::*;
 use crate::{alert::EventKind, incident::State};
 
 mod behind;
-mod former;
 mod moment;
 mod people;
 mod routine;
