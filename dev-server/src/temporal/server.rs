@@ -165,11 +165,14 @@ fn arguments(options: &DevTemporalOptions, port: u16, ui_port: Option<u16>) -> V
         add("--search-attribute", format!("{name}={kind}"));
     }
     // Activity priorities need the new matcher. A rate limit of a queue is divided by its partitions,
-    // so that it is exact only with one; the command line sets them for all queues alike.
+    // so that it is exact only with one; the command line sets them for all queues alike. A server with one
+    // shard that has more than three batches of timers in a second takes its reader for stuck, and puts the
+    // others of that second where they are read up to a minute late.
     for setting in [
         "matching.useNewMatcher=true",
         "matching.numTaskqueueReadPartitions=1",
         "matching.numTaskqueueWritePartitions=1",
+        "history.queueReaderStuckCriticalAttempts=0",
     ] {
         add("--dynamic-config-value", setting.to_owned());
     }
