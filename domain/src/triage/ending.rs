@@ -2,11 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Active, Triage, UNHEARD, blackout::GRACE};
-use crate::{
-    alert::{AlertId, Event, Placement, Treatment},
-    incident::IncidentId,
-};
+use super::{Active, Triage, blackout::GRACE};
+use crate::alert::{AlertId, Event, Placement, Treatment};
 
 /// What flaps and then stays for so long counts again.
 const CALM: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
@@ -22,7 +19,7 @@ impl Triage {
         if lasting {
             let lasted = event.at.duration_since(active.since).as_secs();
             self.durations.learn(&active.kind, lasted);
-            self.note_end(active.incident, event);
+            self.note_end(&active, event);
         }
         match &active.treatment {
             Treatment::Held { .. } | Treatment::Expected { .. } => {
@@ -56,19 +53,12 @@ impl Triage {
     }
 
     /// Notes in an incident how an alert of it has ended: what nobody spoke of any more has not cleared.
-    fn note_end(&mut self, incident: Option<IncidentId>, event: &Event) {
-        let Some(incident) = incident else {
-            return;
-        };
-        let Some(aside) = self.asides.get_mut(&incident) else {
-            return;
-        };
-        if !event.unheard {
-            aside.cleared = true;
-        } else if aside.unheard.len() < UNHEARD {
-            aside.unheard.insert(event.alert.clone());
+    fn note_end(&mut self, over: &Active, event: &Event) {
+        let aside = over.incident.and_then(|id| self.asides.get_mut(&id));
+        if let Some(aside) = aside {
+            aside.ended.note(&over.event, event.unheard);
+            self.touched.extend(over.incident);
         }
-        self.touched.insert(incident);
     }
 
     /// Lets one of those that say the same go on for one that is over, and speak if that did.

@@ -9,6 +9,7 @@
 //! Pure and of one client. Serialised, it can be stored and goes on as if nothing had happened.
 
 mod blackout;
+mod ended;
 mod ending;
 mod expected;
 mod hold;
@@ -51,6 +52,7 @@ pub use self::{
     trial::{Hits, Trial, try_on},
 };
 
+use ended::Ended;
 use hold::Durations;
 use speaking::Speaking;
 
@@ -99,16 +101,10 @@ struct Aside {
     /// Active alerts that are in it without counting: behind it, or the same.
     hidden: u32,
     blackout: bool,
-    /// Alerts that were in it and ended because nobody spoke of them any more, at most [`UNHEARD`].
+    /// How alerts that were in it have ended.
     #[serde(default)]
-    unheard: BTreeSet<AlertId>,
-    /// Whether others cleared.
-    #[serde(default)]
-    cleared: bool,
+    ended: Ended,
 }
-
-/// Alerts of an incident that are remembered as not heard of.
-const UNHEARD: usize = 1_000;
 
 /// Triage of one client.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -60,14 +60,6 @@ impl Aside {
         suspects.sort_by_key(|suspect| !suspect.left_over);
         suspects
     }
-
-    fn unheard(&self) -> Option<Unheard> {
-        let which = match self.cleared {
-            true => Unheard::Some,
-            false => Unheard::All,
-        };
-        (!self.unheard.is_empty()).then_some(which)
-    }
 }
 
 impl Triage {
@@ -132,7 +124,7 @@ impl Triage {
             severity: aside.severity.unwrap_or(AlertSeverity::Unknown),
             suspects,
             hidden: aside.hidden,
-            unheard: aside.unheard(),
+            unheard: aside.ended.unheard(),
             blackout: aside.blackout,
             over,
             merged_into: None,

@@ -60,9 +60,11 @@ impl Triage {
         let suspects = old.suspects.iter().filter(|one| leaves(one));
         let suspects = suspects.cloned().collect();
         old.suspects.retain(|suspect| !leaves(suspect));
+        let ended = old.ended.leave(machines);
         old.hidden = old.hidden.saturating_sub(hidden);
         let aside = self.asides.entry(new).or_default();
         (aside.severity, aside.suspects, aside.hidden) = (severity, suspects, hidden);
+        aside.ended = ended;
         self.weigh(id);
         self.weigh(new);
         self.touched.extend([id, new]);
@@ -123,8 +125,7 @@ impl Triage {
         joined.suspects.extend(aside.suspects);
         joined.hidden += aside.hidden;
         joined.blackout |= aside.blackout;
-        joined.unheard.extend(aside.unheard);
-        joined.cleared |= aside.cleared;
+        joined.ended.take_in(aside.ended);
         self.weigh(into);
         if self.blackout == Some(from) {
             self.blackout = Some(into);

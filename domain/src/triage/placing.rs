@@ -278,7 +278,7 @@ impl Triage {
         let (alert, at) = (active.event.alert.clone(), active.event.at);
         let incident = active.incident;
         if let Some(aside) = incident.and_then(|id| self.asides.get_mut(&id)) {
-            aside.unheard.remove(&alert);
+            aside.ended.forget(&alert);
         }
         self.active.insert(alert.clone(), active);
         self.note_down(&alert);

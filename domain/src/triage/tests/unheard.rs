@@ -72,6 +72,45 @@ fn an_alert_that_is_back_and_clears_has_cleared() {
 }
 
 #[test]
+fn the_last_end_of_an_alert_counts() {
+    let mut client = Client::new(json!({}));
+    let first = client.raise(ONE, 0, "RAID degraded", "nas-1");
+    client.clear(ONE, HOUR);
+    let back = client.raise(ONE, HOUR + MINUTE, "RAID degraded", "nas-1");
+    assert_eq!(back.incident, first.incident);
+    client.forget(ONE, DAY);
+    let words = client.closed_as(&first, DAY + 3 * HOUR);
+    assert_eq!(words, "its alerts were not heard of any more");
+}
+
+#[test]
+fn what_is_split_takes_along_how_its_alerts_ended() {
+    const THIRD: u32 = 3;
+    let mut client = Client::new(json!({}));
+    let first = client.raise(ONE, 0, "RAID degraded", "nas-1");
+    for (number, title, machine) in [
+        (OTHER, "backup job failed", "nas-1"),
+        (THIRD, "RAID degraded", "web-1"),
+    ] {
+        let joined = client.raise(number, 30, title, machine);
+        assert_eq!(joined.incident, first.incident, "{machine}");
+    }
+    client.forget(ONE, DAY);
+    let id = IncidentId(first.incident.unwrap());
+    client.triage.split(id, &["nas-1"]).unwrap();
+    client.note();
+    let alone = client.triage.active[&super::id(OTHER)].placement(at(DAY));
+    client.clear(OTHER, DAY + MINUTE);
+    client.clear(THIRD, DAY + MINUTE);
+    assert_eq!(
+        client.closed_as(&alone, DAY + 3 * HOUR),
+        "some of its alerts cleared, the others were not heard of any more"
+    );
+    let words = client.closed_as(&first, DAY + 3 * HOUR);
+    assert_eq!(words, "all its alerts cleared");
+}
+
+#[test]
 fn what_is_merged_brings_along_how_its_alerts_ended() {
     let mut client = Client::new(json!({}));
     let gone = client.raise(ONE, 0, "RAID degraded", "nas-1");
