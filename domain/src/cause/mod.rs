@@ -106,7 +106,8 @@ impl Causes {
 /// How long before the trouble a change is suspected, in seconds.
 const SUSPECTED_SECS: i64 = 6 * 3_600;
 
-/// Returns by how much the changes on a node raise suspicion, and adds them to the reasons.
+/// Returns by how much the changes on a node raise suspicion, and puts them before the other reasons, in their
+/// order.
 fn changes_on(
     node: Node,
     noticed: i64,
@@ -116,6 +117,7 @@ fn changes_on(
     /// A change right before the trouble: as suspect as four times the evidence.
     const JUST_BEFORE: f64 = 3.0;
     let mut most: f64 = 0.0;
+    let mut reasons = Vec::new();
     for change in changes.iter().filter(|change| change.node == node) {
         let age = noticed.saturating_sub(change.at);
         if !(0..=SUSPECTED_SECS).contains(&age) {
@@ -124,13 +126,11 @@ fn changes_on(
         #[expect(clippy::cast_precision_loss, reason = "a share of six hours")]
         let fresh = 1.0 - age as f64 / SUSPECTED_SECS as f64;
         most = most.max(JUST_BEFORE * fresh);
-        because.insert(
-            0,
-            Because {
-                evidence: change.evidence.clone(),
-                text: format!("{} {} min before", change.what, age / 60),
-            },
-        );
+        reasons.push(Because {
+            evidence: change.evidence.clone(),
+            text: format!("{} {} min before", change.what, age / 60),
+        });
     }
+    because.splice(0..0, reasons);
     1.0 + most
 }

@@ -16,6 +16,8 @@ use crate::{
 
 /// Machines that are looked at, with what they depend on.
 const MACHINES: usize = 1_000;
+/// How many of them are kept for what the others depend on: it may be silent, and the cause.
+const UPSTREAM: usize = 100;
 /// Machines without alerts whose patch waves are looked at.
 const SILENT: usize = 200;
 
@@ -38,18 +40,24 @@ impl Network {
             names: Vec::new(),
             nodes: BTreeMap::new(),
         };
-        let mut open: VecDeque<&str> = named.chain(alerted).chain(changed).collect();
-        while let Some(machine) = open.pop_front() {
-            if network.add(machine) {
-                open.extend(uses.get(machine).into_iter().flatten());
+        let uses = |machine| uses.get(machine).into_iter().flatten();
+        let mut upstream = VecDeque::new();
+        for machine in named.chain(alerted).chain(changed) {
+            if network.add(machine, MACHINES - UPSTREAM) {
+                upstream.extend(uses(machine));
+            }
+        }
+        while let Some(machine) = upstream.pop_front() {
+            if network.add(machine, MACHINES) {
+                upstream.extend(uses(machine));
             }
         }
         network
     }
 
-    fn add(&mut self, machine: &str) -> bool {
+    fn add(&mut self, machine: &str, most: usize) -> bool {
         let is_new = !machine.is_empty() && !self.nodes.contains_key(machine);
-        if !is_new || self.names.len() >= MACHINES {
+        if !is_new || self.names.len() >= most {
             return false;
         }
         let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
