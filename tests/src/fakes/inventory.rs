@@ -139,7 +139,9 @@ impl FakeSync {
         let world = self.0.of(&ctx)?;
         superops::answers(&world)?;
         let pages = world.change(|m| {
-            m.every_device(FakeDevice::list);
+            if m.looks_wait_for_a_walk {
+                m.every_device(FakeDevice::list);
+            }
             m.pages_of_a_refresh
         });
         let is_refresh = input.max_age_secs > 0;

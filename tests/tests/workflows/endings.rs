@@ -46,6 +46,34 @@ fn a_device_at_work_is_seen_after_its_restart_although_its_deployment_cannot_go_
     });
 }
 
+#[test]
+fn an_abort_does_not_take_the_device_list_from_a_device_that_restarts() {
+    run(async {
+        let site = site().await;
+        let world = World::new(site, "abort-list", 1);
+        world.change(|m| {
+            m.looks_wait_for_a_walk = true;
+            let device = m.device("81");
+            device.needs_restart = true;
+            device.holds_report = true;
+        });
+        let deployment = world
+            .deploy(site, |r| r.health.online_within_secs = 30)
+            .await;
+        world
+            .until("the installation", |m| m.scripts.len() == 1)
+            .await;
+        deployment.signal("abort", json!({ "by": "dana" })).await;
+        deployment
+            .until_status("the abort", |s| s.note.starts_with("stopping: dana"))
+            .await;
+        world.change(|m| m.device("81").holds_report = false);
+        let result = deployment.ends(DeploymentOutcome::Aborted).await;
+        assert_eq!(result.counts.of(DeviceOutcome::NeedsHuman), 0, "{result:?}");
+        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Reboot)), 1);
+    });
+}
+
 /// A gate has stopped the deployment, and all devices are to be rolled back.
 async fn to_be_undone(name: &str) -> (Arc<World>, Deployment) {
     let site = site().await;

@@ -372,8 +372,9 @@ fn a_second_patch_that_waits_for_superops_is_not_installed_after_a_halt() {
         let deployment = world
             .deploy(site, |r| {
                 two_kbs(&two, r);
-                // An hour is far beyond what a test waits.
+                // An hour is far beyond what a test waits, or an answer of guardrails gets old.
                 r.waits.script_timeout_secs = 3600;
+                r.waits.pause_poll_secs = 3600;
             })
             .await;
         world.until("SuperOps is away", |m| m.superops_away).await;

@@ -111,13 +111,13 @@ fn a_device_whose_clock_is_ahead_is_restarted_in_its_next_window_and_not_asked_a
         let world = World::new(site, "clock-ahead", 1);
         world.change(|m| {
             m.openings = [OpeningIn(Duration::ZERO), OpeningIn(Duration::from_secs(2))].into();
-            m.opening_lasts = Some(Duration::from_secs(20));
+            m.opening_lasts = Some(Duration::from_secs(40));
             let device = m.device("81");
             device.needs_restart = true;
             device.holds_report = true;
         });
         let deployment = world
-            .deploy(site, |r| r.waits.script_timeout_secs = 120)
+            .deploy(site, |r| r.waits.script_timeout_secs = 240)
             .await;
         world
             .until("the installation", |m| {
@@ -127,7 +127,7 @@ fn a_device_whose_clock_is_ahead_is_restarted_in_its_next_window_and_not_asked_a
         world.change(|m| {
             m.opening_lasts = None;
             let device = m.device("81");
-            device.clock_ahead = SignedDuration::from_secs(20);
+            device.clock_ahead = SignedDuration::from_secs(40);
             device.holds_report = false;
         });
         deployment.ends(DeploymentOutcome::Verified).await;

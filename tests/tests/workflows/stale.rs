@@ -5,12 +5,14 @@ use std::{sync::Arc, time::Duration};
 use autoops_tests::{Deployment, World, plan::asks, run, site};
 use contracts::activities::policy::StoppedKb;
 use domain::{
+    deployment::Stage,
     guardrail::Verdict,
     outcome::{DeploymentOutcome, DeviceOutcome},
     script::ScriptMode,
 };
+use serde_json::json;
 
-use crate::{outages::device_status, turns::two_kbs};
+use crate::turns::two_kbs;
 
 const ASKED: &str = "policy.evaluate";
 
@@ -47,6 +49,32 @@ fn what_is_forbidden_while_an_installation_waits_is_not_installed() {
             Some(DeviceOutcome::Forbidden)
         );
         assert_eq!(world.read(|m| m.scripts.len()), 0);
+    });
+}
+
+#[test]
+fn a_halt_that_comes_while_guardrails_are_asked_keeps_the_update_from_being_installed() {
+    run(async {
+        let (world, deployment) = first_of_two("stale-halted").await;
+        let asked = world.read(|m| m.calls_of(ASKED));
+        world.change(|m| {
+            m.held.insert(ASKED.to_owned());
+            m.device("81").holds_report = false;
+        });
+        world
+            .until("they are asked", |m| m.calls_of(ASKED) > asked)
+            .await;
+        deployment.signal("halt", json!({ "by": "tom" })).await;
+        deployment
+            .until_status("a halt", |s| s.stage == Stage::Halted)
+            .await;
+        world.change(|m| m.held.clear());
+        deployment
+            .until_status("a straggler", |s| s.stragglers == 1)
+            .await;
+        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
+        deployment.signal("abort", json!({ "by": "dana" })).await;
+        deployment.ends(DeploymentOutcome::Aborted).await;
     });
 }
 
@@ -125,22 +153,30 @@ fn a_second_update_is_left_out_when_it_is_forbidden_meanwhile_and_the_first_one_
 }
 
 #[test]
-fn a_second_update_waits_while_everything_is_paused() {
+fn a_second_update_is_put_off_while_everything_is_paused_and_the_first_goes_on() {
     run(async {
         let (world, deployment) = first_of_two("stale-paused").await;
         world.change(|m| {
             m.paused = Some("lee: the data centre moves".to_owned());
             m.device("81").holds_report = false;
         });
-        let asked = world.read(|m| m.calls_of(ASKED));
-        world
-            .until("it is asked again", |m| m.calls_of(ASKED) > asked + 2)
+        deployment
+            .until_status("a straggler", |s| s.stragglers == 1)
             .await;
-        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
-        let waiting = device_status("stale-paused", "81").await;
-        assert_eq!(
-            waiting.note,
-            "lee: the data centre moves; the script is started later"
+        let starts = world.read(|m| {
+            (
+                m.starts_of(ScriptMode::Install),
+                m.starts_of(ScriptMode::Verify),
+            )
+        });
+        assert_eq!(starts, (1, 1));
+        let row = world.read(|m| m.rows.values().next().cloned()).unwrap();
+        assert!(
+            row.result
+                .detail
+                .contains("paused: lee: the data centre moves"),
+            "{:?}",
+            row.result
         );
         world.change(|m| m.paused = None);
         deployment.ends(DeploymentOutcome::Verified).await;

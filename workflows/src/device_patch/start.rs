@@ -2,7 +2,9 @@
 //! put off, and a device that has been touched waits.
 
 use contracts::activities::superops::{RunScript, RunScriptInput, RunScriptResult};
-use domain::{failure::FailureKind, ids::JobId, script::ScriptMode, triage::Step};
+use domain::{
+    failure::FailureKind, ids::JobId, outcome::DeviceOutcome, script::ScriptMode, triage::Step,
+};
 use jiff::Timestamp;
 
 use super::{
@@ -58,25 +60,37 @@ impl Attempt {
         has_run: bool,
     ) -> Result<(Started, Timestamp), Ends> {
         let give_up = self.give_up(job);
+        let is_free = job.mode == ScriptMode::Install && !has_run;
         let mut pause = 0;
         loop {
-            let began = clock::now(&self.ctx);
-            if job.mode == ScriptMode::Install && !has_run {
-                if self.stop().is_some() {
-                    let why = "the deployment was stopped".to_owned();
-                    return Ok((Started::NotSent(why), began));
-                }
+            if is_free && self.stop().is_none() {
                 match self.may_still_install().await {
                     Ok(None) => {}
+                    // What else was done to the device goes on.
+                    Ok(Some(why)) if !self.untouched() => {
+                        let ends = Ends::with(DeviceOutcome::Deferred, format!("paused: {why}"));
+                        return Ok((Started::Barred(ends), clock::now(&self.ctx)));
+                    }
                     Ok(Some(why)) => {
                         let secs = self.input.waits.pause_poll_secs;
                         if !self.put_off(job, give_up, secs, &why).await? {
-                            return Ok((Started::NotSent(why), began));
+                            return Ok((Started::NotSent(why), clock::now(&self.ctx)));
                         }
                         continue;
                     }
-                    Err(ends) => return Ok((Started::Barred(ends), began)),
+                    Err(ends) => return Ok((Started::Barred(ends), clock::now(&self.ctx))),
                 }
+                // The store may have been away for hours meanwhile.
+                self.renew_lease().await?;
+            }
+            let began = clock::now(&self.ctx);
+            if is_free && self.stop().is_some() {
+                let why = "the deployment was stopped".to_owned();
+                return Ok((Started::NotSent(why), began));
+            }
+            if give_up.is_some_and(|at| began >= at) {
+                let why = "answers came too late".to_owned();
+                return Ok((Started::NotSent(why), began));
             }
             let failed = match self.send(job, id, began).await {
                 Ok(_) => {
@@ -139,6 +153,9 @@ impl Attempt {
         pause: &mut u64,
     ) -> Result<Option<String>, Ends> {
         const WHY: &str = "SuperOps loses what it is told to do";
+        if self.hurried() {
+            return Ok(Some(WHY.to_owned()));
+        }
         let note = self.ctx.state(|s| s.note.clone());
         let give_up = self.give_up(job);
         *pause = self.next_pause(*pause, None, give_up.is_some());

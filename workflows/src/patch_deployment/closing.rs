@@ -55,13 +55,23 @@ impl Story {
         let mut rounds = Rounds::default();
         let mut left = VecDeque::new();
         let mut next_page = Some(None);
+        let mut cut_short = false;
         loop {
             self.work_off_inbox().await;
             self.heed_cancel();
             self.count_finished().await;
             // What is undone already is not listed again.
             self.continue_as_new_if_due().await?;
+            let idle = self.s(|s| s.carry.in_flight.is_empty());
+            if idle && left.is_empty() && next_page.is_none() {
+                self.s_mut(|s| s.rolled_back = !cut_short);
+                return Ok(());
+            }
             if let Some(why) = self.s(|s| s.carry.aborted.clone()) {
+                cut_short = true;
+                if idle {
+                    return Ok(());
+                }
                 self.stage(Stage::RollingBack, format!("stopping: {why}"))
                     .await;
                 self.tell_in_flight(&mut rounds, Stop::Aborted).await;
@@ -76,9 +86,6 @@ impl Story {
                     next_page = answer.cursor.map(Some);
                     continue;
                 }
-            }
-            if self.s(|s| s.carry.in_flight.is_empty()) {
-                return Ok(());
             }
             self.wait_a_round(&mut rounds, None, "rollbacks in flight")
                 .await?;
@@ -127,6 +134,8 @@ impl Story {
             let counts = carry.status.counts.clone();
             let judged = DeploymentOutcome::of_finished(&counts, carry.stopped_by_gate);
             let (outcome, detail) = match &carry.aborted {
+                // It came when nothing was left to stop.
+                Some(_) if s.rolled_back => (judged, "a gate did not open".to_owned()),
                 Some(why) if carry.rolling_back => (
                     DeploymentOutcome::Aborted,
                     format!("aborted during its rollback: {why}"),

@@ -33,6 +33,9 @@ use crate::{
     options,
 };
 
+/// How long a look at the device list may take after an abort.
+const LAST_READS_SECS: u64 = 120;
+
 impl Story {
     /// Checks what was asked for, once.
     pub(super) async fn begin(&self) -> Result<(), WorkflowTermination> {
@@ -96,7 +99,8 @@ impl Story {
         Ok(())
     }
 
-    /// Reads a page of the device list into the snapshot.
+    /// Reads a page of the device list into the snapshot. After an abort devices at work need it still, and
+    /// nobody waits for it long.
     pub(super) async fn read_device_page(
         &self,
         page: u32,
@@ -110,6 +114,10 @@ impl Story {
             max_age_secs,
             wanted,
         };
+        if self.s(|s| s.carry.aborted.is_some() && !s.carry.in_flight.is_empty()) {
+            let how = options::in_steps(how, LAST_READS_SECS);
+            return self.call(SyncDevicesPage, input, how).await;
+        }
         self.read(SyncDevicesPage, input, how).await
     }
 

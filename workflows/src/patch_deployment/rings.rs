@@ -13,6 +13,7 @@ use domain::{
     audit::Actor,
     deployment::Stage,
     guardrail::{ActionType, Verdict},
+    outcome::DeviceOutcome,
     plan::RebootPolicy,
 };
 use jiff::Timestamp;
@@ -180,8 +181,13 @@ impl Story {
             return self.wait_a_round(rounds, None, "devices in flight").await;
         }
         let soak = self.gate_spec(ring).soak_secs;
-        let attempted = self.ring_counts(ring).0.attempted > 0;
-        let until = clock::after(clock::now(&self.ctx), if attempted { soak } else { 0 });
+        // One that was forbidden an update may have got another one.
+        let touched = self.ring_counts(ring).0.attempted > 0
+            || self.s(|s| {
+                let counts = &s.carry.status.rings[ring as usize].counts;
+                counts.of(DeviceOutcome::Forbidden) > 0
+            });
+        let until = clock::after(clock::now(&self.ctx), if touched { soak } else { 0 });
         self.s_mut(|s| s.carry.soak_until = Some(until));
         self.stage(
             Stage::Soaking,

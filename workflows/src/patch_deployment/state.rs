@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) request: PlanRequest,
     pub(super) plan_id: PlanId,
     pub(super) carry: Carry,
+    /// A rollback of all devices has come to its end.
+    pub(super) rolled_back: bool,
 }
 
 impl State {
@@ -69,6 +71,7 @@ impl State {
             request,
             plan_id,
             carry,
+            rolled_back: false,
         })
     }
 
