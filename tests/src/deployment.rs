@@ -244,9 +244,24 @@ impl Deployment {
             Err(_) => {
                 let status = self.world.read(|m| m.status.clone());
                 let status = status.map(|s| (s.stage, s.note, s.counts));
-                panic!("{} does not end: {status:?}", self.id)
+                let last = self.last_events().await;
+                panic!(
+                    "{} does not end: {status:?}; its history: {last:?}",
+                    self.id
+                )
             }
         }
+    }
+
+    /// What its newest run did last, and when.
+    async fn last_events(&self) -> Vec<String> {
+        let events = self.histories().await.pop().unwrap_or_default();
+        let last = events.len().saturating_sub(12);
+        let shown = events[last..].iter().map(|event| {
+            let at = event.event_time.map(|at| at.seconds).unwrap_or_default();
+            format!("{} {at} {:?}", event.event_id, event.event_type())
+        });
+        shown.collect()
     }
 
     /// Fetches the history of every run, the first one first.
