@@ -36,10 +36,10 @@ fn what_superops_loses_again_and_again_is_done_once_it_takes_it() {
             ),
             (
                 "lost-question",
-                2,
-                false,
+                4,
+                true,
                 Verify,
-                DeploymentOutcome::Verified,
+                DeploymentOutcome::RolledBack,
             ),
             (
                 "lost-removal",

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     attempt::{Attempt, Ends},
-    start::{Started, can_be_put_off},
+    start::Started,
 };
 use crate::{
     clock::{self, Woken},
@@ -65,9 +65,7 @@ impl Attempt {
                 Started::Yes => self.await_report(&id, began, longest).await?,
                 Started::Perhaps => self.read_back(&id, began, longest).await?,
                 // Only its first result could not be asked for.
-                Started::No(_) | Started::NotSent(_) | Started::Barred(_) if has_run => {
-                    return Ok(Ran::Unknown);
-                }
+                Started::No(_) | Started::NotSent(_) if has_run => return Ok(Ran::Unknown),
                 Started::No(why) => return Ok(Ran::NotStarted(why)),
                 Started::NotSent(why) => return Ok(Ran::NotSent(why)),
                 Started::Barred(ends) => return Ok(Ran::Barred(ends)),
@@ -78,7 +76,7 @@ impl Attempt {
                 Seen::Nothing => return Ok(Ran::Unknown),
                 // No sign of it, or its report was lost: the same job again. The device answers it
                 // with its first result, should it have run.
-                Seen::NeverStarted if !was_taken && !can_be_put_off(job.mode) => {
+                Seen::NeverStarted if !was_taken && self.has_to_be_done(job.mode) => {
                     if let Some(why) = self.bear_loss(&job, &mut pause).await? {
                         return Ok(Ran::NotSent(why));
                     }
@@ -90,6 +88,16 @@ impl Attempt {
             starts += 1;
         }
         Ok(Ran::Unknown)
+    }
+
+    /// Says whether the device would be left half done without it: of an installation a scan tells as well,
+    /// of a removal only the script.
+    fn has_to_be_done(&self, mode: ScriptMode) -> bool {
+        match mode {
+            ScriptMode::Reboot | ScriptMode::Uninstall => true,
+            ScriptMode::Verify => self.ctx.state(|s| s.rollback_failed),
+            ScriptMode::Check | ScriptMode::Evidence | ScriptMode::Install => false,
+        }
     }
 
     /// Names the job: repeated steps, such as a second restart, get a number of their own.

@@ -222,7 +222,7 @@ impl Attempt {
 }
 
 /// Says whether a device may be left without it for now.
-pub(super) fn can_be_put_off(mode: ScriptMode) -> bool {
+fn can_be_put_off(mode: ScriptMode) -> bool {
     match mode {
         ScriptMode::Check | ScriptMode::Evidence | ScriptMode::Install => true,
         ScriptMode::Verify | ScriptMode::Reboot | ScriptMode::Uninstall => false,
