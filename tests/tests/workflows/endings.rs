@@ -7,7 +7,7 @@ use autoops_tests::{Deployment, Install, Lost, World, run, site};
 use domain::{
     deployment::Stage,
     outcome::{DeploymentOutcome, DeviceOutcome},
-    plan::RollbackScope,
+    plan::{PlanRequest, RollbackScope},
     script::{ScriptMode, ScriptOutcome},
 };
 use jiff::Timestamp;
@@ -75,7 +75,10 @@ fn an_abort_does_not_take_the_device_list_from_a_device_that_restarts() {
 }
 
 /// A gate has stopped the deployment, and all devices are to be rolled back.
-async fn to_be_undone(name: &str) -> (Arc<World>, Deployment) {
+pub(crate) async fn to_be_undone(
+    name: &str,
+    change: impl FnOnce(&mut PlanRequest),
+) -> (Arc<World>, Deployment) {
     let site = site().await;
     let world = World::new(site, name, 2);
     world.change(|m| {
@@ -86,6 +89,7 @@ async fn to_be_undone(name: &str) -> (Arc<World>, Deployment) {
         .deploy(site, |r| {
             r.rings = rings_of(&["81", "82"]);
             r.rollback.scope = RollbackScope::AllDevices;
+            change(r);
         })
         .await;
     world
@@ -99,7 +103,7 @@ async fn to_be_undone(name: &str) -> (Arc<World>, Deployment) {
 #[test]
 fn an_abort_ends_a_rollback_of_all_devices_before_it_reaches_them() {
     run(async {
-        let (world, deployment) = to_be_undone("abort-undo").await;
+        let (world, deployment) = to_be_undone("abort-undo", |_| {}).await;
         deployment.signal("abort", json!({ "by": "dana" })).await;
         world.change(|m| m.held.clear());
         let result = deployment.ends(DeploymentOutcome::Aborted).await;
@@ -119,7 +123,7 @@ fn an_abort_ends_a_rollback_of_all_devices_before_it_reaches_them() {
 #[test]
 fn an_abort_ends_the_wait_of_a_rollback_for_a_device_that_is_offline() {
     run(async {
-        let (world, deployment) = to_be_undone("abort-undo-wait").await;
+        let (world, deployment) = to_be_undone("abort-undo-wait", |_| {}).await;
         world.change(|m| {
             m.superops_away = true;
             m.device("81").last_snapshot = Some(Timestamp::now());

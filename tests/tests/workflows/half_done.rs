@@ -3,19 +3,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use autoops_tests::{Deployment, FakeDevice, Install, Model, OpeningIn, Scan, World, run, site};
+use autoops_tests::{Deployment, FakeDevice, Model, OpeningIn, Scan, World, run, site};
 use contracts::device::DeviceStage;
 use domain::{
     deployment::Stage,
     outcome::{DeploymentOutcome, DeviceOutcome},
-    plan::{PlanRequest, RollbackScope},
+    plan::PlanRequest,
     script::ScriptMode,
 };
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::{deploying::rings_of, outages::device_status, turns::two_kbs};
+use crate::{endings::to_be_undone, outages::device_status, turns::two_kbs};
 
 /// Tries, or looks, whose pauses of 1, 2, 4 and 8 seconds outlast a script of three seconds.
 const MANY: usize = 5;
@@ -265,24 +265,8 @@ fn a_rollback_waits_at_each_of_its_steps_until_superops_is_back() {
 #[test]
 fn a_rollback_of_all_devices_waits_for_one_that_nobody_can_see() {
     run(async {
-        let site = site().await;
-        let world = World::new(site, "away-all-back", 2);
-        world.change(|m| {
-            m.device("82").install = Install::Fails { installed: None };
-            m.held.insert("plans.list_installed".to_owned());
-        });
-        let deployment = world
-            .deploy(site, |r| {
-                r.rings = rings_of(&["81", "82"]);
-                r.rollback.scope = RollbackScope::AllDevices;
-                r.waits.script_timeout_secs = 3;
-            })
-            .await;
-        world
-            .until("all is to be rolled back", |m| {
-                m.calls_of("plans.list_installed") == 1
-            })
-            .await;
+        let (world, deployment) =
+            to_be_undone("away-all-back", |r| r.waits.script_timeout_secs = 3).await;
         world.change(|m| {
             m.superops_away = true;
             m.device("81").last_snapshot = Some(Timestamp::now());
@@ -382,18 +366,27 @@ fn a_second_patch_that_waits_for_superops_is_not_installed_after_a_halt() {
         world
             .until("the second is tried", |m| m.calls_of(STARTS) > before)
             .await;
-        deployment.signal("halt", json!({ "by": "tom" })).await;
-        deployment
-            .until_status("a halt", |s| s.stage == Stage::Halted)
-            .await;
-        world.change(|m| m.superops_away = false);
-        deployment
-            .until_status("a straggler", |s| s.stragglers == 1)
-            .await;
-        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
-        deployment.signal("abort", json!({ "by": "dana" })).await;
-        deployment.ends(DeploymentOutcome::Aborted).await;
+        a_halt_puts_the_second_off(&world, &deployment, |m| m.superops_away = false).await;
     });
+}
+
+/// A person halts the deployment while the second update of its device waits, which then may go on.
+pub(crate) async fn a_halt_puts_the_second_off(
+    world: &World,
+    deployment: &Deployment,
+    go_on: impl FnOnce(&mut Model),
+) {
+    deployment.signal("halt", json!({ "by": "tom" })).await;
+    deployment
+        .until_status("a halt", |s| s.stage == Stage::Halted)
+        .await;
+    world.change(go_on);
+    deployment
+        .until_status("a straggler", |s| s.stragglers == 1)
+        .await;
+    assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
+    deployment.signal("abort", json!({ "by": "dana" })).await;
+    deployment.ends(DeploymentOutcome::Aborted).await;
 }
 
 #[test]

@@ -5,14 +5,12 @@ use std::{sync::Arc, time::Duration};
 use autoops_tests::{Deployment, World, plan::asks, run, site};
 use contracts::activities::policy::StoppedKb;
 use domain::{
-    deployment::Stage,
     guardrail::Verdict,
     outcome::{DeploymentOutcome, DeviceOutcome},
     script::ScriptMode,
 };
-use serde_json::json;
 
-use crate::turns::two_kbs;
+use crate::{half_done::a_halt_puts_the_second_off, turns::two_kbs};
 
 const ASKED: &str = "policy.evaluate";
 
@@ -64,17 +62,7 @@ fn a_halt_that_comes_while_guardrails_are_asked_keeps_the_update_from_being_inst
         world
             .until("they are asked", |m| m.calls_of(ASKED) > asked)
             .await;
-        deployment.signal("halt", json!({ "by": "tom" })).await;
-        deployment
-            .until_status("a halt", |s| s.stage == Stage::Halted)
-            .await;
-        world.change(|m| m.held.clear());
-        deployment
-            .until_status("a straggler", |s| s.stragglers == 1)
-            .await;
-        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
-        deployment.signal("abort", json!({ "by": "dana" })).await;
-        deployment.ends(DeploymentOutcome::Aborted).await;
+        a_halt_puts_the_second_off(&world, &deployment, |m| m.held.clear()).await;
     });
 }
 
