@@ -94,6 +94,8 @@ pub struct FakeDevice {
     pub reports_get_lost: bool,
     /// Its reports wait.
     pub holds_report: bool,
+    /// Runs wait before they begin, as while it is offline.
+    pub holds_runs: bool,
     /// How far its clock is ahead.
     pub clock_ahead: SignedDuration,
     /// How long the script works.
@@ -144,6 +146,7 @@ impl FakeDevice {
             starts: VecDeque::new(),
             reports_get_lost: false,
             holds_report: false,
+            holds_runs: false,
             clock_ahead: SignedDuration::ZERO,
             takes: Duration::ZERO,
             last_snapshot: None,
@@ -226,7 +229,7 @@ impl FakeDevice {
             log: String::new(),
             evidence: None,
         };
-        if !self.clock_ahead.is_zero() && Timestamp::now() + self.clock_ahead > input.not_after {
+        if Timestamp::now() + self.clock_ahead > input.not_after {
             report.outcome = ScriptOutcome::OutsideWindow;
             return report;
         }

@@ -222,10 +222,20 @@ impl World {
     }
 
     pub(crate) async fn until_reports_may_come(&self, device: &DeviceId) {
+        self.until_let_go(|m| {
+            m.hold_reports || m.devices.get(device).is_some_and(|d| d.holds_report)
+        })
+        .await;
+    }
+
+    pub(crate) async fn until_a_run_may_begin(&self, device: &DeviceId) {
+        self.until_let_go(|m| m.devices.get(device).is_some_and(|d| d.holds_runs))
+            .await;
+    }
+
+    async fn until_let_go(&self, held: impl Fn(&Model) -> bool) {
         let mut changed = self.changed.subscribe();
-        let held =
-            |m: &Model| m.hold_reports || m.devices.get(device).is_some_and(|d| d.holds_report);
-        let _ = changed.wait_for(|_| !self.read(held)).await;
+        let _ = changed.wait_for(|_| !self.read(&held)).await;
     }
 
     /// Starts the deployment of this world's plan.

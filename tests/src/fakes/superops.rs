@@ -146,6 +146,7 @@ fn facts(kb: &domain::ids::KbId) -> PatchFacts {
 }
 
 async fn run_on_device(world: Arc<World>, client: Client, workflow: String, input: RunScriptInput) {
+    world.until_a_run_may_begin(&input.device).await;
     let done = world.change(|m| {
         // A run queued for a device that is offline does not start.
         let device = m

@@ -18,7 +18,7 @@ fn plan(dev: &Dev, id: &str, devices: &[&str]) -> String {
         "health": { "online_within_secs": 60, "soak_secs": 0 },
         "approval": { "required": true },
         "waits": {
-            "online_poll_secs": 1, "callback_secs": 1, "script_poll_secs": 1, "script_timeout_secs": 60,
+            "online_poll_secs": 1, "callback_secs": 1, "script_poll_secs": 1, "script_timeout_secs": 30,
             "verify_poll_secs": 1, "verify_secs": 4, "rescan_settle_secs": 0, "lease_poll_secs": 1,
             "inventory_secs": 2, "restart_grace_secs": 1,
         },

@@ -366,12 +366,12 @@ fn a_second_patch_that_waits_for_superops_is_not_installed_after_a_halt() {
         world
             .until("the second is tried", |m| m.calls_of(STARTS) > before)
             .await;
-        a_halt_puts_the_second_off(&world, &deployment, |m| m.superops_away = false).await;
+        a_halt_puts_the_rest_off(&world, &deployment, |m| m.superops_away = false).await;
     });
 }
 
-/// A person halts the deployment while the second update of its device waits, which then may go on.
-pub(crate) async fn a_halt_puts_the_second_off(
+/// A person halts the deployment while an update of its device waits, which then may go on.
+pub(crate) async fn a_halt_puts_the_rest_off(
     world: &World,
     deployment: &Deployment,
     go_on: impl FnOnce(&mut Model),

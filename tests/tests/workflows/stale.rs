@@ -1,18 +1,22 @@
-//! Guardrails that change after a device was allowed to begin, and before its update is installed.
+//! Guardrails, or people, that change their mind after a device was allowed to begin: before its update is
+//! installed, or when nobody knows whether it is.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use autoops_tests::{Deployment, World, plan::asks, run, site};
+use autoops_tests::{Deployment, Start, World, plan::asks, run, site};
 use contracts::activities::policy::StoppedKb;
 use domain::{
     guardrail::Verdict,
     outcome::{DeploymentOutcome, DeviceOutcome},
+    plan::PlanRequest,
     script::ScriptMode,
 };
+use jiff::Timestamp;
 
-use crate::{half_done::a_halt_puts_the_second_off, turns::two_kbs};
+use crate::{half_done::a_halt_puts_the_rest_off, turns::two_kbs};
 
 const ASKED: &str = "policy.evaluate";
+const SIGN: &str = "superops.find_run";
 
 /// A device that was allowed to begin, and whose installation waits because `SuperOps` went away.
 async fn waits_to_install(name: &str) -> (Arc<World>, Deployment) {
@@ -62,7 +66,7 @@ fn a_halt_that_comes_while_guardrails_are_asked_keeps_the_update_from_being_inst
         world
             .until("they are asked", |m| m.calls_of(ASKED) > asked)
             .await;
-        a_halt_puts_the_second_off(&world, &deployment, |m| m.held.clear()).await;
+        a_halt_puts_the_rest_off(&world, &deployment, |m| m.held.clear()).await;
     });
 }
 
@@ -169,5 +173,100 @@ fn a_second_update_is_put_off_while_everything_is_paused_and_the_first_goes_on()
         world.change(|m| m.paused = None);
         deployment.ends(DeploymentOutcome::Verified).await;
         assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 2);
+    });
+}
+
+/// A device that takes the installation up later: the answer of its start was lost, and a sign of it is looked
+/// for.
+async fn taken_up_later(
+    name: &str,
+    change: impl FnOnce(&mut PlanRequest),
+) -> (Arc<World>, Deployment) {
+    let site = site().await;
+    let world = World::new(site, name, 1);
+    world.change(|m| {
+        m.held.insert(SIGN.to_owned());
+        let device = m.device("81");
+        device.starts = [Start::AnswerLost { ran: true }].into();
+        device.holds_runs = true;
+    });
+    let deployment = world
+        .deploy(site, |r| {
+            r.waits.callback_secs = 1;
+            change(r);
+        })
+        .await;
+    world
+        .until("a sign is looked for", |m| m.calls_of(SIGN) > 0)
+        .await;
+    (world, deployment)
+}
+
+#[test]
+fn what_begins_after_it_was_forbidden_is_told_as_installed() {
+    run(async {
+        let (world, deployment) = taken_up_later("doubt-begins", |r| {
+            // An hour is far beyond what a test waits.
+            r.waits.script_timeout_secs = 3600;
+        })
+        .await;
+        let asked = world.read(|m| m.calls_of(ASKED));
+        world.change(|m| {
+            m.verdict = Verdict::Forbidden;
+            m.held.clear();
+        });
+        world
+            .until("guardrails forbid another start", |m| {
+                m.calls_of(ASKED) > asked
+            })
+            .await;
+        world.change(|m| m.device("81").holds_runs = false);
+        deployment.ends(DeploymentOutcome::Verified).await;
+        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
+    });
+}
+
+#[test]
+fn what_may_still_begin_after_a_halt_counts_as_put_off_once_it_may_not() {
+    run(async {
+        let (world, deployment) =
+            taken_up_later("doubt-halted", |r| r.waits.script_timeout_secs = 3).await;
+        a_halt_puts_the_rest_off(&world, &deployment, |m| m.held.clear()).await;
+        assert!(world.read(|m| m.scripts[0].not_after) <= Timestamp::now());
+        // Once before, and once when it was over.
+        assert_eq!(world.read(|m| m.calls_of(SIGN)), 2);
+    });
+}
+
+#[test]
+fn a_pause_in_doubt_is_waited_through_and_the_same_job_is_started_again() {
+    run(async {
+        let (world, deployment) = taken_up_later("doubt-paused", |r| {
+            // An hour is far beyond what a test waits.
+            r.waits.script_timeout_secs = 3600;
+        })
+        .await;
+        let asked = world.read(|m| m.calls_of(ASKED));
+        world.change(|m| {
+            m.paused = Some("lee: the data centre moves".to_owned());
+            m.held.clear();
+        });
+        world
+            .until("it is asked again and again whether it may go on", |m| {
+                m.calls_of(ASKED) > asked + 2 || !m.rows.is_empty()
+            })
+            .await;
+        assert_eq!(world.read(|m| (m.scripts.len(), m.rows.len())), (1, 0));
+        world.change(|m| {
+            m.paused = None;
+            m.device("81").holds_runs = false;
+        });
+        deployment.ends(DeploymentOutcome::Verified).await;
+        let jobs: BTreeSet<_> = world.read(|m| {
+            let installs = m.scripts.iter().filter(|s| s.mode == ScriptMode::Install);
+            installs.map(|s| s.job.clone()).collect()
+        });
+        assert_eq!(jobs.len(), 1, "{jobs:?}");
+        assert_eq!(world.read(|m| m.device("81").installed.len()), 1);
     });
 }

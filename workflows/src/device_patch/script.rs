@@ -4,7 +4,7 @@
 use contracts::activities::superops::{FindRun, FindRunInput, RunState};
 use domain::{
     ids::{JobId, KbId},
-    script::{ScriptMode, ScriptReport},
+    script::{ScriptMode, ScriptOutcome, ScriptReport},
 };
 use jiff::Timestamp;
 
@@ -56,19 +56,35 @@ impl Attempt {
         self.ctx.state_mut(|s| s.jobs.push(id.clone()));
         // A row of the script says that it has run; one of the same minute may be of the job before.
         let (mut has_run, mut was_taken, mut starts, mut pause) = (false, false, 0, 0);
+        let mut unseen = None;
         while starts < MAX_STARTS {
-            let (started, began) = self.start_script(&job, &id, has_run).await?;
+            let (started, began) = self
+                .start_script(&job, &id, has_run || unseen.is_some())
+                .await?;
             // Each start has all the time of a script: an outage before it does not count.
             let longest = clock::after(began, self.input.waits.script_timeout_secs);
             was_taken |= matches!(started, Started::Yes);
             let seen = match started {
                 Started::Yes => self.await_report(&id, began, longest).await?,
-                Started::Perhaps => self.read_back(&id, began, longest).await?,
+                Started::Perhaps => {
+                    let now = clock::now(&self.ctx);
+                    let patience = clock::after(now, self.input.waits.callback_secs).min(longest);
+                    let first = unseen.map_or(began, |start: Unseen| start.began);
+                    self.read_back(&id, first, patience, longest).await?
+                }
                 // Only its first result could not be asked for.
-                Started::No(_) | Started::NotSent(_) if has_run => return Ok(Ran::Unknown),
-                Started::No(why) => return Ok(Ran::NotStarted(why)),
-                Started::NotSent(why) => return Ok(Ran::NotSent(why)),
-                Started::Barred(ends) => return Ok(Ran::Barred(ends)),
+                Started::No(_) | Started::NotSent(_) | Started::Barred(_) if has_run => {
+                    return Ok(Ran::Unknown);
+                }
+                Started::No(why) => {
+                    return self.unless_begun(&id, unseen, Ran::NotStarted(why)).await;
+                }
+                Started::NotSent(why) => {
+                    return self.unless_begun(&id, unseen, Ran::NotSent(why)).await;
+                }
+                Started::Barred(ends) => {
+                    return self.unless_begun(&id, unseen, Ran::Barred(ends)).await;
+                }
             };
             match seen {
                 Seen::Report(report) => return Ok(Ran::Reported(*report)),
@@ -82,12 +98,20 @@ impl Attempt {
                     }
                     continue;
                 }
+                Seen::NeverStarted if job.mode == ScriptMode::Install && !has_run => {
+                    let first = unseen.map_or(began, |start| start.began);
+                    let closes = job.not_after.map_or(longest, |at| at.min(longest));
+                    unseen = Some(Unseen {
+                        began: first,
+                        closes,
+                    });
+                }
                 Seen::NeverStarted => {}
-                Seen::ReportLost => has_run = true,
+                Seen::ReportLost => (has_run, unseen) = (true, None),
             }
             starts += 1;
         }
-        Ok(Ran::Unknown)
+        self.unless_begun(&id, unseen, Ran::Unknown).await
     }
 
     /// Says whether the device would be left half done without it: of an installation a scan tells as well,
@@ -140,19 +164,55 @@ impl Attempt {
         }
     }
 
+    /// An installation that is not started again may have been started before: a device that was offline
+    /// takes it up as long as it may. Only after that it counts as what it is `otherwise`.
+    async fn unless_begun(
+        &self,
+        id: &JobId,
+        unseen: Option<Unseen>,
+        otherwise: Ran,
+    ) -> Result<Ran, Ends> {
+        let Some(start) = unseen else {
+            return Ok(otherwise);
+        };
+        // A row, or a report, of the last moment comes a little later.
+        let patience = clock::after(start.closes, self.input.waits.callback_secs);
+        self.note(&format!(
+            "the answer of its start was lost; until {patience:.0} it may still begin"
+        ));
+        let longest = clock::after(patience, self.input.waits.script_timeout_secs);
+        Ok(
+            match self.read_back(id, start.began, patience, longest).await? {
+                // Too late for the device: what keeps it from another start is the better reason.
+                Seen::Report(report)
+                    if report.outcome == ScriptOutcome::OutsideWindow
+                        && !matches!(otherwise, Ran::Unknown) =>
+                {
+                    otherwise
+                }
+                Seen::Report(report) => Ran::Reported(*report),
+                Seen::Failed => Ran::FailedSilently,
+                Seen::ReportLost | Seen::Nothing => Ran::Unknown,
+                Seen::NeverStarted => otherwise,
+            },
+        )
+    }
+
     /// After an ambiguous start: waits for the callback, then looks for the activity row.
     async fn read_back(
         &self,
         id: &JobId,
         began: Timestamp,
+        patience: Timestamp,
         longest: Timestamp,
     ) -> Result<Seen, Ends> {
-        let patience = clock::after(clock::now(&self.ctx), self.input.waits.callback_secs);
-        if let Some(report) = self.wait_for_report(id, patience.min(longest)).await? {
+        if let Some(report) = self.wait_for_report(id, patience).await? {
             return Ok(Seen::Report(Box::new(report)));
         }
         match self.find_run(began).await? {
             RunState::NotFound => Ok(Seen::NeverStarted),
+            // An abort does not wait for SuperOps.
+            RunState::Unknown if self.hurried() => Ok(Seen::Nothing),
             _ => self.await_report(id, began, longest).await,
         }
     }
@@ -198,6 +258,15 @@ impl Attempt {
         );
         Ok(read.await?.map_or(RunState::Unknown, |answer| answer.state))
     }
+}
+
+/// Starts of a job whose answers were lost, and of which there was no sign.
+#[derive(Clone, Copy)]
+struct Unseen {
+    /// The first was sent then.
+    began: Timestamp,
+    /// The device does not begin the last after that.
+    closes: Timestamp,
 }
 
 /// What was seen of a started job.

@@ -15,8 +15,7 @@ use super::{
 use crate::{clock, failure::Failed, options};
 
 /// Failures that say for sure that a script was not started, and that another try would not be.
-const NEVER_SENT: [FailureKind; 4] = [
-    FailureKind::Unauthorized,
+const NEVER_SENT: [FailureKind; 3] = [
     FailureKind::NotFound,
     FailureKind::InvalidInput,
     FailureKind::Conflict,
@@ -38,15 +37,16 @@ pub(super) enum Started {
 
 impl Attempt {
     /// Tries until the job was taken, refused, or may have been taken. Also says when the last try began. A
-    /// stop, or guardrails that changed meanwhile, end the tries of an installation, if not one `has_run`.
+    /// stop, or guardrails that changed meanwhile, end the tries of an installation. A pause ends them for a
+    /// device that was touched, unless this job itself `may_have_run`.
     pub(super) async fn start_script(
         &self,
         job: &Job<'_>,
         id: &JobId,
-        has_run: bool,
+        may_have_run: bool,
     ) -> Result<(Started, Timestamp), Ends> {
         let note = self.ctx.state(|s| s.note.clone());
-        let started = self.try_to_start(job, id, has_run).await;
+        let started = self.try_to_start(job, id, may_have_run).await;
         if self.ctx.state(|s| s.note != note) {
             self.note(&note);
         }
@@ -57,17 +57,17 @@ impl Attempt {
         &self,
         job: &Job<'_>,
         id: &JobId,
-        has_run: bool,
+        may_have_run: bool,
     ) -> Result<(Started, Timestamp), Ends> {
         let give_up = self.give_up(job);
-        let is_free = job.mode == ScriptMode::Install && !has_run;
+        let is_free = job.mode == ScriptMode::Install;
         let mut pause = 0;
         loop {
             if is_free && self.stop().is_none() {
                 match self.may_still_install().await {
                     Ok(None) => {}
                     // What else was done to the device goes on.
-                    Ok(Some(why)) if !self.untouched() => {
+                    Ok(Some(why)) if !self.untouched() && !may_have_run => {
                         let ends = Ends::with(DeviceOutcome::Deferred, format!("paused: {why}"));
                         return Ok((Started::Barred(ends), clock::now(&self.ctx)));
                     }
@@ -99,23 +99,25 @@ impl Attempt {
                 }
                 Err(failed) => failed,
             };
-            if NEVER_SENT.iter().any(|kind| failed.is(*kind)) {
+            // A role that lacks the call stays; a token or a subscription is renewed.
+            let refused = failed.is(FailureKind::Unauthorized);
+            if NEVER_SENT.iter().any(|kind| failed.is(*kind)) || (refused && failed.is_final) {
                 return Ok((Started::No(failed.message), began));
             }
             let busy = failed.is(FailureKind::Throttled);
             // A worker that died in the middle, or a bug of ours, leaves the same doubt as a lost
             // answer.
-            if !busy && !failed.is(FailureKind::Unavailable) {
+            if !busy && !refused && !failed.is(FailureKind::Unavailable) {
                 self.touch(job.mode);
                 return Ok((Started::Perhaps, began));
             }
             if self.hurried() {
                 return Ok((Started::NotSent(failed.message), began));
             }
-            let why = if busy {
-                "SuperOps is busy"
-            } else {
-                "SuperOps does not answer"
+            let why = match (busy, refused) {
+                (true, _) => "SuperOps is busy",
+                (_, true) => "SuperOps refuses all calls",
+                _ => "SuperOps does not answer",
             };
             pause = self.next_pause(pause, Some(&failed), give_up.is_some());
             if !self.put_off(job, give_up, pause, why).await? {
@@ -153,15 +155,20 @@ impl Attempt {
         pause: &mut u64,
     ) -> Result<Option<String>, Ends> {
         const WHY: &str = "SuperOps loses what it is told to do";
+        const IN_HASTE: &str = "SuperOps loses what it is told to do; it may begin all the same";
         if self.hurried() {
-            return Ok(Some(WHY.to_owned()));
+            return Ok(Some(IN_HASTE.to_owned()));
         }
         let note = self.ctx.state(|s| s.note.clone());
         let give_up = self.give_up(job);
         *pause = self.next_pause(*pause, None, give_up.is_some());
         let goes_on = self.put_off(job, give_up, *pause, WHY).await?;
         self.note(&note);
-        Ok((!goes_on || self.hurried()).then(|| WHY.to_owned()))
+        Ok(match (goes_on, self.hurried()) {
+            (_, true) => Some(IN_HASTE.to_owned()),
+            (false, false) => Some(WHY.to_owned()),
+            (true, false) => None,
+        })
     }
 
     async fn send(
