@@ -171,15 +171,20 @@ impl Guardrails {
     /// Says since when `SuperOps` does not answer: what is started meanwhile only waits.
     async fn superops_away(&self) -> Outcome<Option<String>> {
         let now = self.clock.now();
-        let since = superops_away_since(&self.store, now).await?;
-        Ok(since.map(|since| {
-            let same_day = since.to_string()[..10] == now.to_string()[..10];
-            let form = if same_day { "%H:%M" } else { "%F %H:%M" };
-            format!(
-                "SuperOps does not answer since {} UTC; rings wait",
-                since.strftime(form)
-            )
-        }))
+        let Some((since, why)) = superops_away(&self.store, now).await? else {
+            return Ok(None);
+        };
+        let same_day = since.to_string()[..10] == now.to_string()[..10];
+        let form = if same_day { "%H:%M" } else { "%F %H:%M" };
+        let since = since.strftime(form);
+        let why = if why.is_empty() {
+            why
+        } else {
+            format!(" ({why})")
+        };
+        Ok(Some(format!(
+            "SuperOps does not answer since {since} UTC{why}; rings wait"
+        )))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Compiled> {
@@ -199,8 +204,14 @@ pub(crate) async fn superops_away_since(
     store: &Store,
     now: Timestamp,
 ) -> Outcome<Option<Timestamp>> {
+    let away = superops_away(store, now).await?;
+    Ok(away.map(|(since, _)| since))
+}
+
+/// Also says why, in the words of its last failure.
+async fn superops_away(store: &Store, now: Timestamp) -> Outcome<Option<(Timestamp, String)>> {
     let note = breaker::read_note(store.counters.as_ref(), superops::BUCKET).await?;
-    Ok(note.and_then(|note| note.away_since(now)))
+    Ok(note.and_then(|note| Some((note.away_since(now)?, note.last_error))))
 }
 
 fn read(stored: PolicyVersion) -> Outcome<PolicySet> {

@@ -212,6 +212,19 @@ async fn while_superops_does_not_answer_rings_wait_unless_a_person_paused_them()
             .unwrap();
         assert_eq!(paused().await.as_deref(), words);
     }
+    let refused = json!({
+        "state": "open", "since": "2026-11-03T09:58:12Z", "until": "2026-11-03T10:01:00Z",
+        "last_error": "it refuses the token", "by": "x@1",
+    });
+    let refused = refused.to_string();
+    flags
+        .set_flag("breaker/superops", Some(&refused))
+        .await
+        .unwrap();
+    assert_eq!(
+        paused().await.as_deref(),
+        Some("SuperOps does not answer since 09:58 UTC (it refuses the token); rings wait")
+    );
     let closed = json!({ "state": "closed", "by": "x@1" }).to_string();
     flags
         .set_flag("breaker/superops", Some(&closed))

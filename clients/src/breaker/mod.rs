@@ -2,7 +2,9 @@
 //!
 //! One [`Breaker`] per system and process, on the state machine of the crate `failsafe`. Only what
 //! says that the system itself is away counts: no connection, no answer in time, a 5xx. A refusal is
-//! an answer. Each change of state is written to the store's flags, so that other processes see it
+//! an answer, unless everything is refused, as with a token that has expired.
+//!
+//! Each change of state is written to the store's flags, so that other processes see it
 //! ([`Note`]); no call waits for more than that write, and none fails by it.
 
 mod config;

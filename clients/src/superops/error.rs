@@ -101,6 +101,10 @@ impl Classify for SuperOpsError {
         }
     }
 
+    fn may_pass(&self) -> bool {
+        self.kind().is_retryable() || self.is_refusal_of_all()
+    }
+
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after } | Self::Unavailable { retry_after, .. } => *retry_after,
@@ -109,9 +113,18 @@ impl Classify for SuperOpsError {
     }
 }
 
+impl SuperOpsError {
+    /// Whatever is asked is refused, until a person has renewed the token or paid.
+    fn is_refusal_of_all(&self) -> bool {
+        matches!(self, Self::Unauthorized | Self::Subscription { .. })
+    }
+}
+
 impl Outage for SuperOpsError {
     fn outage(&self) -> Option<&str> {
         match self {
+            Self::Unauthorized => Some("it refuses the token"),
+            Self::Subscription { code } => Some(code),
             Self::Unavailable { detail, .. }
             | Self::Ambiguous {
                 detail,

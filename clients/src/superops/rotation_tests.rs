@@ -97,6 +97,12 @@ async fn a_token_that_stays_wrong_is_a_persons_matter_and_is_asked_for_once() {
     }
     // At the start, and after the first refusal.
     assert_eq!(vault.asked(), 2);
+    // What refuses every call is left alone like one that is away.
+    let left_alone = ask(&client).await.unwrap_err();
+    assert_eq!(left_alone.kind(), FailureKind::Unavailable);
+    let words = left_alone.to_string();
+    assert!(words.contains("it refuses the token"), "{words}");
+    assert_eq!(sent(&server).await.len(), 5);
 }
 
 #[tokio::test]

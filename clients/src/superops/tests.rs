@@ -15,7 +15,10 @@ use wiremock::{
 };
 
 use super::*;
-use crate::rate_limit::{Permit, Unlimited};
+use crate::{
+    breaker::Outage,
+    rate_limit::{Permit, Unlimited},
+};
 
 const TOKEN: &str = "tok-3f9a-secret";
 const DEVICE: &str = "4100000000000000001";
@@ -112,6 +115,21 @@ async fn each_error_code_has_its_meaning() {
     ] {
         assert_eq!(query_error(coded(code)).await.kind(), kind, "query {code}");
         assert_eq!(write_error(coded(code)).await.kind(), kind, "write {code}");
+    }
+}
+
+#[tokio::test]
+async fn what_refuses_all_calls_may_pass_and_counts_as_away_and_what_refuses_one_does_not() {
+    for (code, of_all) in [
+        ("unauthorized", true),
+        ("subscription_paused", true),
+        ("forbidden", false),
+        ("entity_does_not_exist", false),
+        ("type_validation_failed", false),
+    ] {
+        let refused = write_error(coded(code)).await;
+        assert_eq!(refused.may_pass(), of_all, "{code}");
+        assert_eq!(refused.outage().is_some(), of_all, "{code}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use autoops_tests::{OpeningIn, World, plan, run, site};
+use autoops_tests::{Lost, OpeningIn, World, plan, run, site};
 use contracts::device::{DevicePatchStatus, DeviceStage};
 use domain::{
     deployment::Stage,
@@ -13,7 +13,7 @@ use domain::{
 use temporalio_client::{UntypedQuery, UntypedWorkflow, WorkflowQueryOptions};
 use temporalio_common::data_converters::RawValue;
 
-use crate::deploying::rings_of;
+use crate::{deploying::rings_of, letters::open_letters};
 
 fn one_ring(request: &mut PlanRequest) {
     request.rings = vec![plan::ring("all", 2)];
@@ -243,5 +243,43 @@ fn without_the_model_the_assessment_is_by_rule_and_people_are_asked() {
         assert_eq!(world.read(|m| m.calls_of("bedrock.refine_risk")), 1);
         deployment.decide("approve", "dana").await;
         deployment.ends(DeploymentOutcome::Verified).await;
+    });
+}
+
+#[test]
+fn an_expired_token_is_waited_for_by_plans_and_devices_and_fails_none() {
+    run(async {
+        const LISTS: &str = "superops.list_patches";
+        const STARTS: &str = "superops.run_script";
+        let site = site().await;
+        let world = World::new(site, "expired-token", 2);
+        let refused = Lost::Unmended("superops.unauthorized");
+        world.change(|m| m.fail(LISTS, None, refused.clone()));
+        let deployment = world
+            .deploy(site, |r| {
+                // An hour is far beyond what a test waits.
+                r.waits.script_timeout_secs = 3600;
+            })
+            .await;
+        world
+            .until("the plan is tried again", |m| m.calls_of(LISTS) >= 2)
+            .await;
+        world.change(|m| {
+            m.faults.clear();
+            m.fail(STARTS, None, refused);
+        });
+        world
+            .until("devices are tried again", |m| m.calls_of(STARTS) >= 6)
+            .await;
+        let waiting = device_status("expired-token", "81").await;
+        assert_eq!(
+            waiting.note, "SuperOps refuses all calls; the script is started later",
+            "{waiting:?}"
+        );
+        assert!(world.read(|m| m.rows.is_empty()), "nobody has ended");
+        world.change(|m| m.faults.clear());
+        let result = deployment.ends(DeploymentOutcome::Verified).await;
+        assert_eq!(result.counts.of(DeviceOutcome::Verified), 2);
+        assert_eq!(open_letters(&world).await, []);
     });
 }
