@@ -37,6 +37,8 @@ pub enum LetterKind {
     NoticeUndelivered,
     /// A deployment wound down because something failed for good.
     DeploymentBroken,
+    /// A deployment was given up before any device was touched.
+    DeploymentRefused,
     /// Something was done, and the store refused the record of it for good.
     RecordRefused,
     /// A seal, a report or a campaign gave up.
@@ -45,11 +47,12 @@ pub enum LetterKind {
 
 impl LetterKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::DeviceNeedsHuman,
         Self::DeviceRollbackFailed,
         Self::NoticeUndelivered,
         Self::DeploymentBroken,
+        Self::DeploymentRefused,
         Self::RecordRefused,
         Self::WorkflowFailed,
     ];
@@ -62,6 +65,7 @@ impl LetterKind {
             Self::DeviceRollbackFailed => "device_rollback_failed",
             Self::NoticeUndelivered => "notice_undelivered",
             Self::DeploymentBroken => "deployment_broken",
+            Self::DeploymentRefused => "deployment_refused",
             Self::RecordRefused => "record_refused",
             Self::WorkflowFailed => "workflow_failed",
         }
@@ -71,7 +75,10 @@ impl LetterKind {
     #[must_use]
     pub fn why_no_retry(self) -> Option<&'static str> {
         match self {
-            Self::DeviceNeedsHuman | Self::DeploymentBroken | Self::WorkflowFailed => None,
+            Self::DeviceNeedsHuman
+            | Self::DeploymentBroken
+            | Self::DeploymentRefused
+            | Self::WorkflowFailed => None,
             Self::DeviceRollbackFailed => Some(
                 "what was installed could not be undone, so a person has to look at the device first; then drop the letter, and start a new plan if the device is fit for one",
             ),
@@ -237,7 +244,7 @@ pub struct DeadLetter {
     pub jobs: Vec<JobId>,
     /// When.
     pub at: Timestamp,
-    /// What a retry starts again, where that is the workflow itself.
+    /// What a retry starts again, where that is the workflow itself, or asks for again under another id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Rerun>,
     /// What became of it.

@@ -21,10 +21,11 @@ pub(crate) async fn left<W: 'static>(
     input: impl Serialize,
     ended: WorkflowTermination,
 ) -> WorkflowTermination {
-    let WorkflowTermination::Failed(OutgoingWorkflowError::Application(failure)) = &ended else {
+    let WorkflowTermination::Failed(failure @ OutgoingWorkflowError::Application(_)) = &ended
+    else {
         return ended;
     };
-    if failure.type_name() == Some(failures::INVALID_INPUT) {
+    if is_of_input(failure) {
         return ended;
     }
     // What is done for all clients is in the name of the provider, as in the ledger.
@@ -51,4 +52,10 @@ pub(crate) async fn left<W: 'static>(
         .execute_activity(SaveLetter, letter, options::last_letter())
         .await;
     ended
+}
+
+/// Returns true for a failure that nobody can mend but who gave the input.
+pub(crate) fn is_of_input(failure: &OutgoingWorkflowError) -> bool {
+    matches!(failure, OutgoingWorkflowError::Application(failure)
+        if failure.type_name() == Some(failures::INVALID_INPUT))
 }

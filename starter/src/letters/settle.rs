@@ -265,6 +265,11 @@ impl<'a> Desk<'a> {
             bail!("dead letter {id} ({kind}) is not retried: {why}");
         }
         let of = plan_of(letter).with_context(|| format!("dead letter {id} names no plan"))?;
+        let plan = letter.retry_plan(&of);
+        if letter.kind == LetterKind::DeploymentRefused {
+            let request = asked_again(letter, &plan, by, now)?;
+            return attempt_of(&of, request, Vec::new(), now);
+        }
         let sealed = self.sealed(&of).await?;
         let (devices, left_out) = match (letter.kind, device_of(letter)) {
             (LetterKind::DeploymentBroken, _) => self.unfinished(&sealed).await?,
@@ -280,19 +285,8 @@ impl<'a> Desk<'a> {
                 devices.len()
             );
         }
-        let plan = letter.retry_plan(&of);
-        let request = letter.retry_request(&sealed.request, plan.clone(), devices, by, now);
-        plan_check::check(&request, now)
-            .with_context(|| format!("plan {of} cannot be tried again as it is"))?;
-        let bytes = serde_json::to_vec(&request)?.len();
-        if bytes > MAX_MESSAGE_BYTES {
-            bail!("the new plan has {bytes} bytes, at most {MAX_MESSAGE_BYTES} are allowed");
-        }
-        Ok(Attempt {
-            plan,
-            request,
-            left_out,
-        })
+        let request = letter.retry_request(&sealed.request, plan, devices, by, now);
+        attempt_of(&of, request, left_out, now)
     }
 
     /// Reads the newest sealed revision of a plan.
@@ -344,4 +338,43 @@ struct Attempt {
     plan: PlanId,
     request: PlanRequest,
     left_out: Vec<DeviceId>,
+}
+
+/// Checks the request that tries plan `of` again.
+fn attempt_of(
+    of: &PlanId,
+    request: PlanRequest,
+    left_out: Vec<DeviceId>,
+    now: Timestamp,
+) -> anyhow::Result<Attempt> {
+    plan_check::check(&request, now)
+        .with_context(|| format!("plan {of} cannot be tried again as it is"))?;
+    let bytes = serde_json::to_vec(&request)?.len();
+    if bytes > MAX_MESSAGE_BYTES {
+        bail!("the new plan has {bytes} bytes, at most {MAX_MESSAGE_BYTES} are allowed");
+    }
+    let plan = request.id.clone().context("the new plan has no id")?;
+    Ok(Attempt {
+        plan,
+        request,
+        left_out,
+    })
+}
+
+/// What was asked for, under the id of the retry.
+fn asked_again(
+    letter: &DeadLetter,
+    plan: &PlanId,
+    by: &PersonId,
+    now: Timestamp,
+) -> anyhow::Result<PlanRequest> {
+    let asked = rerun(letter)?.input.clone();
+    let asked: PlanRequest = serde_json::from_value(asked)
+        .with_context(|| format!("the plan in dead letter {} cannot be read", letter.id))?;
+    Ok(PlanRequest {
+        id: Some(plan.clone()),
+        requested_by: Some(by.clone()),
+        deadline: asked.deadline.filter(|deadline| *deadline > now),
+        ..asked
+    })
 }

@@ -75,6 +75,15 @@ impl Starts for Server {
     }
 }
 
+/// What plan `p` was made of.
+fn asked() -> PlanRequest {
+    serde_json::from_value(json!({
+        "id": "p", "client": "7", "patches": [{ "kb": "KB5034441" }, { "kb": "KB5034122" }],
+        "devices": { "all": true }, "approval": { "required": true },
+    }))
+    .unwrap()
+}
+
 /// A store in which plan `p` has run on devices 81 to 84 of client 7.
 struct World {
     store: Store,
@@ -100,11 +109,7 @@ impl World {
             };
             store.identities.put_person(person).await.unwrap();
         }
-        let request: PlanRequest = serde_json::from_value(json!({
-            "id": "p", "client": "7", "patches": [{ "kb": "KB5034441" }, { "kb": "KB5034122" }],
-            "devices": { "all": true }, "approval": { "required": true },
-        }))
-        .unwrap();
+        let request = asked();
         let device = |n: u32| PlannedDevice {
             ring: 0,
             id: n.to_string().parse().unwrap(),
@@ -155,14 +160,25 @@ impl World {
             LetterKind::DeviceNeedsHuman | LetterKind::DeviceRollbackFailed => "device-patch/p/81",
             LetterKind::NoticeUndelivered
             | LetterKind::DeploymentBroken
+            | LetterKind::DeploymentRefused
             | LetterKind::RecordRefused => "patch-deployment/p",
             LetterKind::WorkflowFailed => "daily-seal/nightly-2026-11-03T02:00:00Z",
         };
         let of_all = kind == LetterKind::WorkflowFailed;
-        let again = of_all.then(|| Rerun {
-            workflow: "DailySeal".to_owned(),
-            input: json!({ "through": "2026-11-02" }),
-        });
+        let again = |workflow: &str, input| Rerun {
+            workflow: workflow.to_owned(),
+            input,
+        };
+        let again = match kind {
+            LetterKind::WorkflowFailed => {
+                Some(again("DailySeal", json!({ "through": "2026-11-02" })))
+            }
+            LetterKind::DeploymentRefused => {
+                let input = serde_json::to_value(asked()).unwrap();
+                Some(again("PatchDeployment", input))
+            }
+            _ => None,
+        };
         let client = if of_all { PROVIDER } else { "7" };
         let letter = DeadLetter::new(
             kind,
@@ -439,6 +455,27 @@ async fn a_broken_deployment_is_tried_again_where_nothing_good_came_of_it() {
     let expected: [DeviceId; 2] = ["83".parse().unwrap(), "84".parse().unwrap()];
     assert_eq!(request.devices.ids, expected);
     assert_eq!(again.left_out, ["82".parse().unwrap()]);
+}
+
+#[tokio::test]
+async fn a_deployment_that_was_refused_is_asked_for_again_as_it_was_under_a_new_id() {
+    let world = World::new().await;
+    let id = world.letter(LetterKind::DeploymentRefused).await;
+    let again = world.retry(&id, "tim").await.unwrap();
+    let (plan, request) = world.server.started.lock().unwrap()[0].clone();
+    assert!(plan.as_str().starts_with("p-retry-"), "{plan}");
+    assert_eq!(again.plan.as_ref(), Some(&plan));
+    assert_eq!(request.requested_by, Some("tim".parse().unwrap()));
+    assert_eq!(
+        PlanRequest {
+            id: asked().id,
+            requested_by: asked().requested_by,
+            ..request
+        },
+        asked()
+    );
+    // A second time nothing is started.
+    assert!(!world.retry(&id, "tim").await.unwrap().started);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use domain::{
     dead_letter::LetterKind,
     ledger::PROVIDER,
     outcome::{DeploymentOutcome, DeviceOutcome},
+    plan::PlanRequest,
     script::ScriptOutcome,
 };
 use serde::de::DeserializeOwned;
@@ -158,6 +159,37 @@ fn a_deployment_that_cannot_go_on_leaves_a_letter_with_the_cause() {
         assert_eq!(letters[0].kind, LetterKind::DeploymentBroken);
         assert!(result.detail.contains(&letters[0].cause), "{result:?}");
         assert_eq!(result.counts.total(), 1, "what was begun has ended");
+    });
+}
+
+#[test]
+fn a_deployment_that_is_refused_leaves_a_letter_with_what_was_asked_for() {
+    run(async {
+        let site = site().await;
+        let world = World::new(site, "letter-refused", 2);
+        world.change(|m| m.fail("plans.seal", None, Lost::Refused("store.malformed")));
+        let deployment = world.deploy(site, |_| {}).await;
+        let (_, why) = deployment.failure().await;
+        let letters = open_letters(&world).await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        let letter = &letters[0];
+        assert_eq!(letter.kind, LetterKind::DeploymentRefused);
+        assert!(why.contains(&letter.cause), "{why}: {letter:?}");
+        let again = letter.again.clone().unwrap();
+        assert_eq!(again.workflow, "PatchDeployment");
+        let asked = world.read(autoops_tests::plan::request);
+        let again: PlanRequest = serde_json::from_value(again.input).unwrap();
+        assert_eq!(again.id, letter.plan);
+        assert_eq!(
+            PlanRequest {
+                id: asked.id.clone(),
+                ..again
+            },
+            asked
+        );
+        let told = world.read(|m| m.notices.last().map(|notice| notice.summary.clone()));
+        let told = told.unwrap();
+        assert!(told.contains("no device was touched"), "{told}");
     });
 }
 

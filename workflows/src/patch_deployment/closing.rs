@@ -18,10 +18,11 @@ use domain::{
     outcome::{DeploymentOutcome, DeviceOutcome},
     plan::RollbackScope,
 };
+use temporalio_common::error::OutgoingWorkflowError;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{PatchDeployment, Story, children::Start, detached, evidence::Evidence, rings::Rounds};
-use crate::{clock, failure::Failed, options};
+use crate::{clock, failure::Failed, letters::is_of_input, options};
 
 impl Story {
     /// After a gate has stopped the deployment: undoes what the plan says, and gives stragglers up. Not against
@@ -259,8 +260,10 @@ impl Story {
         ))
     }
 
-    /// Writes down that the deployment fails, before it does; nobody is left waiting.
-    pub(super) async fn refuse(&self, why: &str) {
+    /// Writes down that the deployment fails, before it does; nobody is left waiting. People are told, unless
+    /// it is their input that cannot be used: who gave it hears that at once.
+    pub(super) async fn refuse(&self, failure: &OutgoingWorkflowError) {
+        let why = &failure.to_string();
         self.stop_in_flight(Stop::Stopped).await;
         self.close_request(How::Cancelled).await;
         self.s_mut(|s| s.carry.status.outcome = Some(DeploymentOutcome::Refused));
@@ -272,6 +275,13 @@ impl Story {
         )
         .await;
         self.stage(Stage::Done, why).await;
+        if !is_of_input(failure) {
+            self.leave_letter(LetterKind::DeploymentRefused, "refused", why)
+                .await;
+            let words = format!("refused, no device was touched: {why}");
+            self.notify(NoticeKind::DeploymentFinished, words, vec![])
+                .await;
+        }
         self.answer_everybody().await;
         self.leave_unwritten().await;
     }

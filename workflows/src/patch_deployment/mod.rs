@@ -419,7 +419,7 @@ impl Story {
     async fn run(&self) -> WorkflowResult<DeploymentResult> {
         let result = self.story().await;
         if let Err(WorkflowTermination::Failed(why)) = &result {
-            self.refuse(&why.to_string()).await;
+            self.refuse(why).await;
         }
         result
     }

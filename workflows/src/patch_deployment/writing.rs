@@ -3,7 +3,7 @@
 use contracts::activities::records::{AppendAudit, SaveLetter};
 use domain::{
     audit::{Actor, AuditRecord},
-    dead_letter::{DeadLetter, LetterKind},
+    dead_letter::{DeadLetter, LetterKind, Rerun},
     unwritten::Unwritten,
 };
 use temporalio_common::{ActivityDefinition, data_converters::TemporalDeserializable};
@@ -64,6 +64,14 @@ impl Story {
             DeadLetter {
                 plan: Some(status.plan.clone()),
                 kbs: status.kbs.clone(),
+                // Of a plan that was never sealed nothing else remembers what was asked for.
+                again: (kind == LetterKind::DeploymentRefused)
+                    .then(|| serde_json::to_value(&s.request).ok())
+                    .flatten()
+                    .map(|input| Rerun {
+                        workflow: self.ctx.workflow_type().to_owned(),
+                        input,
+                    }),
                 ..DeadLetter::new(kind, status.client.clone(), from, cause, now)
             }
         });
