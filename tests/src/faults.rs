@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use contracts::activities::superops::RunScriptInput;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::{
     activities::ActivityError,
@@ -28,7 +29,8 @@ pub enum Lost {
 /// A failure on demand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Activity, such as `plans.seal`.
+    /// Activity, such as `plans.seal`; `device/plans.seal` are calls of devices alone, and
+    /// `superops.run_script/reboot` those in a mode.
     pub activity: &'static str,
     /// The calls that fail, from 1; every one when absent. [`Lost::Answer`] counts calls that succeeded: an
     /// answer that was not given cannot be lost.
@@ -75,12 +77,13 @@ impl ActivityInboundInterceptor for Gate {
     ) -> ExecuteActivityOutput<'a> {
         let info = input.activity_info();
         let name = info.activity_type.clone();
+        let names = names_of(&input);
         let workflow = info.workflow_id.clone().unwrap_or_default();
         Box::pin(async move {
             // A world that has gone: its test is over, and so is its workflow.
             let world = self.worlds.of_workflow(&workflow)?;
             let (fault, number) =
-                world.change(|model| (model.note_call(&name), model.calls_of(&name)));
+                world.change(|model| (model.note_call(&names), model.calls_of(&name)));
             world.until_open(&name).await;
             match fault {
                 Some(Lost::Silent) => {
@@ -94,7 +97,7 @@ impl ActivityInboundInterceptor for Gate {
                     return Err(failure(kind, "refused on demand", false));
                 }
                 Some(Lost::Unmended(kind)) => {
-                    let words = "the store refuses: the credentials have expired";
+                    let words = "refused: the credentials have expired";
                     return Err(failure(kind, words, true));
                 }
                 Some(Lost::Answer) | None => {}
@@ -105,10 +108,32 @@ impl ActivityInboundInterceptor for Gate {
             let Ok(world) = self.worlds.of_workflow(&workflow) else {
                 return Ok(answer);
             };
-            if world.change(|model| model.note_answer(&name)) {
-                return Err(failure("harness.unavailable", "the answer was lost", true));
+            if world.change(|model| model.note_answer(&names)) {
+                // As its client says it, after which it is not simply tried again.
+                let is_start = name == "superops.run_script";
+                let kind = if is_start {
+                    "superops.ambiguous"
+                } else {
+                    "harness.unavailable"
+                };
+                return Err(failure(kind, "the answer was lost", !is_start));
             }
             Ok(answer)
         })
     }
+}
+
+/// The names that a call goes by; see [`Fault::activity`].
+fn names_of(input: &ExecuteActivityInput) -> Vec<String> {
+    let info = input.activity_info();
+    let name = &info.activity_type;
+    let workflow = info.workflow_id.as_deref().unwrap_or_default();
+    let mut names = vec![name.clone()];
+    if workflow.starts_with("device-patch/") {
+        names.push(format!("device/{name}"));
+    }
+    if let Some(script) = input.args_ref::<RunScriptInput>() {
+        names.push(format!("{name}/{}", script.mode.as_str()));
+    }
+    names
 }

@@ -90,7 +90,7 @@ pub struct Model {
     pub held: BTreeSet<String>,
     /// Failures to come.
     pub faults: Vec<Fault>,
-    /// Every call, by activity name.
+    /// Every call, by each name that it goes by.
     pub calls: Vec<String>,
     /// How many calls of an activity have succeeded.
     answers: BTreeMap<String, u32>,
@@ -206,25 +206,33 @@ impl Model {
         });
     }
 
-    pub(crate) fn note_call(&mut self, activity: &str) -> Option<Lost> {
-        self.calls.push(activity.to_owned());
-        let number = u32::try_from(self.calls_of(activity)).unwrap();
+    pub(crate) fn note_call(&mut self, names: &[String]) -> Option<Lost> {
+        self.calls.extend_from_slice(names);
         let mut faults = self.faults.iter().filter(|f| f.how != Lost::Answer);
-        let fault = faults.find(|fault| fault.meets(activity, number))?;
+        let fault = faults.find(|fault| {
+            let meets = |name: &String| {
+                let number = u32::try_from(self.calls_of(name)).unwrap();
+                fault.meets(name, number)
+            };
+            names.iter().any(meets)
+        })?;
         Some(fault.how.clone())
     }
 
     /// Notes that a call has succeeded; true when its answer is lost.
-    pub(crate) fn note_answer(&mut self, activity: &str) -> bool {
-        let answers = self.answers.entry(activity.to_owned()).or_default();
-        *answers += 1;
-        let number = *answers;
+    pub(crate) fn note_answer(&mut self, names: &[String]) -> bool {
+        for name in names {
+            *self.answers.entry(name.clone()).or_default() += 1;
+        }
         if self.away_when.is_some_and(|when| when(self)) {
             self.away_when = None;
             self.superops_away = true;
         }
         let mut faults = self.faults.iter().filter(|f| f.how == Lost::Answer);
-        faults.any(|fault| fault.meets(activity, number))
+        faults.any(|fault| {
+            let meets = |name: &String| fault.meets(name, self.answers_of(name));
+            names.iter().any(meets)
+        })
     }
 
     /// Counts the calls of an activity.

@@ -16,7 +16,7 @@ use temporalio_sdk::{
 use tokio_util::sync::CancellationToken;
 use worker::{Args, LogFormat, logs, read_args, run_with};
 
-/// Temporal never repeats it: the workflow does, after it has read back.
+/// Temporal never repeats it: the workflow does, at once, because it hears that nothing was sent.
 const REPEATED_BY_THE_WORKFLOW: &str = "superops.run_script";
 
 /// Loses answers, and notes in a folder what was done again: a file for each activity.

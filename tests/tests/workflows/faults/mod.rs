@@ -1,10 +1,13 @@
-//! Every activity fails in every way, and each time the end is the one that is written here.
+//! Every activity fails in every way, and each time the end is the one that is written in the table.
 
-use std::{collections::BTreeSet, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+mod table;
+
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use autoops_tests::{Deployment, Install, Lost, OpeningIn, Start, World, plan, report, run, site};
 use contracts::activities::{self, notify::NoticeKind};
 use domain::{
+    dead_letter::LetterKind,
     deployment::{DeploymentStatus, Stage},
     outcome::{DeploymentOutcome as E, DeviceOutcome as D},
     plan::RollbackScope,
@@ -15,213 +18,10 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::{deploying::rings_of, letters::open_letters, outages::device_status};
+use table::{AS_EVER, Ends, OF_DEVICES, Row, TABLE, Told};
 
 /// Stories told at once: they mostly wait.
 static AT_ONCE: Semaphore = Semaphore::const_new(12);
-
-/// A story that needs the activity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// One device, a CVE, an approval, a restart.
-    Plain,
-    /// The plan that is approved first is one that was never asked about.
-    WrongPlan,
-    /// A device is offline and comes back after its ring.
-    ComesBack,
-    /// A device never comes back.
-    StaysAway,
-    /// The second device fails, and the first is rolled back with it.
-    Undone,
-    /// The device waits longer than its silence is borne.
-    Silent,
-    /// The answer to the first start of the script is lost, and it did not start.
-    NotStarted,
-    /// People cannot be told anything.
-    Untold,
-}
-
-/// How a deployment ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ends {
-    /// With an outcome, and its first device with one.
-    With(E, Option<D>),
-    /// Refused, before any device was touched.
-    Refused,
-}
-
-impl fmt::Display for Ends {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused => f.write_str("refused; no device touched"),
-            Self::With(outcome, None) => write!(f, "{}; no device touched", outcome.as_str()),
-            Self::With(outcome, Some(device)) => {
-                write!(f, "{}; device {}", outcome.as_str(), device.as_str())
-            }
-        }
-    }
-}
-
-const AS_EVER: Ends = Ends::With(E::Verified, Some(D::Verified));
-/// Devices at work end in peace; a person takes over.
-const BROKEN: Ends = Ends::With(E::Incomplete, Some(D::Verified));
-const NEEDS_HUMAN: Ends = Ends::With(E::Incomplete, Some(D::NeedsHuman));
-
-struct Row {
-    activity: &'static str,
-    told: Told,
-    /// The end when it is refused for good, at each of its calls.
-    refused: Ends,
-    /// What people see of that.
-    seen: &'static str,
-}
-
-const fn row(activity: &'static str, told: Told, refused: Ends, seen: &'static str) -> Row {
-    Row {
-        activity,
-        told,
-        refused,
-        seen,
-    }
-}
-
-/// In the order of `contracts::activities::PATCHING`; the one of seals is in `sealing`.
-const TABLE: [Row; 32] = {
-    use Told::{ComesBack, NotStarted, Plain, Silent, StaysAway, Undone, Untold, WrongPlan};
-    [
-        row(
-            "approvals.authorize",
-            Plain,
-            Ends::With(E::TimedOut, None),
-            "nobody answered before the deadline",
-        ),
-        row(
-            "inventory.sync_client",
-            Plain,
-            Ends::Refused,
-            "refused on demand",
-        ),
-        row(
-            "inventory.sync_sites_page",
-            Plain,
-            Ends::Refused,
-            "refused on demand",
-        ),
-        row(
-            "inventory.sync_devices_page",
-            Plain,
-            Ends::Refused,
-            "refused on demand",
-        ),
-        row(
-            "inventory.get_device",
-            Plain,
-            NEEDS_HUMAN,
-            "the inventory could not be read",
-        ),
-        row(
-            "inventory.acquire_lease",
-            Plain,
-            NEEDS_HUMAN,
-            "the lease could not be taken",
-        ),
-        row(
-            "inventory.release_lease",
-            Plain,
-            AS_EVER,
-            "the lease ends by itself",
-        ),
-        row("ledger.count", Plain, AS_EVER, "not counted in the ledger"),
-        row("notify.send", Plain, AS_EVER, "people were not told"),
-        row("plans.check", Plain, Ends::Refused, "refused on demand"),
-        row("plans.resolve", Plain, Ends::Refused, "refused on demand"),
-        row("plans.seal", Plain, Ends::Refused, "refused on demand"),
-        row("plans.load_page", Plain, Ends::Refused, "refused on demand"),
-        row(
-            "plans.next_stragglers",
-            ComesBack,
-            BROKEN,
-            "it could not go on",
-        ),
-        row(
-            "plans.give_up_stragglers",
-            StaysAway,
-            BROKEN,
-            "it could not go on",
-        ),
-        row("plans.list_installed", Undone, BROKEN, "it could not go on"),
-        row(
-            "plans.check_children",
-            Silent,
-            Ends::With(E::Incomplete, Some(D::Aborted)),
-            "it could not go on",
-        ),
-        row(
-            "plans.difference",
-            WrongPlan,
-            AS_EVER,
-            "plans could not be compared",
-        ),
-        row("policy.evaluate", Plain, Ends::Refused, "refused on demand"),
-        row(
-            "store.append_audit",
-            Plain,
-            AS_EVER,
-            "audit entries that are missing",
-        ),
-        row(
-            "store.save_status",
-            Plain,
-            AS_EVER,
-            "lists show an old state",
-        ),
-        row("store.save_device", Plain, AS_EVER, "result verified of 81"),
-        row(
-            "store.save_letter",
-            Untold,
-            AS_EVER,
-            "dead letter notice_undelivered",
-        ),
-        row("risk.assess", Plain, Ends::Refused, "refused on demand"),
-        row(
-            "bedrock.refine_risk",
-            Plain,
-            AS_EVER,
-            "the risk is marked degraded",
-        ),
-        row(
-            "superops.list_patches",
-            Plain,
-            Ends::Refused,
-            "refused on demand",
-        ),
-        row("superops.run_script", Plain, NEEDS_HUMAN, "not started"),
-        row(
-            "superops.find_run",
-            NotStarted,
-            NEEDS_HUMAN,
-            "the script run could not be read back",
-        ),
-        row(
-            "superops.critical_alerts",
-            Plain,
-            NEEDS_HUMAN,
-            "alerts could not be read",
-        ),
-        row(
-            "alerts.expect",
-            Plain,
-            AS_EVER,
-            "alerts of the wave are news",
-        ),
-        row("nvd.lookup_cve", Plain, AS_EVER, "confidence 850 of 1000"),
-        row(
-            "windows.next_opening",
-            Plain,
-            NEEDS_HUMAN,
-            "the window could not be computed",
-        ),
-    ]
-};
 
 impl Told {
     /// The end when nothing fails for good.
@@ -327,7 +127,11 @@ impl Told {
 /// Tells the story of a row with its activity failing, and checks how it ends.
 async fn survives(row: &Row, way: &Way) {
     let _turn = AT_ONCE.acquire().await.unwrap();
-    let name = format!("{}-{}", row.activity.replace(['.', '_'], "-"), way.name);
+    let name = format!(
+        "{}-{}",
+        row.activity.replace(['.', '_', '/'], "-"),
+        way.name
+    );
     let (world, deployment) = row.told.begin(&name, row.activity, way).await;
     row.told.drive(&world, &deployment).await;
     let ends = match way.lost {
@@ -342,7 +146,7 @@ async fn survives(row: &Row, way: &Way) {
             result.detail
         }
     };
-    let called = world.read(|m| m.calls_of(row.activity));
+    let called = world.read(|m| m.calls_of(row.own_activity()));
     assert!(called >= way.least_calls, "{name}: called {called} times");
     nothing_is_left(&name, row, way, &world, &deployment).await;
     if way.is_for_good() {
@@ -410,7 +214,7 @@ async fn nothing_is_left(name: &str, row: &Row, way: &Way, world: &World, deploy
         distinct.len() <= row.told.devices() as usize,
         "{name}: {jobs:?}"
     );
-    if row.activity == "store.append_audit" && way.is_for_good() {
+    if row.own_activity() == "store.append_audit" && way.is_for_good() {
         return;
     }
     world.verify_audit().await;
@@ -436,8 +240,11 @@ async fn nothing_is_left(name: &str, row: &Row, way: &Way, world: &World, deploy
         .iter()
         .filter(|k| **k == NoticeKind::DeploymentFinished)
         .count();
-    let expected = usize::from(!silent && status.outcome != Some(E::Refused));
-    assert_eq!(finished, expected, "{name}: {told:?}");
+    assert_eq!(finished, usize::from(!silent), "{name}: {told:?}");
+    let refused = open_letters(world).await.into_iter();
+    let refused = refused.filter(|letter| letter.kind == LetterKind::DeploymentRefused);
+    let expected = usize::from(status.outcome == Some(E::Refused));
+    assert_eq!(refused.count(), expected, "{name}: letters");
 }
 
 /// A way in which an activity fails.
@@ -459,12 +266,13 @@ impl Way {
 /// Goes on after a row that does not hold: each is worth knowing.
 fn in_every_row(way: Way) {
     run(async {
-        let all = stream::iter(&TABLE).map(|row| {
+        let rows = TABLE.iter().chain(&OF_DEVICES);
+        let all = stream::iter(rows).map(|row| {
             let survived = AssertUnwindSafe(survives(row, &way)).catch_unwind();
             survived.map(|survived| survived.err().map(|_| row.activity))
         });
         let failed = all
-            .buffer_unordered(TABLE.len())
+            .buffer_unordered(TABLE.len() + OF_DEVICES.len())
             .filter_map(std::future::ready);
         let failed: Vec<_> = failed.collect().await;
         assert!(failed.is_empty(), "{}: {failed:?}", way.name);
@@ -477,9 +285,9 @@ fn the_table_has_every_activity_of_deployments() {
     let mut table = String::from(
         "| Activity | Unavailable, silent or unheard once | Refused for good | Seen |\n| --- | --- | --- | --- |\n",
     );
-    for row in &TABLE {
-        let (activity, once, refused) = (row.activity, row.told.ends(), row.refused);
-        table += &format!("| `{activity}` | {once} | {refused} | {} |\n", row.seen);
+    for row in TABLE.iter().chain(&OF_DEVICES) {
+        let (title, once, refused) = (row.title(), row.told.ends(), row.refused);
+        table += &format!("| {title} | {once} | {refused} | {} |\n", row.seen);
     }
     report::holds("faults", &table);
 }
