@@ -36,5 +36,7 @@ mod sweep;
 mod trail;
 #[path = "kill/twice.rs"]
 mod twice;
+#[path = "kill/undone.rs"]
+mod undone;
 #[path = "kill/watched.rs"]
 mod watched;

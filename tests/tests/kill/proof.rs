@@ -34,7 +34,11 @@ impl Seen {
         Self(seen)
     }
 
-    fn rows<'a>(&'a self, action: &str, device: &'a str) -> impl Iterator<Item = &'a Value> {
+    pub(crate) fn rows<'a>(
+        &'a self,
+        action: &str,
+        device: &'a str,
+    ) -> impl Iterator<Item = &'a Value> {
         let rows = self.0[action].iter();
         rows.filter(move |row| row["device"] == device)
     }
@@ -67,7 +71,8 @@ pub(crate) async fn prove(ground: &Ground, seen: &Seen, rollout: &Rollout) {
         devices_did_it_once(seen, device);
     }
     approvals_and_rings_count_once(ground, job).await;
-    store_is_tidy(ground, job).await;
+    let attempts = store_is_tidy(ground, job, DeviceOutcome::Verified).await;
+    assert!(attempts.iter().all(|attempt| *attempt == 1), "{attempts:?}");
 }
 
 fn devices_did_it_once(seen: &Seen, device: &str) {
@@ -76,6 +81,11 @@ fn devices_did_it_once(seen: &Seen, device: &str) {
     assert_eq!(installed[0]["kb"], KB, "{device}");
     assert_eq!(seen.rows("uninstalled", device).count(), 0, "{device}");
     assert_eq!(seen.rows("rebooting", device).count(), 1, "{device}");
+    jobs_ran_once(seen, device);
+}
+
+/// Checks that no script job of a device ran twice.
+pub(crate) fn jobs_ran_once(seen: &Seen, device: &str) {
     let mut jobs: Vec<_> = seen
         .rows("run_started", device)
         .map(|row| row["job_id"].to_string())
@@ -121,19 +131,19 @@ async fn approvals_and_rings_count_once(ground: &Ground, job: &Job) {
     }
 }
 
-async fn store_is_tidy(ground: &Ground, job: &Job) {
+/// Checks that each device has one row, which says how it ended, and that nothing is left over. Returns the
+/// attempts of the rows, lowest first.
+pub(crate) async fn store_is_tidy(ground: &Ground, job: &Job, ended: DeviceOutcome) -> Vec<u32> {
     let plan = job.plan.parse().unwrap();
     let executions = &ground.store.executions;
     let rows = executions.list_device_rows(&plan, None, None, 500).await;
     let rows = rows.unwrap().items;
     assert_eq!(rows.len(), job.devices.len(), "{plan}: {rows:?}");
-    for row in rows {
-        assert_eq!(
-            (row.attempt, row.result.outcome),
-            (1, DeviceOutcome::Verified),
-            "{plan}: {row:?}"
-        );
+    for row in &rows {
+        assert_eq!(row.result.outcome, ended, "{plan}: {row:?}");
     }
+    let mut attempts: Vec<_> = rows.iter().map(|row| row.attempt).collect();
+    attempts.sort_unstable();
     let status = executions.get_status(&plan).await.unwrap().unwrap();
     assert!(
         !status.needs_approval && status.rings.iter().all(|ring| ring.in_flight == 0),
@@ -160,4 +170,5 @@ async fn store_is_tidy(ground: &Ground, job: &Job) {
         assert!(free, "{plan}: {lease:?}");
         inventory.release_lease(&device, "kill").await.unwrap();
     }
+    attempts
 }
