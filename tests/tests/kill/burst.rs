@@ -11,7 +11,7 @@ use autoops_tests::{
     deployment::ended,
     ground::{Ground, Memory, Scene},
     histories::runs_of,
-    wire,
+    report, wire,
 };
 use clients::store::AlertsOf;
 use contracts::{alerts::AlertIngestResult, ids};
@@ -25,6 +25,8 @@ use crate::{
 
 /// The server warns here.
 const MOST_EVENTS: usize = 10_000;
+const HEAD: &str = "| Alerts | Stored, seconds | Readings | Pages | Placed, seconds | Lost | Events of `AlertIngest`, at most \
+| of `AlertProcessing` | Peak MB of the worker |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(200);
 /// Requests a minute: SuperOps allows less, and then it takes longer.
@@ -120,13 +122,11 @@ fn a_burst_is_read_and_placed_alert_by_alert() {
         }
         let seconds = begin.elapsed().as_secs();
         let of_triage = longest_run(&ground, &ids::alert_processing(&client)).await;
-        println!(
-            "{burst} alerts: stored within {} s by {readings} readings of {pages} pages, placed within {seconds} s, \
-             lost 0; events of AlertIngest {events} at most, of AlertProcessing {of_triage}; \
-             peak memory of the worker {} MB",
-            stored.as_secs(),
-            peak_mb(ground.worker.group()),
+        let (stored, peak) = (stored.as_secs(), peak_mb(ground.worker.group()));
+        let row = format!(
+            "| {burst} | {stored} | {readings} | {pages} | {seconds} | 0 | {events} | {of_triage} | {peak} |\n"
         );
+        report::written("burst", &format!("{HEAD}{row}"));
         assert!(events < MOST_EVENTS && of_triage < MOST_EVENTS);
         ground.stop().await;
     });

@@ -6,12 +6,14 @@ use autoops_tests::{
     plan, run, site, wire,
 };
 use contracts::failures::INVALID_INPUT;
-use domain::outcome::DeploymentOutcome;
+use domain::{outcome::DeploymentOutcome, script::ScriptMode};
 use serde_json::{Value, json};
-use temporalio_client::WorkflowGetResultOptions;
+use temporalio_client::{
+    UntypedSignal, UntypedWorkflow, WorkflowGetResultOptions, WorkflowSignalOptions,
+};
 use temporalio_common::data_converters::RawValue;
 
-use crate::approvals::asked;
+use crate::{approvals::asked, turns::at_work};
 
 /// Starts a deployment whose input is changed and expects a failure that names a field.
 async fn refuses(name: &str, change: impl FnOnce(&mut Value), field: &str) {
@@ -91,11 +93,16 @@ fn messages_that_cannot_be_read_leave_the_workflow_usable_and_are_audited() {
                 .await;
         }
         for signal in [
+            "reject",
             "pause",
+            "resume",
             "abort",
             "halt",
             "change_plan",
             "extend",
+            "waive_evidence",
+            // Of devices, which nobody but our own code sends.
+            "evidence_missing",
             "device_finished",
         ] {
             deployment.signal(signal, json!([1, 2, 3])).await;
@@ -105,7 +112,39 @@ fn messages_that_cannot_be_read_leave_the_workflow_usable_and_are_audited() {
         deployment.ends(DeploymentOutcome::Verified).await;
         let audited = deployment.audited().await;
         let refused = audited.iter().filter(|w| *w == "message_refused").count();
-        assert_eq!(refused, all + 5, "{audited:?}");
+        assert_eq!(refused, all + 8, "{audited:?}");
+    });
+}
+
+#[test]
+fn a_device_goes_on_after_messages_that_cannot_be_read() {
+    run(async {
+        let (world, deployment) = at_work("malformed-device", 1, |_| {}).await;
+        let id = "device-patch/malformed-device/81";
+        let device = site()
+            .await
+            .client()
+            .get_workflow_handle::<UntypedWorkflow>(id);
+        let job = world.read(|m| m.scripts[0].job.clone());
+        for (signal, body) in [
+            ("script_finished", json!([1, 2, 3])),
+            ("script_finished", json!({ "jobId": job })),
+            (
+                "script_finished",
+                json!({ "jobId": job, "outcome": "splendid", "exitCode": 0 }),
+            ),
+            ("script_finished", json!({ "log": "x".repeat(1_000_000) })),
+            ("stop", json!("please")),
+            ("stop", json!({ "why": "tired" })),
+            ("waive_evidence", json!({ "by": "" })),
+        ] {
+            let options = WorkflowSignalOptions::default();
+            let sent = device.signal(UntypedSignal::new(signal), wire::json(&body), options);
+            sent.await.unwrap();
+        }
+        world.change(|m| m.hold_reports = false);
+        deployment.ends(DeploymentOutcome::Verified).await;
+        assert_eq!(world.read(|m| m.starts_of(ScriptMode::Install)), 1);
     });
 }
 

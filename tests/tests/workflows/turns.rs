@@ -30,7 +30,7 @@ async fn done(deployment: &Deployment, update: &str, input: serde_json::Value) {
 }
 
 /// A deployment whose first device works and does not report yet.
-async fn at_work(
+pub(crate) async fn at_work(
     name: &str,
     devices: u32,
     change: impl FnOnce(&mut PlanRequest),
