@@ -171,3 +171,19 @@ async fn a_folder_that_cannot_be_made_is_named() {
     let error = Objects::in_folder(&file.path().join("objects")).unwrap_err();
     assert!(error.to_string().contains("objects.path"), "{error}");
 }
+
+#[test]
+fn a_full_disk_is_named_and_tried_again() {
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let error = object_store::Error::Generic {
+        store: "LocalFileSystem",
+        source: Box::new(full),
+    };
+    let error = super::error::explain("objects", "logs/clients/7/a", error);
+    assert_eq!(error.kind(), FailureKind::Unavailable);
+    let words = error.to_string();
+    assert!(
+        words.contains("the disk is full: free space where objects is"),
+        "{words}"
+    );
+}
