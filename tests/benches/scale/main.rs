@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench may fail where it stands")]
 
+mod ballast;
 mod campaign;
 mod crew;
 mod fleet;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     };
     let broken = match inputs.of {
         Of::Deployment => {
+            let _busy = ballast::Ballast::on_every_core();
             let runs = measure(&inputs, async |count, with_kill| {
                 rollout::run(&inputs, count, with_kill).await
             });
