@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{activities::policy::Figures, device::Intent};
 
+/// Wire name of the workflow.
+pub const WORKFLOW_TYPE: &str = "PatchDeployment";
 /// Longest reason a person may give, in characters.
 pub const MAX_REASON: usize = 500;
 

@@ -10,7 +10,7 @@ mod trouble;
 use std::{fmt, time::Duration};
 
 use anyhow::{Context, anyhow};
-use contracts::{converter, ids, queues, search};
+use contracts::{converter, deployment::WORKFLOW_TYPE, ids, queues, search};
 use domain::{ids::PlanId, plan::PlanRequest};
 use jiff::Timestamp;
 use temporalio_client::{
@@ -36,8 +36,6 @@ pub use self::{
 };
 use crate::dev::DevEnvironment;
 
-/// Wire name of the workflow.
-const WORKFLOW_TYPE: &str = "PatchDeployment";
 /// Where a server is looked for when nothing says where.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:7233";
 /// A worker asks again after a minute at the latest, in seconds; the server remembers one for longer.

@@ -1,6 +1,9 @@
 //! What a deployment writes down: audit entries and letters, and in the end what could not be written.
 
-use contracts::activities::records::{AppendAudit, SaveLetter};
+use contracts::{
+    activities::records::{AppendAudit, SaveLetter},
+    deployment::WORKFLOW_TYPE,
+};
 use domain::{
     audit::{Actor, AuditRecord},
     dead_letter::{DeadLetter, LetterKind, Rerun},
@@ -69,7 +72,7 @@ impl Story {
                     .then(|| serde_json::to_value(&s.request).ok())
                     .flatten()
                     .map(|input| Rerun {
-                        workflow: self.ctx.workflow_type().to_owned(),
+                        workflow: WORKFLOW_TYPE.to_owned(),
                         input,
                     }),
                 ..DeadLetter::new(kind, status.client.clone(), from, cause, now)
