@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use autoops_tests::ground::{Ground, Memory};
 
 use crate::{
+    effort::Dice,
     fleet::{Job, SPEED, fleet},
     proof::{Seen, prove},
     rollout::{Rollout, Silence, look_at},
@@ -62,6 +63,24 @@ impl Field {
                 rollout.approve_if_asked(&self.ground).await;
             }
         }
+    }
+
+    /// Kills the worker, so often at most and so many events apart at most, and goes on to the end. Returns
+    /// how often.
+    pub(crate) async fn kill_now_and_then(&mut self, dice: &mut Dice, far: u64, most: u32) -> u32 {
+        let mut kills = 0;
+        while kills < most {
+            let next = self.events() + dice.from(1, far);
+            self.until(next).await;
+            if self.is_over() {
+                break;
+            }
+            self.ground.kill_worker().await;
+            self.ground.start_worker();
+            kills += 1;
+        }
+        self.until(u64::MAX).await;
+        kills
     }
 
     /// Checks every deployment.

@@ -35,18 +35,7 @@ fn a_worker_killed_at_any_moment_of_a_bigger_deployment_changes_nothing() {
             let job = Job::big(round);
             let (rings, devices, people) = (job.rings(), job.devices.len(), job.people.len());
             let mut field = Field::start(vec![job], Memory::None, LONGEST * effort.patience).await;
-            let mut kills = 0;
-            while kills < effort.kills {
-                let next = field.events() + dice.from(1, FAR);
-                field.until(next).await;
-                if field.is_over() {
-                    break;
-                }
-                field.ground.kill_worker().await;
-                field.ground.start_worker();
-                kills += 1;
-            }
-            field.until(u64::MAX).await;
+            let kills = field.kill_now_and_then(&mut dice, FAR, effort.kills).await;
             let seen = field.prove().await;
             assert!(kills >= 10, "it was over after {kills} kills");
             table += &format!(

@@ -43,18 +43,7 @@ fn a_worker_killed_at_any_moment_of_a_rollback_removes_each_update_once() {
         // Nothing is installed before it is approved.
         let whom = json!({ "devices": job.devices, "kb": job.kb });
         field.ground.play("breaks_every_third", &whom).await;
-        let mut kills = 0;
-        while kills < effort.kills {
-            let next = field.events() + dice.from(1, FAR);
-            field.until(next).await;
-            if field.is_over() {
-                break;
-            }
-            field.ground.kill_worker().await;
-            field.ground.start_worker();
-            kills += 1;
-        }
-        field.until(u64::MAX).await;
+        let kills = field.kill_now_and_then(&mut dice, FAR, effort.kills).await;
         let seen = Seen::by(&field.ground).await;
         let result = field.rollouts[0].result(&field.ground).await;
         assert_eq!(result.outcome, DeploymentOutcome::RolledBack, "{result:?}");

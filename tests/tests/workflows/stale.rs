@@ -267,6 +267,6 @@ fn a_pause_in_doubt_is_waited_through_and_the_same_job_is_started_again() {
             installs.map(|s| s.job.clone()).collect()
         });
         assert_eq!(jobs.len(), 1, "{jobs:?}");
-        assert_eq!(world.read(|m| m.device("81").installed.len()), 1);
+        assert_eq!(world.change(|m| m.device("81").installed.len()), 1);
     });
 }
