@@ -90,6 +90,11 @@ impl Failed {
             || FailureKind::RETRYABLE.into_iter().any(|kind| self.is(kind))
     }
 
+    /// Returns true when the system refuses whatever we ask, until a person renews what we show it.
+    pub(crate) fn is_refusal_of_all(&self) -> bool {
+        self.is(FailureKind::Unauthorized) && !self.is_final
+    }
+
     /// Ends the workflow with this failure.
     pub(crate) fn into_termination(self) -> WorkflowTermination {
         end(

@@ -15,7 +15,8 @@ use super::{
 use crate::{clock, failure::Failed, options};
 
 /// Failures that say for sure that a script was not started, and that another try would not be.
-const NEVER_SENT: [FailureKind; 3] = [
+const NEVER_SENT: [FailureKind; 4] = [
+    FailureKind::Unauthorized,
     FailureKind::NotFound,
     FailureKind::InvalidInput,
     FailureKind::Conflict,
@@ -100,8 +101,8 @@ impl Attempt {
                 Err(failed) => failed,
             };
             // A role that lacks the call stays; a token or a subscription is renewed.
-            let refused = failed.is(FailureKind::Unauthorized);
-            if NEVER_SENT.iter().any(|kind| failed.is(*kind)) || (refused && failed.is_final) {
+            let refused = failed.is_refusal_of_all();
+            if !refused && NEVER_SENT.iter().any(|kind| failed.is(*kind)) {
                 return Ok((Started::No(failed.message), began));
             }
             let busy = failed.is(FailureKind::Throttled);

@@ -131,7 +131,7 @@ impl Story {
             let read = self.read_device_page(walk.page, age, wanted, how).await;
             // The next round makes a missed refresh good.
             let away = matches!(&read, Err(failed) if failed.is(FailureKind::Unavailable)
-                || (failed.is(FailureKind::Unauthorized) && !failed.is_final));
+                || failed.is_refusal_of_all());
             rounds.away_since = away.then(|| rounds.away_since.unwrap_or(now));
             if let Ok(answer) = read {
                 let walk = note_page(walk, &answer);
